@@ -1,0 +1,61 @@
+"""admin: the operator's interface; API Gateway has checked the caller's IAM signature."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel.api.dependencies import Dependencies
+from backchannel.api.resolver import app
+from backchannel.deliveries import Deliveries
+from backchannel.intake import Intake
+from backchannel.logouts import Logouts
+from backchannel.observability import logger
+from backchannel.providers import Providers
+from backchannel.public_keys import PublicKeys
+from backchannel.queues import Queue
+from backchannel.sessions import Sessions
+from backchannel.settings import from_environment
+from backchannel.source_secrets import SourceSecrets
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template gives this function."""
+
+    providers_table: str
+    sessions_table: str
+    deliveries_table: str
+    session_ended_queue_url: str
+    delivery_queue_url: str
+    secret_prefix: str
+    session_lifetime_days: int
+    permit_private_networks: bool
+    signing_key_arns: str
+
+
+settings = from_environment(Settings)
+sqs = boto3.client("sqs")
+sessions = Sessions(settings.sessions_table, settings.session_lifetime_days)
+dependencies = Dependencies(
+    providers=Providers(settings.providers_table),
+    sessions=sessions,
+    logouts=Logouts(settings.deliveries_table),
+    deliveries=Deliveries(settings.deliveries_table),
+    intake=Intake(sessions, Queue(sqs, settings.session_ended_queue_url)),
+    delivery_queue=Queue(sqs, settings.delivery_queue_url),
+    secrets=SourceSecrets(boto3.client("secretsmanager")),
+    secret_prefix=settings.secret_prefix,
+    public_keys=PublicKeys(boto3.client("kms")),
+    signing_key_arns=json.loads(settings.signing_key_arns),
+    permit_private_networks=settings.permit_private_networks,
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    app.append_context(dependencies=dependencies)
+    return app.resolve(event, context)

@@ -1,0 +1,66 @@
+"""delivery: attempts the deliveries of a batch side by side; what has to wait goes to, or stays in, RetryQueue."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.config import Config
+
+from backchannel.clients import Client
+from backchannel.deliveries import Deliveries
+from backchannel.delivering import Delivering
+from backchannel.egress import Egress
+from backchannel.observability import logger, metrics
+from backchannel.providers import Cache, Provider, Providers
+from backchannel.queues import Queue
+from backchannel.sessions import Sessions
+from backchannel.settings import from_environment
+from backchannel.signing import KmsSigner
+from backchannel.waiting import Waiting, count
+
+BATCH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template gives this function."""
+
+    providers_table: str
+    sessions_table: str
+    deliveries_table: str
+    retry_queue_url: str
+    retry_queue_arn: str
+    delivery_dead_letter_queue_url: str
+
+
+settings = from_environment(Settings)
+config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3}, max_pool_connections=BATCH)
+sqs = boto3.client("sqs", config=config)
+providers = Providers(settings.providers_table)
+delivering = Delivering(
+    provider=Cache[str, Provider](providers.get),
+    client=Cache[tuple[str, str], Client](lambda names: providers.get_client(*names)),
+    sessions=Sessions(settings.sessions_table),
+    deliveries=Deliveries(settings.deliveries_table),
+    signer=KmsSigner(boto3.client("kms", config=config)),
+    egress=Egress(),
+)
+waiting = Waiting(
+    delivering,
+    retry_queue=Queue(sqs, settings.retry_queue_url),
+    retry_queue_arn=settings.retry_queue_arn,
+    dead_letter_queue=Queue(sqs, settings.delivery_dead_letter_queue_url),
+)
+pool = ThreadPoolExecutor(BATCH)
+
+
+@logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
+def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
+    """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it."""
+    handled = list(pool.map(waiting.handle, event["Records"]))
+    count(one.attempted for one in handled)
+    failed = [one.message_id for one in handled if one.stays]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -1,0 +1,68 @@
+"""discovery: a provider's public keys, and what its discovery document says about back-channel logout."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel.jwks import jwk_set
+from backchannel.observability import logger
+from backchannel.problems import answer_with_problems
+from backchannel.providers import Cache, Provider, Providers
+from backchannel.public_keys import PublicKeys
+from backchannel.settings import from_environment
+
+MAX_AGE = 300
+"""Seconds that a relying party may keep what it read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template gives this function."""
+
+    providers_table: str
+
+
+settings = from_environment(Settings)
+provider_of = Cache[str, Provider](Providers(settings.providers_table).get)
+public_keys = PublicKeys(boto3.client("kms"))
+app = APIGatewayRestResolver()
+answer_with_problems(app)
+
+
+@app.get("/providers/<provider>/jwks.json")
+def jwks(provider: str) -> Response[str]:
+    """Return the JWK Set of the provider's ring."""
+    ring = provider_of(provider).keys
+    return _cacheable(jwk_set((key, public_keys.get(key.kms_key_arn)) for key in ring), "application/json")
+
+
+@app.get("/providers/<provider>/openid-configuration")
+def openid_configuration(provider: str) -> Response[str]:
+    """Return the additions to the provider's discovery document (section 2.1)."""
+    additions = {
+        "issuer": provider_of(provider).issuer,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+    }
+    return _cacheable(additions, "application/json")
+
+
+def _cacheable(document: dict[str, Any], content_type: str) -> Response[str]:
+    body = json.dumps(document, separators=(",", ":"), sort_keys=True)
+    etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
+    headers = {"Cache-Control": f"public, max-age={MAX_AGE}", "ETag": etag}
+    known = [tag.strip().removeprefix("W/") for tag in (app.current_event.headers.get("if-none-match") or "").split(",")]
+    if etag in known or "*" in known:
+        return Response(304, headers=headers)
+    return Response(200, content_type, body, headers)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Answer one request."""
+    return app.resolve(event, context)

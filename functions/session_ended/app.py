@@ -1,0 +1,77 @@
+"""session_ended: carries ended sessions out - tombstone, relying parties, one delivery each."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel.deliveries import Deliveries
+from backchannel.ending import Ending
+from backchannel.errors import OurFault
+from backchannel.logouts import Logouts
+from backchannel.messages import EndMessage
+from backchannel.observability import logger
+from backchannel.providers import Providers
+from backchannel.queues import Queue
+from backchannel.sessions import Sessions
+from backchannel.settings import from_environment
+
+TIME_RESERVE = 15_000
+"""Milliseconds: with less than this left, the message is given back instead of another page begun."""
+
+FAULT_DELAY = 10
+"""Seconds before a message is tried again that a fault of ours was in the way of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template gives this function."""
+
+    providers_table: str
+    sessions_table: str
+    deliveries_table: str
+    session_ended_queue_url: str
+    delivery_queue_url: str
+    session_lifetime_days: int
+
+
+settings = from_environment(Settings)
+sqs = boto3.client("sqs")
+queue = Queue(sqs, settings.session_ended_queue_url)
+ending = Ending(
+    Providers(settings.providers_table),
+    Sessions(settings.sessions_table, settings.session_lifetime_days),
+    Logouts(settings.deliveries_table),
+    Deliveries(settings.deliveries_table),
+    session_ended_queue=queue,
+    delivery_queue=Queue(sqs, settings.delivery_queue_url),
+)
+
+
+def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
+    """Carry out one ended session; False when it has to come back."""
+    try:
+        message = EndMessage.from_json(record["body"])
+        logger.append_keys(provider=message.provider, logout_id=message.logout_id)
+        finished = ending.carry_out(
+            message,
+            now=lambda: round(time.time() * 1000),
+            time_is_short=lambda: context.get_remaining_time_in_millis() < TIME_RESERVE,
+        )
+    except OurFault as fault:
+        logger.error("session.postponed", code=fault.code, detail=str(fault))
+        queue.give_back(record["receiptHandle"], FAULT_DELAY)
+        return False
+    if not finished:
+        queue.give_back(record["receiptHandle"], 0)
+    logger.info("session.ended", finished=finished, sweep=message.sweep, late_start=message.only_client_id is not None)
+    return finished
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Carry out a batch; what is not finished is reported, so that SQS delivers it again."""
+    failed = [record["messageId"] for record in event["Records"] if not carry_out(record, context)]
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -1,0 +1,1 @@
+"""Backchannel: OpenID Connect Back-Channel Logout 1.0 on behalf of an OpenID Provider."""

@@ -1,0 +1,1 @@
+"""The operator's interface: one module for each resource."""

@@ -1,0 +1,55 @@
+"""``/providers/{provider}/clients``."""
+
+from dataclasses import asdict
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from backchannel import clients as registered
+from backchannel.api.dependencies import dependencies
+from backchannel.api.paging import cursor, position
+from backchannel.api.schemas import After, Client, ClientMetadata, Clients, Limit, Name, PathIdentifier
+from backchannel.session_events import identifier
+
+router = APIGatewayRouter()
+
+
+@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party")
+def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> Client:
+    """Create or replace a client."""
+    using = dependencies(router)
+    using.providers.get(provider)
+    members = metadata.model_dump()
+    encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
+    members["allowed_networks"] = tuple(members["allowed_networks"])
+    client = registered.register(
+        registered.Client(identifier("client_id", client_id), **members),
+        encryption,
+        permit_private_networks=using.permit_private_networks,
+    )
+    using.providers.put_client(provider, client)
+    return Client(**asdict(client))
+
+
+@router.get("/providers/<provider>/clients/<client_id>", summary="Show a relying party")
+def get(provider: Name, client_id: PathIdentifier) -> Client:
+    """Return the client."""
+    return Client(**asdict(dependencies(router).providers.get_client(provider, client_id)))
+
+
+@router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party")
+def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
+    """Remove the client; deliveries to it that are still queued become undeliverable."""
+    using = dependencies(router)
+    using.providers.get_client(provider, client_id)
+    using.providers.delete_client(provider, client_id)
+    return None, HTTPStatus.NO_CONTENT
+
+
+@router.get("/providers/<provider>/clients", summary="List relying parties")
+def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Clients:
+    """Return a page of the provider's clients."""
+    using = dependencies(router)
+    using.providers.get(provider)
+    page, last = using.providers.clients(provider, position(after, str), limit)
+    return Clients(clients=[Client(**asdict(client)) for client in page], next=cursor(last))

@@ -1,0 +1,123 @@
+"""``/providers/{provider}/logouts`` and ``/providers/{provider}/deliveries``: logouts asked for, shown and sent again."""
+
+import uuid
+from http import HTTPStatus
+from typing import Annotated
+
+from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from backchannel import session_events
+from backchannel.api.dependencies import dependencies, now
+from backchannel.api.paging import cursor, position
+from backchannel.api.schemas import (
+    After,
+    Deliveries,
+    Delivery,
+    Limit,
+    Logout,
+    LogoutAccepted,
+    LogoutRequest,
+    Name,
+    PathIdentifier,
+    Redelivered,
+    optional_timestamp,
+    timestamp,
+)
+from backchannel.delivery_items import DeliveryRecord
+from backchannel.errors import MalformedRequestError
+from backchannel.intake import end_message
+from backchannel.outcomes import Status
+from backchannel.queues import Outgoing
+
+router = APIGatewayRouter()
+
+
+@router.post("/providers/<provider>/logouts", summary="End a session, or all sessions of a subject")
+def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
+    """Queue a logout and return its id."""
+    using = dependencies(router)
+    issuer = using.providers.get(provider).issuer
+    event = _event(request)
+    received = now()
+    using.logouts.open(end_message(provider, issuer, event), received)
+    using.intake.take(provider, issuer, [event], received)
+    return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
+
+
+@router.get("/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries")
+def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> Logout:
+    """Return the logout and a page of its deliveries."""
+    using = dependencies(router)
+    found = using.logouts.get(provider, logout_id)
+    page, last = using.deliveries.of_logout(logout_id, position(after, str), limit)
+    return Logout(
+        logout_id=logout_id,
+        sid=found.sid,
+        sub=found.sub,
+        client_id=found.client_id,
+        reason=found.reason,
+        ended_at=timestamp(found.ended_at),
+        complete=found.fanned_out_at is not None,
+        deliveries=[_shown(record) for record in page],
+        next=cursor(last),
+    )
+
+
+@router.post("/providers/<provider>/logouts/<logout_id>/redeliveries", summary="Send again what is not accepted")
+def redeliver(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, int]:
+    """Queue again every delivery of the logout that is final and not accepted."""
+    using = dependencies(router)
+    using.logouts.get(provider, logout_id)
+    received = now()
+    queued = 0
+    for record in using.deliveries.all_of_logout(logout_id):
+        # one that is queued already may have lost its message when an earlier redelivery was cut short
+        if using.deliveries.reopen(record, received) or record.status is Status.QUEUED:
+            using.delivery_queue.send([Outgoing(record.message.to_json(), (provider, record.client_id))])
+            queued += 1
+    return Redelivered(queued=queued), HTTPStatus.ACCEPTED
+
+
+@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client")
+def list_deliveries(
+    provider: Name,
+    client_id: Annotated[str, Query()],
+    status: Annotated[Status | None, Query()] = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> Deliveries:
+    """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
+    using = dependencies(router)
+    using.providers.get(provider)
+    page, last = using.deliveries.of_client(provider, client_id, status, after=position(after, dict), limit=limit)
+    return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last))
+
+
+def _event(request: LogoutRequest) -> session_events.Ended:
+    client_id = None if request.client_id is None else session_events.identifier("client_id", request.client_id)
+    event_id, ended_at = str(uuid.uuid4()), now()
+    if request.sid is not None and request.sub is None:
+        sid = session_events.identifier("sid", request.sid)
+        return session_events.SessionEnded(sid, ended_at, event_id, client_id, request.reason)
+    if request.sub is not None and request.sid is None:
+        sub = session_events.subject(request.sub)
+        return session_events.SubjectSessionsEnded(sub, ended_at, event_id, client_id, request.reason)
+    raise MalformedRequestError("one of sub and sid is needed")
+
+
+def _shown(record: DeliveryRecord) -> Delivery:
+    return Delivery(
+        logout_id=record.logout_id,
+        client_id=record.client_id,
+        sid=record.sid,
+        status=record.status,
+        attempts=record.attempts,
+        last_code=record.last_code,
+        last_status_code=record.last_status_code,
+        error=record.error,
+        error_description=record.error_description,
+        created_at=timestamp(record.created_at),
+        updated_at=timestamp(record.updated_at),
+        next_attempt_at=optional_timestamp(record.next_attempt_at),
+    )

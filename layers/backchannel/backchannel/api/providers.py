@@ -1,0 +1,50 @@
+"""``/providers/{provider}``."""
+
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from backchannel import providers as stored
+from backchannel.api.dependencies import dependencies
+from backchannel.api.schemas import Name, Provider, ProviderMetadata
+from backchannel.clients import check_issuer
+from backchannel.errors import ConflictError, NotFoundError
+from backchannel.jwks import thumbprint
+from backchannel.keys import SigningKey
+
+router = APIGatewayRouter()
+
+
+@router.put("/providers/<provider>", summary="Configure a provider")
+def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
+    """Create a provider with the deployment's signing keys. Its issuer cannot change: sessions are kept under it."""
+    using = dependencies(router)
+    issuer = check_issuer(metadata.issuer, permit_private_networks=using.permit_private_networks)
+    try:
+        found = using.providers.get(provider)
+    except NotFoundError:
+        ring = tuple(SigningKey(thumbprint(using.public_keys.get(arn)), alg, arn) for alg, arn in using.signing_key_arns.items())
+        created = stored.Provider(provider, issuer, ring)
+        using.providers.create(created)
+        return _shown(created), HTTPStatus.CREATED
+    if found.issuer != issuer:
+        raise ConflictError("the issuer of a provider cannot change")
+    return _shown(found), HTTPStatus.OK
+
+
+@router.get("/providers/<provider>", summary="Show a provider")
+def get(provider: Name) -> Provider:
+    """Return the provider."""
+    return _shown(dependencies(router).providers.get(provider))
+
+
+@router.delete("/providers/<provider>", summary="Remove a provider")
+def delete(provider: Name) -> tuple[None, int]:
+    """Remove a provider that has neither sources nor clients any more."""
+    dependencies(router).providers.delete(provider)
+    return None, HTTPStatus.NO_CONTENT
+
+
+def _shown(provider: stored.Provider) -> Provider:
+    keys = [{"kid": key.kid, "alg": key.alg, "state": key.state} for key in provider.keys]
+    return Provider(provider=provider.provider, issuer=provider.issuer, keys=keys)

@@ -1,0 +1,20 @@
+"""The resolver with all routes; the OpenAPI document is generated from it."""
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
+from backchannel.api import clients, logouts, providers, sessions, sources
+from backchannel.errors import MalformedRequestError
+from backchannel.problems import answer_with_problems, problem
+
+app = APIGatewayRestResolver(enable_validation=True)
+answer_with_problems(app)
+for routes in (providers, sources, clients, sessions, logouts):
+    app.include_router(routes.router)
+
+
+@app.exception_handler(RequestValidationError)
+def _malformed(error: RequestValidationError) -> Response[str]:
+    """Say which members are wrong, without repeating their values: some are secrets."""
+    errors = [{"at": "/".join(str(part) for part in each["loc"]), "what": each["msg"]} for each in error.errors()]
+    return problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors)

@@ -1,0 +1,75 @@
+"""``/providers/{provider}/sessions``: RP sessions reported and shown."""
+
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from backchannel import fanout
+from backchannel.api.dependencies import dependencies, now
+from backchannel.api.paging import cursor, position
+from backchannel.api.schemas import (
+    After,
+    Limit,
+    Name,
+    QueryIdentifier,
+    RpSession,
+    RpSessions,
+    RpSessionStart,
+    optional_timestamp,
+    timestamp,
+)
+from backchannel.errors import MalformedRequestError
+from backchannel.session_events import RpSessionStarted, event_time, identifier, subject
+
+router = APIGatewayRouter()
+
+
+@router.post("/providers/<provider>/sessions", summary="Report that an RP session started")
+def post(provider: Name, start: RpSessionStart) -> tuple[dict[str, int], int]:
+    """Store an RP session; if its session is over already, its logout is queued at once."""
+    using = dependencies(router)
+    issuer = using.providers.get(provider).issuer
+    received = now()
+    at = received if start.started_at is None else event_time(round(start.started_at.timestamp() * 1000), received)
+    event = RpSessionStarted(
+        sub=subject(start.sub),
+        client_id=identifier("client_id", start.client_id),
+        started_at=at,
+        sid=None if start.sid is None else identifier("sid", start.sid),
+        client_sub=None if start.client_sub is None else subject(start.client_sub),
+    )
+    taken = using.intake.take(provider, issuer, [event], received)
+    return {"started": taken.started, "ended": taken.ended}, HTTPStatus.ACCEPTED
+
+
+@router.get("/providers/<provider>/sessions", summary="Show the RP sessions of a subject or of a session")
+def get(
+    provider: Name,
+    sub: QueryIdentifier = None,
+    sid: QueryIdentifier = None,
+    after: After = None,
+    limit: Limit = 100,
+) -> RpSessions:
+    """Return a page of RP sessions, active and ended ones, each with the logout that took care of it."""
+    using = dependencies(router)
+    issuer = using.providers.get(provider).issuer
+    start = position(after, str)
+    if sub is not None and sid is None:
+        page = using.sessions.of_subject(issuer, sub, after=start, limit=limit, now=now())
+    elif sid is not None and sub is None:
+        page = using.sessions.of_session(issuer, sid, after=start, limit=limit, now=now())
+    else:
+        raise MalformedRequestError("one of sub and sid is needed")
+    return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor))
+
+
+def _shown(session: fanout.RpSession) -> RpSession:
+    return RpSession(
+        client_id=session.client_id,
+        sub=session.sub,
+        sid=session.sid,
+        client_sub=session.client_sub,
+        started_at=timestamp(session.started_at),
+        ended_at=optional_timestamp(session.ended_at),
+        logout_id=session.ended_by,
+    )

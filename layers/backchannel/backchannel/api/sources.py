@@ -1,0 +1,49 @@
+"""``/providers/{provider}/sources/{source}``."""
+
+from http import HTTPStatus
+
+from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+
+from backchannel import providers as stored
+from backchannel.api.dependencies import dependencies
+from backchannel.api.schemas import Name, Source, SourceMetadata
+from backchannel.source_secrets import secret_name
+from backchannel.webhooks.formats import FORMATS
+
+router = APIGatewayRouter()
+
+
+@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender")
+def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
+    """Create or replace a source. A replaced secret may go on being accepted for a minute."""
+    using = dependencies(router)
+    using.providers.get(provider)
+    given = [metadata.secret, metadata.previous_secret]
+    values = [secret.get_secret_value() for secret in given if secret is not None]
+    for value in values:
+        FORMATS[metadata.format].check_secret(value)
+    name = secret_name(using.secret_prefix, provider, source)
+    using.secrets.put(name, values)
+    configured = stored.Source(source, metadata.format, name, metadata.sid_trust)
+    using.providers.put_source(provider, configured)
+    return _shown(configured)
+
+
+@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender")
+def get(provider: Name, source: Name) -> Source:
+    """Return the source without its secrets."""
+    return _shown(dependencies(router).providers.get_source(provider, source))
+
+
+@router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender")
+def delete(provider: Name, source: Name) -> tuple[None, int]:
+    """Remove the source and its secrets."""
+    using = dependencies(router)
+    found = using.providers.get_source(provider, source)
+    using.providers.delete_source(provider, source)
+    using.secrets.delete(found.secret_name)
+    return None, HTTPStatus.NO_CONTENT
+
+
+def _shown(source: stored.Source) -> Source:
+    return Source(source=source.source, format=source.format, sid_trust=source.sid_trust)

@@ -1,0 +1,206 @@
+"""The deliveries of DeliveriesTable: recorded, attempted under a lease, settled, begun anew, looked up."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from backchannel.delivery_items import (
+    PENDING_STATUSES,
+    DeliveryRecord,
+    Item,
+    delivery_key,
+    delivery_record,
+    expiry,
+    status_attributes,
+)
+from backchannel.fanout import Delivery
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.outcomes import Outcome, Status
+from backchannel.tables import ConditionFailedError, bind, key, storage
+
+LEASE = 20_000
+"""Milliseconds that an attempt has for itself: longer than signing and POST can take together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """There is nothing to attempt: the delivery has a final status, or is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Not now: it is due, or another's attempt is surely over, at ``until`` (milliseconds since the epoch)."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The attempt is ours until the lease runs out."""
+
+    record: DeliveryRecord
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What an attempt got back: the status code (None without an answer) and what the RP said about it."""
+
+    status_code: int | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+
+class Deliveries:
+    """The operations on deliveries."""
+
+    def __init__(self, table_name: str) -> None:
+        self._items = bind(Item, table_name)
+
+    def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
+        """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
+
+        A record of an earlier run that is final begins anew, since it knew nothing of these RP sessions; one that is pending
+        will take care of them. A record of this very run is queued again as long as nothing has come of it.
+        """
+        item = self._items(
+            message.logout_id,
+            delivery_key(delivery.client_id, delivery.sid),
+            provider=message.provider,
+            client_id=delivery.client_id,
+            sid=delivery.sid,
+            sub=delivery.sub,
+            client_sub=delivery.client_sub,
+            attempts=0,
+            ended_at=message.ended_at,
+            created_at=now,
+            updated_at=now,
+            fanout_id=message.fanout_id,
+            expires_at=expiry(now),
+            **status_attributes(message.provider, delivery.client_id, delivery.status, now),
+        )
+        another_run = self._items.fanout_id != message.fanout_id
+        final = ~self._items.status.is_in(*PENDING_STATUSES)
+        try:
+            with storage():
+                item.save(condition=self._items.pk.does_not_exist() | (another_run & final))
+        except ConditionFailedError:
+            found = self._items.read(item.pk, item.sk)
+            return (
+                found is not None
+                and (found.fanout_id, found.status, int(found.attempts)) == (message.fanout_id, Status.QUEUED, 0)
+            )  # fmt: skip
+        return delivery.status is Status.QUEUED
+
+    def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
+        """Take the lease of an attempt, if one is due."""
+        lease = str(uuid.uuid4())
+        item = self._items(message.logout_id, delivery_key(message.client_id, message.sid))
+        model = self._items
+        pending = model.status.is_in(*PENDING_STATUSES)
+        due = model.next_attempt_at.does_not_exist() | (model.next_attempt_at <= now)
+        free = model.leased_until.does_not_exist() | (model.leased_until <= now)
+        try:
+            with storage():
+                item.update([model.leased_until.set(now + LEASE), model.lease.set(lease)], condition=pending & due & free)
+        except ConditionFailedError:
+            found = self._items.read(item.pk, item.sk)
+            if found is None or found.status not in PENDING_STATUSES:
+                return Settled()
+            return Later(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
+        return Begun(delivery_record(item), lease)
+
+    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:
+        """Record an outcome and give the lease back; False when the lease was lost to somebody else.
+
+        With ``answer``, an attempt was made; without, the delivery was settled without one.
+        """
+        record = begun.record
+        actions = self._assign(
+            **status_attributes(record.provider, record.client_id, outcome.status, now),
+            updated_at=now,
+            last_code=outcome.code,
+            next_attempt_at=None if outcome.delay is None else now + outcome.delay * 1000,
+            leased_until=None,
+            lease=None,
+        )
+        if answer is not None:
+            actions += self._assign(
+                attempts=record.attempts + 1,
+                last_status_code=answer.status_code,
+                error=answer.error,
+                error_description=answer.error_description,
+            )
+        return self._update(record, actions, self._items.lease == begun.lease)
+
+    def release(self, begun: Begun) -> None:
+        """Give the lease back with nothing done: no attempt was made."""
+        self._update(begun.record, self._assign(leased_until=None, lease=None), self._items.lease == begun.lease)
+
+    def reopen(self, record: DeliveryRecord, now: int) -> bool:
+        """Begin a final delivery anew; False when it is pending or accepted by now."""
+        actions = self._assign(
+            **status_attributes(record.provider, record.client_id, Status.QUEUED, now),
+            attempts=0,
+            created_at=now,
+            updated_at=now,
+            next_attempt_at=None,
+        )
+        return self._update(record, actions, ~self._items.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED)))
+
+    def of_logout(self, logout_id: str, after: str | None, limit: int) -> tuple[list[DeliveryRecord], str | None]:
+        """Return a page of a logout's deliveries, and the cursor of the next page."""
+        start = None if after is None else {"pk": {"S": logout_id}, "sk": {"S": after}}
+        with storage():
+            found = self._items.query(
+                logout_id,
+                self._items.sk.startswith(key("RP", "")),
+                consistent_read=True,
+                limit=limit,
+                page_size=limit,
+                last_evaluated_key=start,
+            )
+            page = [delivery_record(item) for item in found]
+            last = found.last_evaluated_key
+        return page, None if last is None else last["sk"]["S"]
+
+    def all_of_logout(self, logout_id: str) -> Iterator[DeliveryRecord]:
+        """Walk through a logout's deliveries."""
+        after: str | None = None
+        while True:
+            page, after = self.of_logout(logout_id, after, 100)
+            yield from page
+            if after is None:
+                return
+
+    def of_client(
+        self, provider: str, client_id: str, status: Status | None, *, after: dict[str, str] | None, limit: int
+    ) -> tuple[list[DeliveryRecord], dict[str, str] | None]:
+        """Return a page of a client's deliveries by status and time, and the cursor of the next page."""
+        start = None if after is None else {name: {"S": value} for name, value in after.items()}
+        condition = None if status is None else self._items.status_changed.startswith(key(status, ""))
+        with storage():
+            found = self._items.by_client.query(
+                key(provider, client_id), condition, limit=limit, page_size=limit, last_evaluated_key=start
+            )
+            page = [delivery_record(item) for item in found]
+            last = found.last_evaluated_key
+        return page, None if last is None else {name: value["S"] for name, value in last.items()}
+
+    def _assign(self, **values: Any) -> list[Action]:
+        """Return what sets attributes, or removes those that are to be None."""
+        attributes = ((getattr(self._items, name), value) for name, value in values.items())
+        return [attribute.remove() if value is None else attribute.set(value) for attribute, value in attributes]
+
+    def _update(self, record: DeliveryRecord, actions: list[Action], condition: Condition) -> bool:
+        item = self._items(record.logout_id, delivery_key(record.client_id, record.sid))
+        try:
+            with storage():
+                item.update(actions, condition=condition)
+        except ConditionFailedError:
+            return False
+        return True

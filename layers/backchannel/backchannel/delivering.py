@@ -1,0 +1,224 @@
+"""One attempt of one delivery: lease, configuration of this moment, fresh token, signature, POST, outcome."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from backchannel import jws, logout_token, outcomes
+from backchannel.clients import Client
+from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
+from backchannel.delivery_items import DeliveryRecord
+from backchannel.egress import Answer
+from backchannel.errors import NotFoundError, OurFault, RelyingPartyFault, StorageUnavailable
+from backchannel.keys import SigningKey, signing_key
+from backchannel.messages import DeliveryMessage
+from backchannel.observability import logger, short_hash
+from backchannel.outcomes import Outcome, Status
+from backchannel.providers import Provider
+from backchannel.sessions import Sessions
+
+OUR_FAULT_DELAY = 10
+"""Seconds before a delivery is tried again that a fault of ours was in the way of."""
+
+_ERROR_CHARACTERS = 200
+
+
+class Signer(Protocol):
+    """What makes signatures."""
+
+    def sign(self, key: SigningKey, octets: bytes) -> bytes:
+        """Return the signature of ``octets`` in the form that JWS wants."""
+
+
+class Poster(Protocol):
+    """What POSTs to a relying party."""
+
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+        """Return the answer, or raise a RelyingPartyFault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """What is measured of an attempt; times in milliseconds, ``since_end`` from the end of the session."""
+
+    outcome: Outcome
+    signing: float
+    posting: float
+    since_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of the message: done with, or ``again`` in so many seconds."""
+
+    again: int | None = None
+    attempted: Attempted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivering:
+    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in seconds since the epoch."""
+
+    provider: Callable[[str], Provider]
+    client: Callable[[tuple[str, str]], Client]
+    sessions: Sessions
+    deliveries: Deliveries
+    signer: Signer
+    egress: Poster
+    rng: Random = field(default_factory=Random)
+    now: Callable[[], float] = time.time
+
+    def attempt(self, message: DeliveryMessage) -> Verdict:
+        """Attempt a delivery if one is due; whatever comes of it is recorded. Faults of ours spend no attempt."""
+        try:
+            begun = self.deliveries.begin(message, self._milliseconds())
+        except OurFault as fault:
+            return self._postponed(message, fault)
+        match begun:
+            case Settled():
+                return Verdict()
+            case Later(until):
+                return Verdict(again=max(1, -(-(until - self._milliseconds()) // 1000)))
+        try:
+            return self._carry_out(begun)
+        except OurFault as fault:
+            verdict = self._postponed(message, fault)
+        try:
+            self.deliveries.release(begun)
+        except StorageUnavailable:
+            logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
+        return verdict
+
+    def _carry_out(self, begun: Begun) -> Verdict:
+        record = begun.record
+        try:
+            provider = self.provider(record.provider)
+            client = self.client((record.provider, record.client_id))
+        except NotFoundError:
+            return self._settle(begun, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
+        if client.backchannel_logout_uri is None:
+            return self._settle(begun, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
+        try:
+            claims = logout_token.claims(
+                client,
+                issuer=provider.issuer,
+                sub=record.client_sub or record.sub,
+                sid=record.sid,
+                jti=str(uuid.uuid4()),
+                now=int(self.now()),
+            )
+        except logout_token.UnaddressableError:
+            return self._settle(begun, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
+        if "sid" not in claims and self._has_newer_session(provider, record):
+            return self._settle(begun, Outcome(Status.SUPERSEDED, "newer_session"))
+
+        key = signing_key(provider.keys, client.id_token_signed_response_alg)
+        started = time.perf_counter()
+        octets = jws.signing_input(logout_token.header(client, key.kid), claims)
+        token = jws.serialize(octets, self.signer.sign(key, octets))
+        signed = time.perf_counter()
+        result, answer = self._post(client.backchannel_logout_uri, token, client)
+        posted = time.perf_counter()
+
+        now = self.now()
+        outcome = outcomes.decide(
+            result,
+            attempts=record.attempts + 1,
+            last_status_code=record.last_status_code,
+            age=now - record.created_at / 1000,
+            retry_after=outcomes.parse_retry_after(answer.retry_after, now) if answer else None,
+            rng=self.rng,
+        )
+        attempted = Attempted(outcome, (signed - started) * 1000, (posted - signed) * 1000, round(now * 1000) - record.ended_at)
+        self._log(record, attempted, answer, key.kid)
+        return self._settle(begun, outcome, _answered(answer), attempted)
+
+    def _post(self, uri: str, token: str, client: Client) -> tuple[outcomes.Result, Answer | None]:
+        body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
+        try:
+            answer = self.egress.post(uri, body, allowed_networks=client.allowed_networks)
+        except RelyingPartyFault as fault:
+            return fault, None
+        return answer.status, answer
+
+    def _settle(
+        self, begun: Begun, outcome: Outcome, answered: Answered | None = None, attempted: Attempted | None = None
+    ) -> Verdict:
+        if not self.deliveries.settle(begun, outcome, self._milliseconds(), answered):
+            logger.warning("delivery.lease_lost", logout_id=begun.record.logout_id, client_id=begun.record.client_id)
+            return Verdict(again=OUR_FAULT_DELAY, attempted=attempted)
+        if attempted is None:
+            logger.info(
+                "delivery.settled",
+                logout_id=begun.record.logout_id,
+                client_id=begun.record.client_id,
+                status=outcome.status,
+                code=outcome.code,
+            )
+        return Verdict(again=outcome.delay, attempted=attempted)
+
+    def _has_newer_session(self, provider: Provider, record: DeliveryRecord) -> bool:
+        """A token without ``sid`` would end a login that is newer than what it is about."""
+        return self.sessions.has_newer(
+            provider.issuer,
+            sub=record.sub,
+            client_id=record.client_id,
+            since=record.ended_at,
+            now=self._milliseconds(),
+        )
+
+    def _postponed(self, message: DeliveryMessage, fault: OurFault) -> Verdict:
+        logger.warning(
+            "delivery.postponed",
+            logout_id=message.logout_id,
+            client_id=message.client_id,
+            code=fault.code,
+            detail=str(fault),
+        )
+        return Verdict(again=OUR_FAULT_DELAY)
+
+    def _log(self, record: DeliveryRecord, attempted: Attempted, answer: Answer | None, kid: str) -> None:
+        logger.info(
+            "delivery.attempted",
+            provider=record.provider,
+            logout_id=record.logout_id,
+            client_id=record.client_id,
+            sid_hash=short_hash(record.sid),
+            attempt=record.attempts + 1,
+            status=attempted.outcome.status,
+            code=attempted.outcome.code,
+            status_code=answer.status if answer else None,
+            address=answer.address if answer else None,
+            kid=kid,
+            signing_ms=round(attempted.signing, 1),
+            post_ms=round(attempted.posting, 1),
+            since_end_ms=attempted.since_end,
+            next_delay_s=attempted.outcome.delay,
+        )
+
+    def _milliseconds(self) -> int:
+        return round(self.now() * 1000)
+
+
+def _answered(answer: Answer | None) -> Answered:
+    """Keep what an RP may say about a failure (section 2.8), for people to read: cut, and without control characters."""
+    if answer is None:
+        return Answered()
+    if answer.status < 400:  # noqa: PLR2004 - no failure
+        return Answered(answer.status)
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        body = None
+    said = body if isinstance(body, dict) else {}
+    return Answered(answer.status, _clean(said.get("error")), _clean(said.get("error_description")))
+
+
+def _clean(text: object) -> str | None:
+    if not isinstance(text, str):
+        return None
+    return "".join(c if c.isprintable() else " " for c in text[:_ERROR_CHARACTERS]) or None

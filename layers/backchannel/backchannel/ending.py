@@ -1,0 +1,94 @@
+"""An ended session carried out: tombstone, look, claim, record, queue - page by page, from wherever an earlier try came to."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from backchannel.deliveries import Deliveries
+from backchannel.fanout import RpSession, deliveries, is_covered
+from backchannel.logouts import Logouts
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.providers import Providers
+from backchannel.queues import Outgoing, Queue
+from backchannel.session_events import SessionEnded
+from backchannel.sessions import Claim, Sessions
+
+PAGE = 100
+SWEEP_DELAY = 30
+"""Seconds: longer than a start can take from its write to its look."""
+
+_CONCURRENCY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Carries out ended sessions; ``time_is_short`` says when to stop between two pages, ``now`` is in milliseconds."""
+
+    providers: Providers
+    sessions: Sessions
+    logouts: Logouts
+    deliveries: Deliveries
+    session_ended_queue: Queue
+    delivery_queue: Queue
+
+    def carry_out(self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool]) -> bool:
+        """Give every RP session of the ended session its delivery; False when time ran short and more is to be done.
+
+        May be repeated at any point: claims, records and the cursor show what has been done.
+
+        Raises:
+            OurFault: not finished; to be repeated.
+
+        """
+        issuer = self.providers.get(message.provider).issuer
+        event = message.event
+        is_main_run = message.only_client_id is None and not message.sweep
+        if is_main_run:
+            self.sessions.end(issuer, event, now())
+        self.logouts.open(message, now())
+        cursor = self.logouts.cursor(message.logout_id, message.fanout_id)
+        while True:
+            client_id = message.only_client_id or message.client_id
+            page = self.sessions.page(issuer, event, client_id=client_id, after=cursor, limit=PAGE, now=now())
+            self._fan_out(message, issuer, page.sessions, now())
+            if page.cursor is None:
+                break
+            cursor = page.cursor
+            self.logouts.save_cursor(message.logout_id, message.fanout_id, cursor, now())
+            if time_is_short():
+                return False
+        if is_main_run:
+            sweep = replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True)
+            self.session_ended_queue.send([Outgoing(sweep.to_json(), (message.provider,), SWEEP_DELAY)])
+            self.logouts.close(message.logout_id, now())
+        return True
+
+    def _fan_out(self, message: EndMessage, issuer: str, sessions: Iterable[RpSession], now: int) -> None:
+        event, claim = message.event, Claim(message.logout_id, message.fanout_id, message.ended_at)
+        candidates = [
+            session
+            for session in sessions
+            if is_covered(session, event) and (session.ended_by is None or session.fanout_id == message.fanout_id)
+        ]
+        if not candidates:
+            return
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
+            claimed = list(pool.map(lambda session: self.sessions.claim(issuer, session, claim, now), candidates))
+            ours = [session for session, is_ours in zip(candidates, claimed, strict=True) if is_ours]
+            sid_required = frozenset[str]()
+            if not isinstance(event, SessionEnded):
+                sid_required = self._sid_required(message.provider, {session.client_id for session in ours})
+            wanted = deliveries(event, ours, sid_required)
+            queued = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
+            self.delivery_queue.send(
+                Outgoing(
+                    DeliveryMessage(message.provider, message.logout_id, delivery.client_id, delivery.sid).to_json(),
+                    tenant=(message.provider, delivery.client_id),
+                )
+                for delivery, is_to_be_queued in zip(wanted, queued, strict=True)
+                if is_to_be_queued
+            )
+            list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
+
+    def _sid_required(self, provider: str, client_ids: set[str]) -> frozenset[str]:
+        return frozenset(client.client_id for client in self.providers.get_clients(provider, client_ids) if client.needs_sid)

@@ -1,0 +1,179 @@
+"""Every fault this service knows, as one tree with three branches: the caller's, the relying party's, and ours.
+
+What happens next depends on the branch, never on the text of a message. Each leaf carries a stable ``code``, which is what
+logs, metrics, problem documents and delivery records show.
+"""
+
+from typing import ClassVar
+
+
+class BackchannelError(Exception):
+    """Root of the tree."""
+
+    code: ClassVar[str] = "internal_error"
+
+
+# --- The caller's: answered with a problem document (RFC 9457), never retried by us ---------------------------------
+
+
+class CallerError(BackchannelError):
+    """The request cannot be carried out as it stands; ``status`` is the HTTP status that says so."""
+
+    code = "invalid_request"
+    status: ClassVar[int] = 400
+
+
+class MalformedRequestError(CallerError):
+    """The body is not what its format promises: not JSON, not an object, a member missing or of another type."""
+
+    code = "malformed_request"
+
+
+class SignatureInvalidError(CallerError):
+    """The sender did not prove itself: signature missing, wrong, or outside its time window."""
+
+    code = "signature_invalid"
+    status = 401
+
+
+class NotFoundError(CallerError):
+    """No such provider, source, client, logout or path."""
+
+    code = "not_found"
+    status = 404
+
+
+class IssuerMismatchError(CallerError):
+    """The event names another issuer than the provider it was sent to."""
+
+    code = "issuer_mismatch"
+
+
+class EventTimeInvalidError(CallerError):
+    """The event claims to be from the future, further than clocks may differ."""
+
+    code = "event_time_invalid"
+
+
+class IdentifierInvalidError(CallerError):
+    """``sub``, ``sid`` or ``client_id`` is empty, too long or holds characters its specification does not allow."""
+
+    code = "identifier_invalid"
+
+
+class RegistrationInvalidError(CallerError):
+    """Provider, source or client metadata that must not be stored as it stands."""
+
+    code = "registration_invalid"
+
+
+class ConflictError(CallerError):
+    """The change contradicts what is stored: another issuer for a provider, an issuer that another provider has."""
+
+    code = "conflict"
+    status = 409
+
+
+# --- The relying party's: an outcome of the attempt, never an error of a function -----------------------------------
+
+
+class RelyingPartyFault(BackchannelError):  # noqa: N818 - a fault is recorded as an outcome, not raised to anybody
+    """The POST got no answer. ``retriable`` tells a passing trouble from a refusal of ours to go on."""
+
+    code = "relying_party_fault"
+    retriable: ClassVar[bool] = True
+
+
+class DnsFailure(RelyingPartyFault):
+    """The host has no address, or the resolver did not answer in time."""
+
+    code = "dns_failure"
+
+
+class AddressForbidden(RelyingPartyFault):
+    """The resolver gave at least one address that must not be dialled; none was."""
+
+    code = "address_forbidden"
+    retriable = False
+
+
+class ConnectFailed(RelyingPartyFault):
+    """Refused or unreachable."""
+
+    code = "connect_failed"
+
+
+class ConnectTimeout(RelyingPartyFault):
+    """No TCP connection within the connect timeout."""
+
+    code = "connect_timeout"
+
+
+class TlsFailed(RelyingPartyFault):
+    """The certificate is not valid for the host, or no common protocol: going on would hand the token to anybody."""
+
+    code = "tls_failed"
+    retriable = False
+
+
+class TlsTimeout(RelyingPartyFault):
+    """The TLS handshake did not end in time."""
+
+    code = "tls_timeout"
+
+
+class ReadTimeout(RelyingPartyFault):
+    """Connected, but silent for longer than the read timeout."""
+
+    code = "read_timeout"
+
+
+class DeadlineExceeded(RelyingPartyFault):
+    """The whole POST took longer than its deadline, however busily the peer dripped."""
+
+    code = "deadline_exceeded"
+
+
+class ConnectionReset(RelyingPartyFault):
+    """The peer closed or reset the connection before a whole answer."""
+
+    code = "connection_reset"
+
+
+class AnswerMalformed(RelyingPartyFault):
+    """What came back is not HTTP, or its header section is larger than we read."""
+
+    code = "answer_malformed"
+
+
+# --- Ours: no attempt is spent, the message goes back to its queue --------------------------------------------------
+
+
+class OurFault(BackchannelError):  # noqa: N818 - the counterpart of RelyingPartyFault
+    """Something on our side is missing or does not answer."""
+
+    code = "our_fault"
+
+
+class SigningUnavailable(OurFault):
+    """KMS throttled, unreachable or refusing."""
+
+    code = "signing_unavailable"
+
+
+class StorageUnavailable(OurFault):
+    """A table throttled or unreachable."""
+
+    code = "storage_unavailable"
+
+
+class QueueUnavailable(OurFault):
+    """SQS throttled, unreachable, or refusing a message."""
+
+    code = "queue_unavailable"
+
+
+class MessageNotUnderstood(OurFault):
+    """A message that no version of this service wrote; it belongs into the dead-letter queue."""
+
+    code = "message_not_understood"

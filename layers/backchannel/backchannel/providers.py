@@ -1,0 +1,205 @@
+"""ProvidersTable: providers with their key rings, and below each its sources and its clients.
+
+| pk | sk | |
+|---|---|---|
+| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring |
+| ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
+| ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
+| ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
+"""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+from pynamodb.models import Model
+
+from backchannel.clients import Client
+from backchannel.errors import ConflictError, NotFoundError
+from backchannel.keys import SigningKey
+from backchannel.tables import ConditionFailedError, bind, key, storage
+
+CACHE_SECONDS = 60.0
+"""How long a function may go on with the configuration it has read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An OpenID Provider: one issuer and the keys that sign its logout tokens."""
+
+    provider: str
+    issuer: str
+    keys: tuple[SigningKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured webhook sender. ``sid_trust`` says whether its session ids are those in the provider's ID tokens."""
+
+    source: str
+    format: str
+    secret_name: str
+    sid_trust: Literal["claim", "sha256", "none"] = "claim"
+
+
+class _Item(Model):
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    document = JSONAttribute()
+
+
+class Providers:
+    """The operations on ProvidersTable."""
+
+    def __init__(self, table_name: str) -> None:
+        self._items = bind(_Item, table_name)
+
+    def get(self, provider: str) -> Provider:
+        """Return a provider.
+
+        Raises:
+            NotFoundError: there is none of this name.
+
+        """
+        document = self._read(_pk(provider), "PROVIDER")
+        if document is None:
+            raise NotFoundError(f"no provider {provider!r}")
+        return _provider(document)
+
+    def create(self, provider: Provider) -> None:
+        """Store a new provider; the issuer becomes its own.
+
+        Raises:
+            ConflictError: a provider of this name, or one with this issuer, is there already.
+
+        """
+        for pk, sk, document in (
+            (key("ISSUER", provider.issuer), "ISSUER", {"provider": provider.provider}),
+            (_pk(provider.provider), "PROVIDER", asdict(provider)),
+        ):
+            try:
+                with storage():
+                    self._items(pk, sk, document=document).save(condition=self._items.pk.does_not_exist())
+            except ConditionFailedError as error:
+                if self._read(pk, sk) != document:
+                    raise ConflictError("a provider of this name, or with this issuer, is there already") from error
+
+    def delete(self, provider: str) -> None:
+        """Remove a provider that has neither sources nor clients.
+
+        Raises:
+            ConflictError: it still has some.
+            NotFoundError: there is none of this name.
+
+        """
+        found = self.get(provider)
+        with storage():
+            below = [item.sk for item in self._items.query(_pk(provider), limit=2) if item.sk != "PROVIDER"]
+        if below:
+            raise ConflictError("the provider still has sources or clients")
+        self._remove(_pk(provider), "PROVIDER")
+        self._remove(key("ISSUER", found.issuer), "ISSUER")
+
+    def get_source(self, provider: str, source: str) -> Source:
+        """Return a source.
+
+        Raises:
+            NotFoundError: the provider has none of this name.
+
+        """
+        document = self._read(_pk(provider), key("SOURCE", source))
+        if document is None:
+            raise NotFoundError(f"no source {source!r}")
+        return Source(**document)
+
+    def put_source(self, provider: str, source: Source) -> None:
+        """Store a source."""
+        self._write(_pk(provider), key("SOURCE", source.source), asdict(source))
+
+    def delete_source(self, provider: str, source: str) -> None:
+        """Remove a source, if there is one."""
+        self._remove(_pk(provider), key("SOURCE", source))
+
+    def get_client(self, provider: str, client_id: str) -> Client:
+        """Return a client.
+
+        Raises:
+            NotFoundError: none of this id is registered at the provider.
+
+        """
+        document = self._read(_pk(provider), key("CLIENT", client_id))
+        if document is None:
+            raise NotFoundError(f"no client {client_id!r}")
+        return _client(document)
+
+    def put_client(self, provider: str, client: Client) -> None:
+        """Store a client."""
+        self._write(_pk(provider), key("CLIENT", client.client_id), asdict(client))
+
+    def delete_client(self, provider: str, client_id: str) -> None:
+        """Remove a client, if there is one."""
+        self._remove(_pk(provider), key("CLIENT", client_id))
+
+    def get_clients(self, provider: str, client_ids: Collection[str]) -> list[Client]:
+        """Return those of the clients that are registered."""
+        keys = [(_pk(provider), key("CLIENT", client_id)) for client_id in client_ids]
+        with storage():
+            return [_client(item.document) for item in self._items.batch_get(keys, consistent_read=True)]
+
+    def clients(self, provider: str, after: str | None, limit: int) -> tuple[list[Client], str | None]:
+        """Return a page of the provider's clients in order of key, and the cursor of the next page."""
+        prefix = key("CLIENT", "")
+        start = None if after is None else {"pk": {"S": _pk(provider)}, "sk": {"S": after}}
+        with storage():
+            found = self._items.query(_pk(provider), self._items.sk.startswith(prefix), limit=limit, last_evaluated_key=start)
+            page = [_client(item.document) for item in found]
+            last = found.last_evaluated_key
+        return page, None if last is None else last["sk"]["S"]
+
+    def _read(self, pk: str, sk: str) -> dict[str, Any] | None:
+        with storage():
+            try:
+                item = self._items.get(pk, sk, consistent_read=True)
+            except self._items.DoesNotExist:
+                return None
+        document: dict[str, Any] = item.document
+        return document
+
+    def _write(self, pk: str, sk: str, document: dict[str, Any]) -> None:
+        with storage():
+            self._items(pk, sk, document=document).save()
+
+    def _remove(self, pk: str, sk: str) -> None:
+        with storage():
+            self._items(pk, sk).delete()
+
+
+class Cache[K, V]:
+    """What ``load`` returned for a key, for at most CACHE_SECONDS; what it raised is not kept."""
+
+    def __init__(self, load: Callable[[K], V], clock: Callable[[], float] = time.monotonic) -> None:
+        self._load = load
+        self._clock = clock
+        self._entries: dict[K, tuple[float, V]] = {}
+
+    def __call__(self, key: K) -> V:
+        """Return the value of ``key``."""
+        now = self._clock()
+        entry = self._entries.get(key)
+        if entry is None or now - entry[0] >= CACHE_SECONDS:
+            entry = self._entries[key] = (now, self._load(key))
+        return entry[1]
+
+
+def _pk(provider: str) -> str:
+    return key("PROVIDER", provider)
+
+
+def _provider(document: dict[str, Any]) -> Provider:
+    return Provider(**{**document, "keys": tuple(SigningKey(**each) for each in document["keys"])})
+
+
+def _client(document: dict[str, Any]) -> Client:
+    return Client(**{**document, "allowed_networks": tuple(document["allowed_networks"])})

@@ -1,0 +1,105 @@
+"""The three session events that every webhook is turned into, and the identifiers in them.
+
+Times are integers: milliseconds since the epoch, the event's own time as its sender gave it.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from backchannel.errors import EventTimeInvalidError, IdentifierInvalidError
+
+MAX_CLOCK_DIFFERENCE = 300_000
+"""How far a sender's clock may be ahead of ours, in milliseconds."""
+
+MAX_IDENTIFIER = 255
+"""Characters of a ``sub`` (OpenID Connect Core 1.0, section 2), and of ``sid`` and ``client_id`` so that both fit into a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class RpSessionStarted:
+    """A client got an ID token for a subject: from now on it has to be told when the session ends."""
+
+    sub: str
+    client_id: str
+    started_at: int
+    sid: str | None = None
+    client_sub: str | None = None
+    """The subject as this client knows it, where that differs (pairwise subjects, Core section 8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """One session at the provider is over; with ``client_id``, only that client's part of it."""
+
+    sid: str
+    ended_at: int
+    source_event_id: str
+    client_id: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectSessionsEnded:
+    """All sessions of a subject that started at or before ``ended_at`` are over; with ``client_id``, only at that client."""
+
+    sub: str
+    ended_at: int
+    source_event_id: str
+    client_id: str | None = None
+    reason: str | None = None
+
+
+type Ended = SessionEnded | SubjectSessionsEnded
+type SessionEvent = RpSessionStarted | Ended
+
+
+def logout_id(issuer: str, event: Ended) -> str:
+    """Name the logout that carries this event out: the same for a repeated event, another for another event.
+
+    A session ends once, so its logout is named by issuer and ``sid`` alone, whatever number of events tell of it. A subject's
+    sessions, and a client's part of a session, can end again and again: there the source's event id is part of the name.
+    """
+    parts: list[str | None]
+    if isinstance(event, SubjectSessionsEnded):
+        parts = ["sub", issuer, event.sub, event.client_id, event.source_event_id]
+    elif event.client_id is not None:
+        parts = ["sid", issuer, event.sid, event.client_id, event.source_event_id]
+    else:
+        parts = ["sid", issuer, event.sid]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:40]
+
+
+def identifier(name: str, value: object, *, ascii_only: bool = True) -> str:
+    """Return ``value`` if it can be a ``sub``, ``sid`` or ``client_id``.
+
+    ``sid`` and ``client_id`` are printable ASCII (RFC 6749, appendix A.1); some providers have other characters in ``sub``.
+
+    Raises:
+        IdentifierInvalidError: it cannot.
+
+    """
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_IDENTIFIER:
+        raise IdentifierInvalidError(f"{name} must be a string of 1 to {MAX_IDENTIFIER} characters")
+    if not value.isprintable() or (ascii_only and not value.isascii()):
+        raise IdentifierInvalidError(f"{name} must consist of printable {'ASCII ' if ascii_only else ''}characters")
+    return value
+
+
+def subject(value: object) -> str:
+    """Return ``value`` if it can be a ``sub``."""
+    return identifier("sub", value, ascii_only=False)
+
+
+def event_time(milliseconds: int, now: int) -> int:
+    """Return an event's own time if it can be true.
+
+    An end from far in the future would end logins that have not happened yet.
+
+    Raises:
+        EventTimeInvalidError: later than ``now`` by more than clocks may differ, or before the epoch.
+
+    """
+    if not 0 <= milliseconds <= now + MAX_CLOCK_DIFFERENCE:
+        raise EventTimeInvalidError("the event's time is negative or in the future")
+    return milliseconds

@@ -1,0 +1,55 @@
+"""How pynamodb reaches a table: bound to a name that the caller gives, with timeouts that fit a Lambda function."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pynamodb.exceptions import PynamoDBException
+from pynamodb.models import Model
+
+from backchannel.errors import StorageUnavailable
+
+CONDITION_FAILED = "ConditionalCheckFailedException"
+_PART_ESCAPES = str.maketrans({"#": "%23", "%": "%25"})
+
+
+class ConditionFailedError(Exception):
+    """The item is not as the write expected it."""
+
+
+def bind[M: Model](model: type[M], table_name: str) -> type[M]:
+    """Return ``model`` over the table of that name."""
+    meta = type(
+        "Meta",
+        (),
+        {
+            "table_name": table_name,
+            "connect_timeout_seconds": 1,
+            "read_timeout_seconds": 3,
+            "max_retry_attempts": 3,
+            "max_pool_connections": 16,
+        },
+    )
+    bound: type[M] = type(model)(model.__name__, (model,), {"Meta": meta})  # type: ignore[misc]
+    return bound
+
+
+def key(*parts: str) -> str:
+    """Join the parts of a key with ``#``; a ``#`` inside a part is escaped, so that no two lists give one key."""
+    return "#".join(part.translate(_PART_ESCAPES) for part in parts)
+
+
+@contextmanager
+def storage() -> Iterator[None]:
+    """Turn pynamodb's exceptions into what our callers tell apart.
+
+    Raises:
+        ConditionFailedError: a conditional write met another item than it expected.
+        StorageUnavailable: everything else.
+
+    """
+    try:
+        yield
+    except PynamoDBException as error:
+        if error.cause_response_code == CONDITION_FAILED:
+            raise ConditionFailedError from error
+        raise StorageUnavailable(error.cause_response_code or type(error).__name__) from error

@@ -1,0 +1,78 @@
+"""How a delivery waits: the first time it moves to RetryQueue, there it becomes visible again when its next attempt is due."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from backchannel.delivering import Attempted, Delivering
+from backchannel.errors import MessageNotUnderstood, QueueUnavailable
+from backchannel.messages import DeliveryMessage
+from backchannel.observability import logger, metrics
+from backchannel.outcomes import Status
+from backchannel.queues import Outgoing, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What was done about an SQS record; one that ``stays`` has to be reported as a batch item failure."""
+
+    message_id: str
+    stays: bool = False
+    attempted: Attempted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Handles the records of both queues."""
+
+    delivering: Delivering
+    retry_queue: Queue
+    retry_queue_arn: str
+    dead_letter_queue: Queue
+
+    def handle(self, record: dict[str, Any]) -> Handled:
+        """Attempt the delivery of a record, and see to it that it comes again if it has to.
+
+        When SQS cannot be told when, the record stays where it is and comes back after the queue's visibility timeout.
+        """
+        message_id: str = record["messageId"]
+        try:
+            message = DeliveryMessage.from_json(record["body"])
+        except MessageNotUnderstood as fault:
+            return self._dead_letter(record, fault)
+        verdict = self.delivering.attempt(message)
+        if verdict.again is None:
+            return Handled(message_id, attempted=verdict.attempted)
+        try:
+            if record["eventSourceARN"] == self.retry_queue_arn:
+                self.retry_queue.give_back(record["receiptHandle"], verdict.again)
+                return Handled(message_id, stays=True, attempted=verdict.attempted)
+            self.retry_queue.send([Outgoing(record["body"], (message.provider, message.client_id), verdict.again)])
+        except QueueUnavailable as fault:
+            logger.error("delivery.kept", code=fault.code, detail=str(fault), logout_id=message.logout_id)
+            return Handled(message_id, stays=True, attempted=verdict.attempted)
+        return Handled(message_id, attempted=verdict.attempted)
+
+    def _dead_letter(self, record: dict[str, Any], fault: MessageNotUnderstood) -> Handled:
+        """Put what we do not understand where it alarms, at once instead of after a thousand receives."""
+        logger.error("delivery.not_understood", code=fault.code, detail=str(fault), message_id=record["messageId"])
+        try:
+            self.dead_letter_queue.send([Outgoing(record["body"], ("not_understood",))])
+        except QueueUnavailable:
+            return Handled(record["messageId"], stays=True)
+        return Handled(record["messageId"])
+
+
+def count(attempts: Iterable[Attempted | None]) -> None:
+    """Add a batch's attempts to the metrics. There is no dimension for the client: it stands in the log line."""
+    for attempt in attempts:
+        if attempt is None:
+            continue
+        metrics.add_metric("Attempts", MetricUnit.Count, 1)
+        metrics.add_metric("SigningTime", MetricUnit.Milliseconds, attempt.signing)
+        metrics.add_metric("PostTime", MetricUnit.Milliseconds, attempt.posting)
+        metrics.add_metric(f"Deliveries{attempt.outcome.status.capitalize()}", MetricUnit.Count, 1)
+        if attempt.outcome.status is Status.ACCEPTED:
+            metrics.add_metric("TimeToAcceptance", MetricUnit.Milliseconds, attempt.since_end)

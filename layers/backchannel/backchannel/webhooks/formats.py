@@ -1,0 +1,39 @@
+"""Every format that a source can speak: how its sender is proved, and how its body is read. A new format is one row here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from backchannel.errors import RegistrationInvalidError
+from backchannel.webhooks import hmac_signatures, keycloak, standard_webhooks
+from backchannel.webhooks.request import Context, Parsed, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """``check_secret`` refuses at registration what could never verify; ``verify`` and ``parse`` raise CallerError."""
+
+    verify: Callable[[Request, Sequence[str], int], None]
+    parse: Callable[[Request, Context], Parsed]
+    check_secret: Callable[[str], object]
+
+
+_SECRET_CHARACTERS = 8
+
+
+def _not_too_short(secret: str) -> None:
+    if len(secret) < _SECRET_CHARACTERS:
+        raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
+
+
+FORMATS: Mapping[str, Format] = {
+    "standard-webhooks": Format(
+        verify=hmac_signatures.standard_webhooks,
+        parse=standard_webhooks.parse,
+        check_secret=hmac_signatures.standard_webhooks_key,
+    ),
+    "keycloak": Format(
+        verify=lambda request, secrets, _: hmac_signatures.hex_over_body("x-keycloak-signature", request, secrets),
+        parse=keycloak.parse,
+        check_secret=_not_too_short,
+    ),
+}

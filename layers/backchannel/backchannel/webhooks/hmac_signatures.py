@@ -1,0 +1,77 @@
+"""HMAC-SHA256 signatures of webhooks. Several secrets are valid while one replaces the other."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Sequence
+
+from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
+from backchannel.webhooks.request import Request
+
+TOLERANCE = 300
+"""Seconds that a Standard Webhooks timestamp may differ from our clock, either way."""
+
+_SECRET_OCTETS = range(24, 65)
+_PREFIXES = ("webhook", "svix")
+
+
+def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> None:
+    """Verify a Standard Webhooks signature: base64 over ``id.timestamp.body``, one of several in its header.
+
+    Raises:
+        SignatureInvalidError: missing, wrong, or its time is too far from ``now`` (milliseconds).
+
+    """
+    for prefix in _PREFIXES:
+        names = [f"{prefix}-{name}" for name in ("id", "timestamp", "signature")]
+        if all(name in request.headers for name in names):
+            message_id, timestamp, signatures = (request.headers[name] for name in names)
+            break
+    else:
+        raise SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(int(timestamp) - now // 1000) > TOLERANCE:
+        raise SignatureInvalidError("webhook-timestamp is too far from now")
+    signed = f"{message_id}.{timestamp}.".encode() + request.body
+    claimed = [value for version, _, value in (each.partition(",") for each in signatures.split(" ")) if version == "v1"]
+    expected = [
+        base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode() for secret in secrets
+    ]
+    _require_match(claimed, expected)
+
+
+def standard_webhooks_key(secret: str) -> bytes:
+    """Return the octets of a ``whsec_`` secret.
+
+    Raises:
+        RegistrationInvalidError: it is not base64 of 24 to 64 octets.
+
+    """
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RegistrationInvalidError("the secret is not base64 behind whsec_") from error
+    if len(key) not in _SECRET_OCTETS:
+        raise RegistrationInvalidError("the secret must have 24 to 64 octets")
+    return key
+
+
+def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
+    """Verify a signature in hexadecimal over the body alone.
+
+    It has no time and no id in it. That a request can be replayed does no harm: the same event ends the same sessions again.
+
+    Raises:
+        SignatureInvalidError: missing or wrong.
+
+    """
+    claimed = request.headers.get(header, "").removeprefix("sha256=").lower()
+    _require_match([claimed], [hmac.digest(secret.encode(), request.body, hashlib.sha256).hex() for secret in secrets])
+
+
+def _require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:
+    """Compare each with each, in a time that does not tell which of them came near."""
+    matches = [hmac.compare_digest(one.encode(), other.encode()) for one in claimed for other in expected]
+    if not any(matches):
+        raise SignatureInvalidError("no signature matches")

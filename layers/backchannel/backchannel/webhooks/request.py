@@ -1,0 +1,68 @@
+"""What a webhook hands over, and what its format makes of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from backchannel.errors import MalformedRequestError
+from backchannel.session_events import SessionEvent
+
+type SidTrust = Literal["claim", "sha256", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A webhook as it came: the raw octets of its body, and its headers under lower-case names."""
+
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The session events of a webhook, and how many events in it are of no interest or cannot be mapped."""
+
+    events: tuple[SessionEvent, ...] = ()
+    ignored: int = 0
+
+
+IGNORED = Parsed(ignored=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a format needs to know beside the body; ``now`` in milliseconds since the epoch."""
+
+    issuer: str
+    sid_trust: SidTrust
+    now: int
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Read a body that has to be a JSON object.
+
+    Raises:
+        MalformedRequestError: it is not.
+
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError("the body is not JSON") from error
+    if not isinstance(document, dict):
+        raise MalformedRequestError("the body is not a JSON object")
+    return document
+
+
+def member(document: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Return a member that has to be there and of its kind.
+
+    Raises:
+        MalformedRequestError: it is not.
+
+    """
+    value = document.get(name)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise MalformedRequestError(f"{name} is missing or of another type")
+    return value

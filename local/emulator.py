@@ -1,0 +1,163 @@
+"""The local AWS: one ministack process for this clone, on one loopback port, with nothing of the user's environment."""
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = ROOT / ".local"
+REGION = "eu-central-1"
+
+_BIN = ROOT / ".venv" / "ministack" / "bin"
+_LOG = STATE / "ministack.log"
+_RECORD = STATE / "ministack.json"
+_LOCK = STATE / "ministack.lock"
+_SCRATCH = STATE / "ministack"
+
+# Below the range from which the kernel takes ports for outgoing connections, so that none is lost between choosing and listening.
+_PORTS = range(20_000, 32_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Emulator:
+    pid: int
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def running() -> Emulator | None:
+    """Return the emulator of this clone, if it lives.
+
+    It holds a lock on a file of this clone for as long as it lives. So a recorded pid is trusted only while the lock is held,
+    and a pid that meanwhile belongs to another process is never taken for ours.
+    """
+    return Emulator(**json.loads(_RECORD.read_text())) if _is_locked() and _RECORD.exists() else None
+
+
+def start() -> Emulator:
+    """Start the emulator; it is ready only after `wait_until_healthy`."""
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+    _SCRATCH.mkdir(parents=True)
+    port = _free_port()
+    with _LOCK.open("w") as lock, _LOG.open("w") as log:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process = subprocess.Popen(
+            [_BIN / "ministack"],
+            env=_environment(port),
+            cwd=_SCRATCH,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock.fileno()],
+            start_new_session=True,
+        )
+    emulator = Emulator(process.pid, port)
+    _RECORD.write_text(json.dumps(asdict(emulator)))
+    return emulator
+
+
+def wait_until_healthy(emulator: Emulator, *, seconds: float = 60) -> None:
+    """Poll until the emulator answers.
+
+    Raises:
+        RuntimeError: it ended, or is not ready in time; the message is the end of its log.
+
+    """
+    deadline = time.monotonic() + seconds
+    while not is_healthy(emulator):
+        if not _is_locked() or time.monotonic() > deadline:
+            raise RuntimeError(f"ministack did not start:\n{_LOG.read_text()[-4000:]}")
+        time.sleep(0.05)
+
+
+def is_healthy(emulator: Emulator) -> bool:
+    # Without a proxy, whatever the environment says.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{emulator.url}/_ministack/health", timeout=2) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def stop() -> bool:
+    """End the emulator with its Lambda workers; return whether there was one.
+
+    Its state is in memory and meant to be lost, so it is killed without ceremony.
+    """
+    emulator = running()
+    if emulator:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(emulator.pid, signal.SIGKILL)
+        while _is_locked():
+            time.sleep(0.02)
+    _RECORD.unlink(missing_ok=True)
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
+    return emulator is not None
+
+
+@contextlib.contextmanager
+def exclusively() -> Iterator[None]:
+    """Let one `up` or `down` of this clone work at a time."""
+    STATE.mkdir(exist_ok=True)
+    with (STATE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _environment(port: int) -> dict[str, str]:
+    """Return all that ministack and its Lambda workers, which inherit it, see of this machine."""
+    return {
+        "PATH": f"{_BIN}:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "HOME": str(_SCRATCH),
+        "TMPDIR": str(_SCRATCH),
+        "STATE_DIR": str(_SCRATCH),
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_HOST": "127.0.0.1",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "AUTH": "true",  # IAM policies are enforced
+        "LAMBDA_ACCOUNT_CONCURRENCY": "50",
+        # Neither ports beside the gateway's nor containers.
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "DOCKER_HOST": f"unix://{_SCRATCH}/no-docker",
+    }
+
+
+def _is_locked() -> bool:
+    try:
+        with _LOCK.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _free_port() -> int:
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no free port")

@@ -1,0 +1,50 @@
+"""A stand-in for a relying party's back-channel logout endpoint: keeps each request, then passes it on."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.parse import urlsplit
+
+import urllib3
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Where it listens, and the bodies it passed on."""
+
+    url: str
+    bodies: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def recording(backchannel_logout_uri: str) -> Generator[Recorder]:
+    """Listen on a free loopback port for what is meant for this address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            recorder.bodies.append(body)
+            headers = {"Content-Type": self.headers["Content-Type"]}
+            answer = urllib3.request(
+                "POST", backchannel_logout_uri, body=body, headers=headers, redirect=False, retries=False, timeout=5.0
+            )
+            self.send_response(answer.status)
+            self.end_headers()
+            self.wfile.write(answer.data)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
+            """Say nothing: the requests are kept."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    path = urlsplit(backchannel_logout_uri).path
+    recorder = Recorder(f"http://127.0.0.1:{server.server_port}{path}")
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield recorder
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
