@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 
 # Instruction set of what `build` and `deploy` make: arm64 or x86_64. `up` builds for this machine.
 ARCHITECTURE ?= arm64
+# How many relying parties of the demo refuse their tokens.
+REFUSE ?= 0
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
@@ -45,8 +47,8 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: up ## See three relying parties being logged out, on the local stack
-	@$(LOCALLY) $(PYTHON) -m local.demo
+demo: up ## See three relying parties being logged out, on the local stack (REFUSE=1: one of them refuses)
+	@$(LOCALLY) $(PYTHON) -m local.demo --refuse $(REFUSE)
 
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
@@ -108,7 +110,7 @@ deploy: build ## Deploy to the AWS account of your shell (ENV=dev or prod, ARCHI
 
 .PHONY: openapi
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
-	@$(PYTHON) -m local.openapi
+	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.openapi
 
 # In this order: dev takes the versions that the layer ships.
 LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/sam requirements/ministack

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import urllib3
 from botocore.auth import SigV4Auth
@@ -37,7 +37,7 @@ class Stack:
         self._http = urllib3.PoolManager(maxsize=32, timeout=30, retries=False)
 
     @classmethod
-    def load(cls) -> "Stack":
+    def load(cls) -> Self:
         """Return the stack that `make up` has started."""
         return cls(json.loads(STACK_FILE.read_text()))
 

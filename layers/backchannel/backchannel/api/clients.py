@@ -8,13 +8,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel import clients as registered
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, position
-from backchannel.api.schemas import After, Client, ClientMetadata, Clients, Limit, Name, PathIdentifier
+from backchannel.api.schemas import After, Client, ClientMetadata, Clients, Limit, Name, PathIdentifier, answers
 from backchannel.session_events import identifier
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party")
+@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=answers(Client, 200))
 def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> Client:
     """Create or replace a client."""
     using = dependencies(router)
@@ -31,13 +31,13 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
     return Client(**asdict(client))
 
 
-@router.get("/providers/<provider>/clients/<client_id>", summary="Show a relying party")
+@router.get("/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=answers(Client, 200))
 def get(provider: Name, client_id: PathIdentifier) -> Client:
     """Return the client."""
     return Client(**asdict(dependencies(router).providers.get_client(provider, client_id)))
 
 
-@router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party")
+@router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=answers(None, 204))
 def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     """Remove the client; deliveries to it that are still queued become undeliverable."""
     using = dependencies(router)
@@ -46,7 +46,7 @@ def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-@router.get("/providers/<provider>/clients", summary="List relying parties")
+@router.get("/providers/<provider>/clients", summary="List relying parties", responses=answers(Clients, 200))
 def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Clients:
     """Return a page of the provider's clients."""
     using = dependencies(router)

@@ -21,6 +21,7 @@ from backchannel.api.schemas import (
     Name,
     PathIdentifier,
     Redelivered,
+    answers,
     optional_timestamp,
     timestamp,
 )
@@ -33,7 +34,9 @@ from backchannel.queues import Outgoing
 router = APIGatewayRouter()
 
 
-@router.post("/providers/<provider>/logouts", summary="End a session, or all sessions of a subject")
+@router.post(
+    "/providers/<provider>/logouts", summary="End a session, or all sessions of a subject", responses=answers(LogoutAccepted, 202)
+)
 def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     """Queue a logout and return its id."""
     using = dependencies(router)
@@ -45,7 +48,9 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
 
-@router.get("/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries")
+@router.get(
+    "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=answers(Logout, 200)
+)
 def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> Logout:
     """Return the logout and a page of its deliveries."""
     using = dependencies(router)
@@ -64,7 +69,11 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     )
 
 
-@router.post("/providers/<provider>/logouts/<logout_id>/redeliveries", summary="Send again what is not accepted")
+@router.post(
+    "/providers/<provider>/logouts/<logout_id>/redeliveries",
+    summary="Send again what is not accepted",
+    responses=answers(Redelivered, 202),
+)
 def redeliver(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, int]:
     """Queue again every delivery of the logout that is final and not accepted."""
     using = dependencies(router)
@@ -79,7 +88,7 @@ def redeliver(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, i
     return Redelivered(queued=queued), HTTPStatus.ACCEPTED
 
 
-@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client")
+@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(Deliveries, 200))
 def list_deliveries(
     provider: Name,
     client_id: Annotated[str, Query()],

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel import providers as stored
 from backchannel.api.dependencies import dependencies
-from backchannel.api.schemas import Name, Provider, ProviderMetadata
+from backchannel.api.schemas import Name, Provider, ProviderMetadata, answers
 from backchannel.clients import check_issuer
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.jwks import thumbprint
@@ -15,7 +15,7 @@ from backchannel.keys import SigningKey
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>", summary="Configure a provider")
+@router.put("/providers/<provider>", summary="Configure a provider", responses=answers(Provider, 200, 201))
 def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
     """Create a provider with the deployment's signing keys. Its issuer cannot change: sessions are kept under it."""
     using = dependencies(router)
@@ -32,13 +32,13 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
     return _shown(found), HTTPStatus.OK
 
 
-@router.get("/providers/<provider>", summary="Show a provider")
+@router.get("/providers/<provider>", summary="Show a provider", responses=answers(Provider, 200))
 def get(provider: Name) -> Provider:
     """Return the provider."""
     return _shown(dependencies(router).providers.get(provider))
 
 
-@router.delete("/providers/<provider>", summary="Remove a provider")
+@router.delete("/providers/<provider>", summary="Remove a provider", responses=answers(None, 204))
 def delete(provider: Name) -> tuple[None, int]:
     """Remove a provider that has neither sources nor clients any more."""
     dependencies(router).providers.delete(provider)

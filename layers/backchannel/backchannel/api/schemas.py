@@ -1,7 +1,8 @@
 """The shapes of requests and answers. Members that are not described here are refused: a misspelt one must not pass for set."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -101,6 +102,13 @@ class RpSessionStart(_Request):
     started_at: Annotated[datetime | None, Field(description="now, if left out")] = None
 
 
+class EventsTaken(BaseModel):
+    """How many starts were stored, and how many ends were queued because a start came after its end."""
+
+    started: int
+    ended: int
+
+
 class RpSession(BaseModel):
     """A relying party's session."""
 
@@ -185,3 +193,23 @@ def timestamp(milliseconds: int) -> datetime:
 def optional_timestamp(milliseconds: int | None) -> datetime | None:
     """Return a time that may not be known."""
     return None if milliseconds is None else timestamp(milliseconds)
+
+
+class Problem(BaseModel):
+    """What is wrong (RFC 9457); ``code`` is stable."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+def answers(model: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:
+    """Return a route's answers for its description: each status with ``model`` as its body, and the problems that all have."""
+    body = {} if model is None else {"content": {"application/json": {"model": model}}}
+    problem = {"content": {"application/problem+json": {"model": Problem}}}
+    return {
+        **{status: {"description": HTTPStatus(status).phrase, **body} for status in statuses},
+        **{status: {"description": HTTPStatus(status).phrase, **problem} for status in (400, 403, 404, 409, 503)},
+    }

@@ -9,12 +9,14 @@ from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, position
 from backchannel.api.schemas import (
     After,
+    EventsTaken,
     Limit,
     Name,
     QueryIdentifier,
     RpSession,
     RpSessions,
     RpSessionStart,
+    answers,
     optional_timestamp,
     timestamp,
 )
@@ -24,8 +26,8 @@ from backchannel.session_events import RpSessionStarted, event_time, identifier,
 router = APIGatewayRouter()
 
 
-@router.post("/providers/<provider>/sessions", summary="Report that an RP session started")
-def post(provider: Name, start: RpSessionStart) -> tuple[dict[str, int], int]:
+@router.post("/providers/<provider>/sessions", summary="Report that an RP session started", responses=answers(EventsTaken, 202))
+def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
     """Store an RP session; if its session is over already, its logout is queued at once."""
     using = dependencies(router)
     issuer = using.providers.get(provider).issuer
@@ -39,10 +41,14 @@ def post(provider: Name, start: RpSessionStart) -> tuple[dict[str, int], int]:
         client_sub=None if start.client_sub is None else subject(start.client_sub),
     )
     taken = using.intake.take(provider, issuer, [event], received)
-    return {"started": taken.started, "ended": taken.ended}, HTTPStatus.ACCEPTED
+    return EventsTaken(started=taken.started, ended=taken.ended), HTTPStatus.ACCEPTED
 
 
-@router.get("/providers/<provider>/sessions", summary="Show the RP sessions of a subject or of a session")
+@router.get(
+    "/providers/<provider>/sessions",
+    summary="Show the RP sessions of a subject or of a session",
+    responses=answers(RpSessions, 200),
+)
 def get(
     provider: Name,
     sub: QueryIdentifier = None,

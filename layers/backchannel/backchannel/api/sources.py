@@ -6,14 +6,14 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel import providers as stored
 from backchannel.api.dependencies import dependencies
-from backchannel.api.schemas import Name, Source, SourceMetadata
+from backchannel.api.schemas import Name, Source, SourceMetadata, answers
 from backchannel.source_secrets import secret_name
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender")
+@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=answers(Source, 200))
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
     """Create or replace a source. A replaced secret may go on being accepted for a minute."""
     using = dependencies(router)
@@ -29,13 +29,13 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
     return _shown(configured)
 
 
-@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender")
+@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=answers(Source, 200))
 def get(provider: Name, source: Name) -> Source:
     """Return the source without its secrets."""
     return _shown(dependencies(router).providers.get_source(provider, source))
 
 
-@router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender")
+@router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender", responses=answers(None, 204))
 def delete(provider: Name, source: Name) -> tuple[None, int]:
     """Remove the source and its secrets."""
     using = dependencies(router)
