@@ -81,7 +81,7 @@ format: $(DEV_READY) ## Format the code and fix what can be fixed
 
 .PHONY: bench
 bench: up ## Measure the delivery core and the service
-	@$(LOCALLY) $(PYTHON) -m pytest -q -s tests/load
+	@$(LOCALLY) $(PYTHON) -m tests.load.imports
 
 # --- The local stack --------------------------------------------------------------------------------------------------
 

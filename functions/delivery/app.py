@@ -38,6 +38,7 @@ class Settings:
 settings = from_environment(Settings)
 config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3}, max_pool_connections=BATCH)
 sqs = boto3.client("sqs", config=config)
+retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(settings.providers_table)
 delivering = Delivering(
     provider=Cache[str, Provider](providers.get),
@@ -46,10 +47,11 @@ delivering = Delivering(
     deliveries=Deliveries(settings.deliveries_table),
     signer=KmsSigner(boto3.client("kms", config=config)),
     egress=Egress(),
+    queue=retry_queue,
 )
 waiting = Waiting(
     delivering,
-    retry_queue=Queue(sqs, settings.retry_queue_url),
+    retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
     dead_letter_queue=Queue(sqs, settings.delivery_dead_letter_queue_url),
 )

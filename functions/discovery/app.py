@@ -9,9 +9,9 @@ import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.event_handler import answer_with_problems
 from backchannel.jwks import jwk_set
 from backchannel.observability import logger
-from backchannel.problems import answer_with_problems
 from backchannel.providers import Cache, Provider, Providers
 from backchannel.public_keys import PublicKeys
 from backchannel.settings import from_environment
@@ -58,7 +58,7 @@ def _cacheable(document: dict[str, Any], content_type: str) -> Response[str]:
     headers = {"Cache-Control": f"public, max-age={MAX_AGE}", "ETag": etag}
     known = [tag.strip().removeprefix("W/") for tag in (app.current_event.headers.get("if-none-match") or "").split(",")]
     if etag in known or "*" in known:
-        return Response(304, headers=headers)
+        return Response(304, body="", headers=headers)
     return Response(200, content_type, body, headers)
 
 

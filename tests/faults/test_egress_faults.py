@@ -179,7 +179,7 @@ def test_an_answer_that_comes_before_the_request_was_read_counts(egress: Egress)
         peer.socket.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
 
     with Server(hasty) as server, within(AT_ONCE):
-        answer = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+        answer = egress.post(f"http://rp.test:{server.port}/", b"0" * 20_000_000, allowed_networks=LOOPBACK)
 
     assert answer.status == 413
 
@@ -215,6 +215,16 @@ def test_an_endless_body_is_cut_and_its_connection_closed(head: bytes, flood: by
         tracemalloc.stop()
         assert answer.body == b"0" * 4096
         assert peak < 300_000
+        assert server.connections == 2
+
+
+def test_the_rest_of_a_body_is_never_taken_for_the_next_answer(egress: Egress) -> None:
+    with Server(answers(HEAD + b"Content-Length: 9999\r\n\r\n" + b"0" * 4096)) as server, within(AT_ONCE):
+        for _ in range(2):
+            answer = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+            assert answer.body == b"0" * 4096
+
         assert server.connections == 2
 
 
@@ -307,14 +317,15 @@ def test_a_hanging_resolver_holds_up_neither_its_caller_nor_other_names(make_egr
         return resolver("127.0.0.1")(host, port)
 
     post = make_egress(resolve=resolve, deadline=1.0).post
-    with Server(answers(OK)) as server, ThreadPoolExecutor(40) as threads, within(1.5):
+    with Server(answers(OK)) as server, ThreadPoolExecutor(40) as threads, contextlib.ExitStack() as stack, within(1.5):
+        stack.callback(released.set)
         uris = [f"http://hanging.test:{server.port}/"] * 39
         hanging = [threads.submit(post, uri, BODY, allowed_networks=LOOPBACK) for uri in uris]
 
         answer = post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
 
         faults = [type(future.exception()) for future in hanging]
-    released.set()
+
     assert answer.status == 200
     assert faults == [DnsFailure] * 39
     assert sorted(lookups) == ["hanging.test", "rp.test"]

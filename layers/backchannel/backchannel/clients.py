@@ -18,6 +18,9 @@ MAX_EXP = 120
 """Seconds: a logout token should live two minutes at the most (Back-Channel Logout 1.0, section 4)."""
 
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+]|[a-z0-9._-]+)(:[0-9]*)?", re.IGNORECASE)
+"""A host that egress dials: neither percent-encoded nor with a zone, and no IPvFuture."""
+
 _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 
 
@@ -26,7 +29,8 @@ class Client:
     """One relying party of a provider, and how its logout tokens are made.
 
     Beside the registered names: ``subject`` says which of ``sub`` and ``sid`` a token carries, ``typ`` its JOSE type (None: no
-    ``typ`` at all), ``exp`` its life in seconds, ``allowed_networks`` the private networks its URI may lead into.
+    ``typ`` at all), ``exp`` its life in seconds, ``allowed_networks`` the private networks its URI may lead into,
+    ``logout_on_expiry`` whether it wants to hear of sessions that ended by themselves.
     """
 
     client_id: str
@@ -38,6 +42,7 @@ class Client:
     typ: str | None = "logout+jwt"
     exp: int = MAX_EXP
     allowed_networks: tuple[str, ...] = ()
+    logout_on_expiry: bool = False
 
     @property
     def needs_sid(self) -> bool:
@@ -116,6 +121,8 @@ def _split(uri: str, name: str) -> SplitResult:
         _refuse(f"{name} must be an absolute URI with a host")
     if "@" in parts.netloc:
         _refuse(f"{name} must not have userinfo")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        _refuse(f"{name} must have a plain host")
     return parts
 
 

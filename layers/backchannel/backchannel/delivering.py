@@ -14,15 +14,20 @@ from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
 from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Answer
 from backchannel.errors import NotFoundError, OurFault, RelyingPartyFault, StorageUnavailable
+from backchannel.fanout import Delivery
 from backchannel.keys import SigningKey, signing_key
-from backchannel.messages import DeliveryMessage
+from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.observability import logger, short_hash
 from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
+from backchannel.queues import Outgoing, Queue
 from backchannel.sessions import Sessions
 
 OUR_FAULT_DELAY = 10
 """Seconds before a delivery is tried again that a fault of ours was in the way of."""
+
+SUPERSEDED_RUN = "superseded"
+"""The ``fanout_id`` of deliveries by ``sid`` that take the place of one by ``sub``."""
 
 _ERROR_CHARACTERS = 200
 
@@ -61,7 +66,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Delivering:
-    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in seconds since the epoch."""
+    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in seconds since the epoch.
+
+    ``queue`` takes deliveries that come of an attempt.
+    """
 
     provider: Callable[[str], Provider]
     client: Callable[[tuple[str, str]], Client]
@@ -69,6 +77,7 @@ class Delivering:
     deliveries: Deliveries
     signer: Signer
     egress: Poster
+    queue: Queue
     rng: Random = field(default_factory=Random)
     now: Callable[[], float] = time.time
 
@@ -113,7 +122,7 @@ class Delivering:
             )
         except logout_token.UnaddressableError:
             return self._settle(begun, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
-        if "sid" not in claims and self._has_newer_session(provider, record):
+        if "sid" not in claims and self._is_superseded(provider, client, record):
             return self._settle(begun, Outcome(Status.SUPERSEDED, "newer_session"))
 
         key = signing_key(provider.keys, client.id_token_signed_response_alg)
@@ -161,15 +170,28 @@ class Delivering:
             )
         return Verdict(again=outcome.delay, attempted=attempted)
 
-    def _has_newer_session(self, provider: Provider, record: DeliveryRecord) -> bool:
-        """A token without ``sid`` would end a login that is newer than what it is about."""
-        return self.sessions.has_newer(
-            provider.issuer,
-            sub=record.sub,
-            client_id=record.client_id,
-            since=record.ended_at,
-            now=self._milliseconds(),
-        )
+    def _is_superseded(self, provider: Provider, client: Client, record: DeliveryRecord) -> bool:
+        """Whether a token without ``sid`` would end a login that is newer than what it is about.
+
+        Then the older sessions get a delivery by ``sid`` each, if the client takes such tokens.
+        """
+        now = self._milliseconds()
+        found = self.sessions.of_subject_at(provider.issuer, sub=record.sub, client_id=record.client_id, now=now)
+        if not any(session.started_at > record.ended_at and session.ended_by is None for session in found):
+            return False
+        if client.subject != "sub_only":
+            run = EndMessage(
+                record.provider, record.logout_id, SUPERSEDED_RUN, record.ended_at, source_event_id="", sub=record.sub
+            )
+            for session in found:
+                is_ours = session.ended_by in {None, record.logout_id}  # None: its mark is on the way
+                if not is_ours or session.started_at > record.ended_at or session.sid is None:
+                    continue
+                delivery = Delivery(session.client_id, session.sid, session.sub, session.client_sub)
+                if self.deliveries.record(run, delivery, now):
+                    message = DeliveryMessage(record.provider, record.logout_id, session.client_id, session.sid)
+                    self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])
+        return True
 
     def _postponed(self, message: DeliveryMessage, fault: OurFault) -> Verdict:
         logger.warning(

@@ -238,7 +238,7 @@ class _Connection(HTTPConnection):
         with http.client.HTTPConnection.getresponse(self) as response:
             if self.ended:  # http.client takes this for the end of the header section
                 raise ConnectionReset("closed within the headers")
-            content = response.read(MAX_BODY)[:MAX_BODY]
+            content = response.read(MAX_BODY)
             if response.length and len(content) < MAX_BODY:
                 raise ConnectionReset("closed within the body")
             whole = response.isclosed()

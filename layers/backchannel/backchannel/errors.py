@@ -29,6 +29,13 @@ class MalformedRequestError(CallerError):
     code = "malformed_request"
 
 
+class PayloadTooLargeError(CallerError):
+    """The body is larger than any that makes sense."""
+
+    code = "payload_too_large"
+    status = 413
+
+
 class SignatureInvalidError(CallerError):
     """The sender did not prove itself: signature missing, wrong, or outside its time window."""
 

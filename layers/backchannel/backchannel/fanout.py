@@ -11,7 +11,8 @@ from backchannel.session_events import Ended, SessionEnded
 class RpSession:
     """A client has a session for a subject within a provider session; ``sid`` None where the provider has no ``sid``.
 
-    ``ended_by`` names the logout that took care of it, ``fanout_id`` the run of that logout that did.
+    ``expires_at`` is when it ends by itself, ``ended_by`` names the logout that took care of it, ``fanout_id`` the run of
+    that logout that did.
     """
 
     client_id: str
@@ -22,6 +23,7 @@ class RpSession:
     ended_by: str | None = None
     fanout_id: str | None = None
     ended_at: int | None = None
+    expires_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backchannel.messages import EndMessage
+from backchannel.providers import Provider
 from backchannel.queues import Outgoing, Queue
 from backchannel.session_events import Ended, RpSessionStarted, SessionEvent, logout_id
 from backchannel.sessions import Sessions
@@ -25,7 +26,7 @@ class Intake:
         self._sessions = sessions
         self._queue = session_ended_queue
 
-    def take(self, provider: str, issuer: str, events: Iterable[SessionEvent], now: int) -> Taken:
+    def take(self, provider: Provider, events: Iterable[SessionEvent], now: int) -> Taken:
         """Store and queue all events; once this returns, nothing of them can be lost.
 
         Raises:
@@ -35,14 +36,22 @@ class Intake:
         messages: list[EndMessage] = []
         started = 0
         for event in events:
-            if not isinstance(event, RpSessionStarted):
-                messages.append(end_message(provider, issuer, event))
-                continue
-            started += 1
-            if (ended := self._sessions.start(issuer, event, now)) is not None:
-                messages.append(end_message(provider, issuer, ended, only_client_id=event.client_id))
-        self._queue.send(Outgoing(message.to_json(), tenant=(provider,)) for message in messages)
+            if isinstance(event, RpSessionStarted):
+                started += 1
+                messages += self._start(provider, event, now)
+            else:
+                messages.append(end_message(provider.provider, provider.issuer, event))
+        self._queue.send(Outgoing(message.to_json(), tenant=(provider.provider,)) for message in messages)
         return Taken(started, len(messages))
+
+    def _start(self, provider: Provider, event: RpSessionStarted, now: int) -> list[EndMessage]:
+        """Store a start; return the end that has to be carried out for it again, if it came too late."""
+        if event.expires_at is None and provider.session_lifetime is not None:
+            event = replace(event, expires_at=event.started_at + provider.session_lifetime * 1000)
+        ended = self._sessions.start(provider.issuer, event, now)
+        if ended is None:
+            return []
+        return [end_message(provider.provider, provider.issuer, ended, only_client_id=event.client_id)]
 
 
 def end_message(provider: str, issuer: str, event: Ended, *, only_client_id: str | None = None) -> EndMessage:

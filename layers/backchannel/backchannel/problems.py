@@ -1,50 +1,39 @@
-"""Errors as problem documents (RFC 9457) with our stable ``code``, and the resolver that answers with them."""
+"""Errors as problem documents (RFC 9457) with our stable ``code``."""
 
 import json
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
-
-from backchannel.errors import CallerError, NotFoundError, OurFault
+from backchannel.errors import CallerError, OurFault
 from backchannel.observability import logger
+
+CONTENT_TYPE = "application/problem+json"
 
 _RETRY_AFTER = 5
 """Seconds that a caller is asked to wait after a fault of ours."""
 
 
-def problem(status: int, code: str, detail: str, **members: Any) -> Response[str]:
-    """Return the problem document of an error."""
-    document = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-    }
-    return Response(
-        status,
-        content_type="application/problem+json",
-        body=json.dumps({**document, **members}),
-        headers={"Cache-Control": "no-store"},
-    )
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that says what is wrong; ``headers`` are all but its content type."""
+
+    status: int
+    body: str
+    headers: dict[str, str]
 
 
-def answer_with_problems(app: APIGatewayRestResolver) -> None:
-    """Have the resolver answer both branches of faults: the caller's with its status, ours with 503."""
+def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
+    """Return the problem document of a code."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    return Problem(status, json.dumps({**document, **members}), {"Cache-Control": "no-store"})
 
-    @app.exception_handler(CallerError)
-    def _caller(error: CallerError) -> Response[str]:
+
+def problem_of(error: CallerError | OurFault) -> Problem:
+    """Log a fault and return its answer: the caller's with its status, ours with 503."""
+    if isinstance(error, CallerError):
         logger.info("request.refused", code=error.code, detail=str(error))
         return problem(error.status, error.code, str(error))
-
-    @app.exception_handler(OurFault)
-    def _ours(fault: OurFault) -> Response[str]:
-        logger.error("request.failed", code=fault.code, detail=str(fault))
-        response = problem(503, fault.code, "something on our side does not answer; nothing was lost, send it again")
-        response.headers["Retry-After"] = str(_RETRY_AFTER)
-        return response
-
-    @app.not_found
-    def _not_found(_: Exception) -> Response[str]:
-        return problem(NotFoundError.status, NotFoundError.code, "no such resource")
+    logger.error("request.failed", code=error.code, detail=str(error))
+    answer = problem(503, error.code, "something on our side does not answer; nothing was lost, send it again")
+    return Problem(answer.status, answer.body, {**answer.headers, "Retry-After": str(_RETRY_AFTER)})

@@ -27,11 +27,15 @@ CACHE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """An OpenID Provider: one issuer and the keys that sign its logout tokens."""
+    """An OpenID Provider: one issuer and the keys that sign its logout tokens.
+
+    ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known.
+    """
 
     provider: str
     issuer: str
     keys: tuple[SigningKey, ...]
+    session_lifetime: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,22 @@ class Providers:
             except ConditionFailedError as error:
                 if self._read(pk, sk) != document:
                     raise ConflictError("a provider of this name, or with this issuer, is there already") from error
+
+    def update(self, provider: Provider) -> None:
+        """Store a provider that is there already; its issuer is what it was."""
+        self._write(_pk(provider.provider), "PROVIDER", asdict(provider))
+
+    def by_issuer(self, issuer: str) -> Provider:
+        """Return the provider of an issuer.
+
+        Raises:
+            NotFoundError: no provider has it.
+
+        """
+        claim = self._read(key("ISSUER", issuer), "ISSUER")
+        if claim is None:
+            raise NotFoundError(f"no provider of issuer {issuer!r}")
+        return self.get(claim["provider"])
 
     def delete(self, provider: str) -> None:
         """Remove a provider that has neither sources nor clients.

@@ -26,6 +26,8 @@ class RpSessionStarted:
     sid: str | None = None
     client_sub: str | None = None
     """The subject as this client knows it, where that differs (pairwise subjects, Core section 8)."""
+    expires_at: int | None = None
+    """When the session ends by itself, if the provider says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ strongly consistent reads, so whichever comes second sees the other. Of the two 
 first and is the one that is claimed: claiming it gives the RP session to one run of one logout.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
@@ -21,7 +22,7 @@ from pynamodb.models import Model
 
 from backchannel.fanout import RpSession, is_covered
 from backchannel.session_events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded
-from backchannel.tables import ConditionFailedError, bind, key, storage
+from backchannel.tables import ConditionFailedError, bind, key, parts, storage
 
 MILLISECONDS_PER_DAY = 86_400_000
 
@@ -51,6 +52,7 @@ class _Item(Model):
     sid = UnicodeAttribute(null=True)
     client_sub = UnicodeAttribute(null=True)
     started_at = NumberAttribute(null=True)
+    session_expires_at = NumberAttribute(null=True)
     ended_at = NumberAttribute(null=True)
     ended_by = UnicodeAttribute(null=True)
     fanout_id = UnicodeAttribute(null=True)
@@ -70,15 +72,23 @@ class Sessions:
 
         A start that is newer than the stored one is a new RP session: what was done about the older one is forgotten.
         """
-        session = RpSession(started.client_id, started.sub, started.started_at, started.sid, started.client_sub)
+        session = RpSession(
+            started.client_id,
+            started.sub,
+            started.started_at,
+            started.sid,
+            started.client_sub,
+            expires_at=started.expires_at,
+        )
         actions = [
             *self._set(
-                now,
+                max(now, session.expires_at or now),
                 client_id=session.client_id,
                 sub=session.sub,
                 sid=session.sid,
                 client_sub=session.client_sub,
                 started_at=session.started_at,
+                session_expires_at=session.expires_at,
             ),
             *(attribute.remove() for attribute in (self._items.ended_at, self._items.ended_by, self._items.fanout_id)),
         ]
@@ -114,17 +124,10 @@ class Sessions:
         for pk, sk in _item_keys(issuer, session)[1:]:
             self._update(pk, sk, self._claim(claim, now), self._items.started_at == session.started_at)
 
-    def has_newer(self, issuer: str, *, sub: str, client_id: str, since: int, now: int) -> bool:
-        """Whether the subject has a live session at this client that started after ``since``."""
-        newer = (self._items.started_at > since) & self._items.ended_by.does_not_exist()
-        with storage():
-            found = self._items.query(
-                key("SUB", issuer, sub),
-                self._items.sk.startswith(key("RP", client_id, "")),
-                filter_condition=newer & (self._items.expires_at > now // 1000),
-                consistent_read=True,
-            )
-            return any(True for _ in found)
+    def of_subject_at(self, issuer: str, *, sub: str, client_id: str, now: int) -> list[RpSession]:
+        """Return all of a subject's RP sessions at one client, ended ones too."""
+        condition = self._items.sk.startswith(key("RP", client_id, ""))
+        return self._query(key("SUB", issuer, sub), condition, None, None, now).sessions
 
     def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page:
         """Return a page of the subject's RP sessions, ended ones too."""
@@ -133,6 +136,15 @@ class Sessions:
     def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page:
         """Return a page of the session's RP sessions, ended ones too."""
         return self._query(key("SID", issuer, sid), self._items.sk.startswith(key("RP", "")), after, limit, now)
+
+    def expired(self, now: int) -> Iterator[tuple[str, RpSession]]:
+        """Scan for RP sessions that ended by themselves and that no logout took care of, each with its issuer."""
+        overdue = (self._items.session_expires_at <= now) & self._items.ended_by.does_not_exist()
+        with storage():
+            for item in self._items.scan(overdue):
+                kind, issuer, _ = parts(item.pk)
+                if kind == "SID" or item.sid is None:  # of its two items, the one that is claimed
+                    yield issuer, _rp_session(item)
 
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
         """Read every tombstone that could be about an RP session."""
@@ -152,7 +164,7 @@ class Sessions:
                 ends.append(SubjectSessionsEnded(session.sub, ended_at, source_event_id, client_id))
         return ends
 
-    def _query(self, pk: str, condition: Condition, after: str | None, limit: int, now: int) -> Page:
+    def _query(self, pk: str, condition: Condition, after: str | None, limit: int | None, now: int) -> Page:
         start = None if after is None else {"pk": {"S": pk}, "sk": {"S": after}}
         with storage():
             found = self._items.query(pk, condition, consistent_read=True, limit=limit, page_size=limit, last_evaluated_key=start)
@@ -206,4 +218,5 @@ def _rp_session(item: _Item) -> RpSession:
         ended_by=item.ended_by,
         fanout_id=item.fanout_id,
         ended_at=None if item.ended_at is None else int(item.ended_at),
+        expires_at=None if item.session_expires_at is None else int(item.session_expires_at),
     )

@@ -19,5 +19,5 @@ def from_environment[T](settings: type[T], environment: Mapping[str, str] = os.e
 
 def _read(kind: Any, value: str) -> str | int | bool:
     if kind is bool:
-        return {"true": True, "false": False}[value]
+        return bool(("false", "true").index(value))
     return int(value) if kind is int else value

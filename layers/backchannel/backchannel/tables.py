@@ -38,6 +38,11 @@ def key(*parts: str) -> str:
     return "#".join(part.translate(_PART_ESCAPES) for part in parts)
 
 
+def parts(joined: str) -> list[str]:
+    """Return the parts of a key."""
+    return [part.replace("%23", "#").replace("%25", "%") for part in joined.split("#")]
+
+
 @contextmanager
 def storage() -> Iterator[None]:
     """Turn pynamodb's exceptions into what our callers tell apart.

@@ -40,11 +40,12 @@ router = APIGatewayRouter()
 def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     """Queue a logout and return its id."""
     using = dependencies(router)
-    issuer = using.providers.get(provider).issuer
+    configured = using.providers.get(provider)
+    issuer = configured.issuer
     event = _event(request)
     received = now()
     using.logouts.open(end_message(provider, issuer, event), received)
-    using.intake.take(provider, issuer, [event], received)
+    using.intake.take(configured, [event], received)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
 

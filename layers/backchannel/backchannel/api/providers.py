@@ -1,5 +1,6 @@
 """``/providers/{provider}``."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
@@ -24,12 +25,14 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
         found = using.providers.get(provider)
     except NotFoundError:
         ring = tuple(SigningKey(thumbprint(using.public_keys.get(arn)), alg, arn) for alg, arn in using.signing_key_arns.items())
-        created = stored.Provider(provider, issuer, ring)
+        created = stored.Provider(provider, issuer, ring, metadata.session_lifetime)
         using.providers.create(created)
         return _shown(created), HTTPStatus.CREATED
     if found.issuer != issuer:
         raise ConflictError("the issuer of a provider cannot change")
-    return _shown(found), HTTPStatus.OK
+    changed = replace(found, session_lifetime=metadata.session_lifetime)
+    using.providers.update(changed)
+    return _shown(changed), HTTPStatus.OK
 
 
 @router.get("/providers/<provider>", summary="Show a provider", responses=answers(Provider, 200))
@@ -47,4 +50,4 @@ def delete(provider: Name) -> tuple[None, int]:
 
 def _shown(provider: stored.Provider) -> Provider:
     keys = [{"kid": key.kid, "alg": key.alg, "state": key.state} for key in provider.keys]
-    return Provider(provider=provider.provider, issuer=provider.issuer, keys=keys)
+    return Provider(provider=provider.provider, issuer=provider.issuer, session_lifetime=provider.session_lifetime, keys=keys)

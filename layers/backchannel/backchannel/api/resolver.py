@@ -5,7 +5,8 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from backchannel.api import clients, logouts, providers, sessions, sources
 from backchannel.errors import MalformedRequestError
-from backchannel.problems import answer_with_problems, problem
+from backchannel.event_handler import answer_with_problems, response
+from backchannel.problems import problem
 
 app = APIGatewayRestResolver(enable_validation=True)
 answer_with_problems(app)
@@ -17,4 +18,4 @@ for routes in (providers, sources, clients, sessions, logouts):
 def _malformed(error: RequestValidationError) -> Response[str]:
     """Say which members are wrong, without repeating their values: some are secrets."""
     errors = [{"at": "/".join(str(part) for part in each["loc"]), "what": each["msg"]} for each in error.errors()]
-    return problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors)
+    return response(problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors))

@@ -26,6 +26,9 @@ class ProviderMetadata(_Request):
     """An OpenID Provider."""
 
     issuer: Annotated[str, Field(max_length=512, description="exactly as in the provider's ID tokens")]
+    session_lifetime: Annotated[
+        int | None, Field(ge=60, le=31_536_000, description="seconds after which sessions end by themselves")
+    ] = None
 
 
 class Provider(ProviderMetadata):
@@ -69,6 +72,7 @@ class ClientMetadata(_Request):
     typ: Annotated[Literal["logout+jwt", "JWT"] | None, Field(description="null for no typ at all")] = "logout+jwt"
     exp: Annotated[int, Field(ge=10, le=120, description="seconds that a token lives")] = 120
     allowed_networks: Annotated[list[str], Field(description="private networks its URI may lead into")] = []
+    logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = False
 
 
 class Client(BaseModel):
@@ -83,6 +87,7 @@ class Client(BaseModel):
     typ: str | None
     exp: int
     allowed_networks: list[str]
+    logout_on_expiry: bool
 
 
 class Clients(BaseModel):
@@ -100,6 +105,7 @@ class RpSessionStart(_Request):
     sid: Identifier | None = None
     client_sub: Annotated[Identifier | None, Field(description="the subject as this client knows it")] = None
     started_at: Annotated[datetime | None, Field(description="now, if left out")] = None
+    expires_at: Annotated[datetime | None, Field(description="when the session ends by itself")] = None
 
 
 class EventsTaken(BaseModel):
@@ -117,6 +123,7 @@ class RpSession(BaseModel):
     sid: str | None
     client_sub: str | None
     started_at: Timestamp
+    expires_at: Timestamp | None
     ended_at: Timestamp | None
     logout_id: Annotated[str | None, Field(description="the logout that took care of it")]
 
@@ -188,6 +195,11 @@ class Redelivered(BaseModel):
 def timestamp(milliseconds: int) -> datetime:
     """Return milliseconds since the epoch as the API shows them."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def milliseconds(time: datetime) -> int:
+    """Return a time of the API in milliseconds since the epoch; without a zone it is in UTC."""
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
 
 
 def optional_timestamp(milliseconds: int | None) -> datetime | None:

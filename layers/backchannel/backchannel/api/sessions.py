@@ -17,6 +17,7 @@ from backchannel.api.schemas import (
     RpSessions,
     RpSessionStart,
     answers,
+    milliseconds,
     optional_timestamp,
     timestamp,
 )
@@ -30,17 +31,18 @@ router = APIGatewayRouter()
 def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
     """Store an RP session; if its session is over already, its logout is queued at once."""
     using = dependencies(router)
-    issuer = using.providers.get(provider).issuer
+    configured = using.providers.get(provider)
     received = now()
-    at = received if start.started_at is None else event_time(round(start.started_at.timestamp() * 1000), received)
+    at = received if start.started_at is None else event_time(milliseconds(start.started_at), received)
     event = RpSessionStarted(
         sub=subject(start.sub),
         client_id=identifier("client_id", start.client_id),
         started_at=at,
         sid=None if start.sid is None else identifier("sid", start.sid),
         client_sub=None if start.client_sub is None else subject(start.client_sub),
+        expires_at=None if start.expires_at is None else milliseconds(start.expires_at),
     )
-    taken = using.intake.take(provider, issuer, [event], received)
+    taken = using.intake.take(configured, [event], received)
     return EventsTaken(started=taken.started, ended=taken.ended), HTTPStatus.ACCEPTED
 
 
@@ -76,6 +78,7 @@ def _shown(session: fanout.RpSession) -> RpSession:
         sid=session.sid,
         client_sub=session.client_sub,
         started_at=timestamp(session.started_at),
+        expires_at=optional_timestamp(session.expires_at),
         ended_at=optional_timestamp(session.ended_at),
         logout_id=session.ended_by,
     )

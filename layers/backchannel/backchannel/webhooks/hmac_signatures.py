@@ -24,13 +24,7 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
         SignatureInvalidError: missing, wrong, or its time is too far from ``now`` (milliseconds).
 
     """
-    for prefix in _PREFIXES:
-        names = [f"{prefix}-{name}" for name in ("id", "timestamp", "signature")]
-        if all(name in request.headers for name in names):
-            message_id, timestamp, signatures = (request.headers[name] for name in names)
-            break
-    else:
-        raise SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
+    message_id, timestamp, signatures = standard_webhooks_headers(request)
     if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(int(timestamp) - now // 1000) > TOLERANCE:
         raise SignatureInvalidError("webhook-timestamp is too far from now")
     signed = f"{message_id}.{timestamp}.".encode() + request.body
@@ -39,6 +33,21 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
         base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode() for secret in secrets
     ]
     _require_match(claimed, expected)
+
+
+def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:
+    """Return id, timestamp and signatures, all under one prefix: an id under the other one is not what was signed.
+
+    Raises:
+        SignatureInvalidError: one of them is missing.
+
+    """
+    for prefix in _PREFIXES:
+        names = [f"{prefix}-{name}" for name in ("id", "timestamp", "signature")]
+        if all(name in request.headers for name in names):
+            message_id, timestamp, signatures = (request.headers[name] for name in names)
+            return message_id, timestamp, signatures
+    raise SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
 
 
 def standard_webhooks_key(secret: str) -> bytes:

@@ -1,12 +1,15 @@
 """What a webhook hands over, and what its format makes of it."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from backchannel.errors import MalformedRequestError
+from backchannel.errors import MalformedRequestError, PayloadTooLargeError
 from backchannel.session_events import SessionEvent
+
+MAX_BODY = 1_048_576
 
 type SidTrust = Literal["claim", "sha256", "none"]
 
@@ -17,6 +20,20 @@ class Request:
 
     body: bytes
     headers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, event: Mapping[str, Any]) -> Self:
+        """Read an API Gateway proxy event; some bodies come in base64.
+
+        Raises:
+            PayloadTooLargeError: no webhook that we know is nearly as large.
+
+        """
+        body = event.get("body") or ""
+        octets = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass")
+        if len(octets) > MAX_BODY:
+            raise PayloadTooLargeError(f"the body is larger than {MAX_BODY} octets")
+        return cls(octets, {name.lower(): value for name, value in (event.get("headers") or {}).items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The generic format: Standard Webhooks with event types of our own, for applications and providers that can send what they like.
 
-``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "reason"?}}``
+``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "expires_at"?, "reason"?}}``
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ from backchannel.session_events import (
     identifier,
     subject,
 )
+from backchannel.webhooks.hmac_signatures import standard_webhooks_headers
 from backchannel.webhooks.request import IGNORED, Context, Parsed, Request, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
@@ -37,7 +38,7 @@ def parse(request: Request, context: Context) -> Parsed:
     if data.get("iss", context.issuer) != context.issuer:
         raise IssuerMismatchError("data.iss is not the issuer of this provider")
     at = event_time(_milliseconds(member(document, "timestamp", str)), context.now)
-    event_id = request.headers.get("webhook-id") or request.headers["svix-id"]
+    event_id, _, _ = standard_webhooks_headers(request)
     event = make(data, at, event_id, context)
     return IGNORED if event is None else Parsed((event,))
 
@@ -49,6 +50,7 @@ def _started(data: Mapping[str, Any], at: int, _: str, context: Context) -> Sess
         started_at=at,
         sid=trusted_sid(_optional("sid", data), context.sid_trust),
         client_sub=None if data.get("client_sub") is None else subject(data["client_sub"]),
+        expires_at=None if data.get("expires_at") is None else _milliseconds(member(data, "expires_at", str)),
     )
 
 

@@ -1,0 +1,48 @@
+"""session_expiry: ends, on a schedule, sessions that ended by themselves."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel.expiring import Expiring
+from backchannel.intake import Intake
+from backchannel.observability import logger
+from backchannel.providers import Providers
+from backchannel.queues import Queue
+from backchannel.sessions import Sessions
+from backchannel.settings import from_environment
+
+TIME_RESERVE = 15_000
+"""Milliseconds: with less than this left, the rest waits for the next pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template gives this function."""
+
+    providers_table: str
+    sessions_table: str
+    session_ended_queue_url: str
+
+
+settings = from_environment(Settings)
+sessions = Sessions(settings.sessions_table)
+expiring = Expiring(
+    Providers(settings.providers_table),
+    sessions,
+    Intake(sessions, Queue(boto3.client("sqs"), settings.session_ended_queue_url)),
+)
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(_: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Make one pass."""
+    ended = expiring.run(
+        now=round(time.time() * 1000),
+        time_is_short=lambda: context.get_remaining_time_in_millis() < TIME_RESERVE,
+    )
+    logger.info("sessions.expired", ended=ended)
+    return {"ended": ended}

@@ -1,0 +1,139 @@
+"""The local AWS seen by its root: queues, logs, and the permissions of the functions."""
+
+import functools
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import urllib3
+
+from local.client import Stack
+from local.stack import STACK_NAME
+from tests.stack.polling import until
+
+type Policy = dict[str, Any]
+
+
+class Aws:
+    """Clients for the stack's AWS, and what the tests do with them."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    @functools.cache  # noqa: B019 - lives as long as the test session
+    def client(self, service: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=self.stack.endpoint_url,
+            region_name=self.stack.region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+
+    def physical_id(self, logical_id: str) -> str:
+        found = self.client("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=logical_id)
+        physical_id: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return physical_id
+
+    # --- queues -------------------------------------------------------------------------------------------------------
+
+    def send(self, queue: str, body: str) -> None:
+        self.client("sqs").send_message(QueueUrl=self.stack.queues[queue], MessageBody=body)
+
+    def take(self, queue: str, body: str) -> bool:
+        """Receive and delete this message if it is in the queue; others become visible again at once."""
+        sqs, url = self.client("sqs"), self.stack.queues[queue]
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=1).get("Messages", []):
+            if message["Body"] == body:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+                return True
+        return False
+
+    def waiting(self, queue: str) -> list[str]:
+        """Return the messages of a queue, delayed ones too, without receiving any."""
+        answer = urllib3.request("GET", f"{self.stack.endpoint_url}/_ministack/sqs/messages", retries=False).json()
+        (regions,) = answer["messages"].values()
+        return [message["Body"] for message in regions[self.stack.region][self.stack.queues[queue]]]
+
+    def wait_until_handled(self) -> None:
+        """Wait until every end that was taken in has been fanned out, and every delivery has had its first attempt.
+
+        Messages that wait in RetryQueue, and sweeps that are delayed, do not count. The order matters: a fan-out is deleted from
+        its queue after its deliveries were sent to theirs.
+        """
+        for queue in ("SessionEndedQueue", "DeliveryQueue"):
+            until(functools.partial(self._busy, queue), holds=lambda busy: busy == 0)
+
+    def _busy(self, queue: str) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.stack.queues[queue], AttributeNames=names)
+        return sum(int(answer["Attributes"][name]) for name in names)
+
+    # --- logs ---------------------------------------------------------------------------------------------------------
+
+    def log_lines(self, log_group: str, since: float) -> list[str]:
+        """Return what a function has logged; ``since`` in seconds since the epoch."""
+        pages = self.client("logs").get_paginator("filter_log_events")
+        found = pages.paginate(logGroupName=self.physical_id(log_group), startTime=int(since * 1000))
+        return [event["message"] for page in found for event in page["events"]]
+
+    # --- permissions --------------------------------------------------------------------------------------------------
+
+    def role_policies(self, role: str) -> dict[str, Policy]:
+        iam, name = self.client("iam"), self.physical_id(role)
+        names = iam.list_role_policies(RoleName=name)["PolicyNames"]
+        return {each: _document(iam.get_role_policy(RoleName=name, PolicyName=each)["PolicyDocument"]) for each in names}
+
+    @contextmanager
+    def without(self, role: str, action: str, resource: str = "") -> Iterator[None]:
+        """Take an action from a role's inline policies, wherever the name of its resource contains ``resource``."""
+        iam, name = self.client("iam"), self.physical_id(role)
+        before = self.role_policies(role)
+        after = {each: _without(policy, action, resource) for each, policy in before.items()}
+        assert after != before, f"{role} has no {action} on {resource}"
+        try:
+            for each, policy in after.items():
+                iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+            yield
+        finally:
+            for each, policy in before.items():
+                iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+
+    def key_policy(self, key: str) -> Policy:
+        return _document(self.client("kms").get_key_policy(KeyId=self.physical_id(key), PolicyName="default")["Policy"])
+
+    @contextmanager
+    def without_signing(self, key: str) -> Iterator[None]:
+        """Take the right to sign from a key's policy."""
+        kms, key_id = self.client("kms"), self.physical_id(key)
+        before = self.key_policy(key)
+        after = _without(before, "kms:Sign")
+        assert after != before, f"nobody may sign with {key}"
+        try:
+            kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(after))
+            yield
+        finally:
+            kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(before))
+
+
+def actions(statement: Policy) -> list[str]:
+    listed = statement["Action"]
+    return [listed] if isinstance(listed, str) else listed
+
+
+def _document(policy: str | Policy) -> Policy:
+    document: Policy = json.loads(policy) if isinstance(policy, str) else policy
+    return document
+
+
+def _without(policy: Policy, action: str, resource: str = "") -> Policy:
+    statements = []
+    for statement in policy["Statement"]:
+        left = actions(statement)
+        if resource in json.dumps(statement["Resource"]):
+            left = [each for each in left if each != action]
+        if left:
+            statements.append({**statement, "Action": left})
+    return {**policy, "Statement": statements}

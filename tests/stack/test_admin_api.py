@@ -1,0 +1,404 @@
+"""The operator's interface: what each route does, and what it refuses."""
+
+import base64
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from local.client import Response, Stack
+from tests.stack.aws import Aws
+from tests.stack.conftest import MakeRelyingParty
+from tests.stack.polling import until
+from tests.stack.provider import SOURCE, Json, Provider, new_secret
+from tests.stack.relying_party import Answer
+from tests.stack.unspeakable import new_id
+
+ROUTES = [
+    ("PUT", ""),
+    ("GET", ""),
+    ("DELETE", ""),
+    ("PUT", "/sources/app"),
+    ("GET", "/sources/app"),
+    ("DELETE", "/sources/app"),
+    ("GET", "/clients"),
+    ("PUT", "/clients/wiki"),
+    ("GET", "/clients/wiki"),
+    ("DELETE", "/clients/wiki"),
+    ("POST", "/sessions"),
+    ("GET", "/sessions"),
+    ("POST", "/logouts"),
+    ("GET", "/logouts/id"),
+    ("POST", "/logouts/id/redeliveries"),
+    ("GET", "/deliveries"),
+]
+
+
+def ask(provider: Provider, method: str, path: str, document: Any = None) -> Response:
+    return provider.stack.request(method, provider.path + path, document, signed=True)
+
+
+def assert_problem(response: Response, status: int, code: str) -> None:
+    assert (response.status, response.body["status"], response.body["code"]) == (status, status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+def pages(provider: Provider, path: str, member: str) -> list[list[Json]]:
+    """Walk through a list in pages of one."""
+    found: list[list[Json]] = []
+    after = ""
+    while True:
+        page = provider.get(f"{path}{'&' if '?' in path else '?'}limit=1{after}")
+        found.append(page[member])
+        if page["next"] is None:
+            return found
+        after = f"&after={page['next']}"
+
+
+def cursor(position: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_nothing_is_done_for_who_does_not_sign(shared_provider: Provider, stack: Stack, method: str, path: str) -> None:
+    response = stack.request(method, shared_provider.path + path)
+
+    assert response.status == 403
+
+
+# --- providers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_provider_is_created_once_shown_and_removed(stack: Stack) -> None:
+    provider = Provider(stack)
+
+    created = ask(provider, "PUT", "", {"issuer": provider.issuer})
+    repeated = ask(provider, "PUT", "", {"issuer": provider.issuer})
+    shown = ask(provider, "GET", "")
+    removed = ask(provider, "DELETE", "")
+
+    assert [each.status for each in (created, repeated, shown, removed)] == [201, 200, 200, 204]
+    assert created.body == repeated.body == shown.body
+    assert (shown.body["provider"], shown.body["issuer"]) == (provider.name, provider.issuer)
+    assert {(key["alg"], key["state"]) for key in shown.body["keys"]} == {
+        ("RS256", "signing"),
+        ("PS256", "signing"),
+        ("ES256", "signing"),
+    }
+    assert removed.body is None
+    assert_problem(ask(provider, "GET", ""), 404, "not_found")
+    assert ask(provider, "PUT", "", {"issuer": provider.issuer}).status == 201
+
+
+def test_the_issuer_of_a_provider_cannot_change(shared_provider: Provider) -> None:
+    response = ask(shared_provider, "PUT", "", {"issuer": shared_provider.issuer + "/other"})
+
+    assert_problem(response, 409, "conflict")
+
+
+def test_an_issuer_belongs_to_one_provider(shared_provider: Provider, stack: Stack) -> None:
+    other = Provider(stack)
+
+    assert_problem(ask(other, "PUT", "", {"issuer": shared_provider.issuer}), 409, "conflict")
+    assert_problem(ask(other, "GET", ""), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        ({}, "malformed_request"),
+        ({"issuer": "https://idp.example", "isuser": "x"}, "malformed_request"),
+        ({"issuer": 5}, "malformed_request"),
+        ({"issuer": "http://idp.example"}, "registration_invalid"),
+        ({"issuer": "https://idp.example?a=b"}, "registration_invalid"),
+        ({"issuer": "https://idp.example#a"}, "registration_invalid"),
+    ],
+)
+def test_a_provider_that_cannot_be_meant_is_refused(stack: Stack, document: Json, code: str) -> None:
+    assert_problem(ask(Provider(stack), "PUT", "", document), 400, code)
+
+
+@pytest.mark.parametrize("name", ["-p", "p" * 65, "p%20p"])
+def test_the_name_of_a_provider_has_few_characters(stack: Stack, name: str) -> None:
+    response = stack.request("PUT", f"/providers/{name}", {"issuer": "https://idp.example"}, signed=True)
+
+    assert_problem(response, 400, "malformed_request")
+
+
+def test_a_provider_with_sources_or_clients_stays(provider: Provider) -> None:
+    assert_problem(ask(provider, "DELETE", ""), 409, "conflict")
+
+    provider.register_client("https://rp.example/", "wiki")
+    assert ask(provider, "DELETE", f"/sources/{SOURCE}").status == 204
+    assert_problem(ask(provider, "DELETE", ""), 409, "conflict")
+
+    assert ask(provider, "DELETE", "/clients/wiki").status == 204
+    assert ask(provider, "DELETE", "").status == 204
+    assert_problem(ask(provider, "DELETE", ""), 404, "not_found")
+
+
+def test_a_logout_of_a_provider_that_was_removed_meanwhile_is_no_fault(stack: Stack, aws: Aws, began: float) -> None:
+    logout = secrets.token_hex(20)
+    times = {"ended_at": 1, "source_event_id": "id", "fanout_id": logout}
+
+    aws.send("SessionEndedQueue", json.dumps({"provider": f"gone-{logout}", "logout_id": logout, "sid": "sid", **times}))
+    aws.wait_until_handled()
+
+    (line,) = [line for line in aws.log_lines("SessionEndedLogGroup", began) if logout in line]
+    assert json.loads(line)["message"] == "session.dropped"
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: Provider) -> None:
+    secret, previous = new_secret(), new_secret()
+    metadata = {"format": "standard-webhooks", "secret": secret, "previous_secret": previous, "sid_trust": "none"}
+    expected = {"source": "shop", "format": "standard-webhooks", "sid_trust": "none"}
+
+    configured = ask(provider, "PUT", "/sources/shop", metadata)
+    shown = ask(provider, "GET", "/sources/shop")
+    removed = ask(provider, "DELETE", "/sources/shop")
+
+    assert [each.status for each in (configured, shown, removed)] == [200, 200, 204]
+    assert configured.body == shown.body == expected
+    assert_problem(ask(provider, "GET", "/sources/shop"), 404, "not_found")
+    assert_problem(ask(provider, "DELETE", "/sources/shop"), 404, "not_found")
+    assert ask(provider, "PUT", "/sources/shop", metadata).status == 200
+
+
+def test_secrets_are_kept_in_secrets_manager_alone(provider: Provider, aws: Aws, stack: Stack) -> None:
+    key = {"pk": {"S": f"PROVIDER#{provider.name}"}, "sk": {"S": f"SOURCE#{SOURCE}"}}
+
+    item = aws.client("dynamodb").get_item(TableName=stack.tables["ProvidersTable"], Key=key)["Item"]
+
+    name = json.loads(item["document"]["S"])["secret_name"]
+    kept = json.loads(aws.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"])
+    assert kept == {"secrets": [provider.secret]}
+    assert provider.secret not in json.dumps(item)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"format": "standard-webhooks"}, "malformed_request"),
+        ({"format": "carrier-pigeon", "secret": "s" * 24}, "malformed_request"),
+        ({"format": "keycloak", "secret": "s" * 24, "secrte": "s"}, "malformed_request"),
+        ({"format": "keycloak", "secret": "s" * 24, "sid_trust": "blind"}, "malformed_request"),
+        ({"format": "keycloak", "secret": "short"}, "registration_invalid"),
+        ({"format": "standard-webhooks", "secret": "whsec_***"}, "registration_invalid"),
+        ({"format": "standard-webhooks", "secret": "whsec_c2hvcnQ="}, "registration_invalid"),
+    ],
+)
+def test_a_source_that_could_never_verify_is_refused(shared_provider: Provider, metadata: Json, code: str) -> None:
+    response = ask(shared_provider, "PUT", "/sources/refused", metadata)
+
+    assert_problem(response, 400, code)
+    assert metadata.get("secret", "no secret") not in json.dumps(response.body)
+    assert_problem(ask(shared_provider, "GET", "/sources/refused"), 404, "not_found")
+
+
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_is_registered_shown_replaced_and_removed(provider: Provider) -> None:
+    metadata = {
+        "backchannel_logout_uri": "https://rp.example/logout?tenant=1",
+        "backchannel_logout_session_required": True,
+        "id_token_signed_response_alg": "ES256",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "subject": "sid_only",
+        "typ": "JWT",
+        "exp": 60,
+        "allowed_networks": ["10.0.0.0/8"],
+    }
+
+    registered = ask(provider, "PUT", "/clients/wiki", metadata)
+    shown = ask(provider, "GET", "/clients/wiki")
+    replaced = ask(provider, "PUT", "/clients/wiki", {})
+    removed = ask(provider, "DELETE", "/clients/wiki")
+
+    assert [each.status for each in (registered, shown, replaced, removed)] == [200, 200, 200, 204]
+    assert registered.body == shown.body == metadata | {"client_id": "wiki"}
+    assert replaced.body == {
+        "client_id": "wiki",
+        "backchannel_logout_uri": None,
+        "backchannel_logout_session_required": False,
+        "id_token_signed_response_alg": "RS256",
+        "token_endpoint_auth_method": "client_secret_basic",
+        "subject": "both",
+        "typ": "logout+jwt",
+        "exp": 120,
+        "allowed_networks": [],
+    }
+    assert_problem(ask(provider, "GET", "/clients/wiki"), 404, "not_found")
+    assert_problem(ask(provider, "DELETE", "/clients/wiki"), 404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "code"),
+    [
+        ({"backchannel_logout_url": "https://rp.example/"}, "malformed_request"),
+        ({"exp": 121}, "malformed_request"),
+        ({"typ": "at+jwt"}, "malformed_request"),
+        ({"backchannel_logout_uri": "http://rp.example/"}, "registration_invalid"),
+        ({"backchannel_logout_uri": "https://rp.example/#part"}, "registration_invalid"),
+        ({"backchannel_logout_uri": "https://user@rp.example/"}, "registration_invalid"),
+        ({"backchannel_logout_uri": "https://169.254.169.254/"}, "registration_invalid"),
+        ({"backchannel_logout_uri": "https://2130706433/"}, "registration_invalid"),
+        ({"allowed_networks": ["everywhere"]}, "registration_invalid"),
+        ({"id_token_signed_response_alg": "none"}, "registration_invalid"),
+        ({"id_token_encrypted_response_alg": "RSA-OAEP"}, "registration_invalid"),
+        ({"subject": "sub_only", "backchannel_logout_session_required": True}, "registration_invalid"),
+    ],
+)
+def test_a_client_that_must_not_be_stored_is_refused(shared_provider: Provider, metadata: Json, code: str) -> None:
+    assert_problem(ask(shared_provider, "PUT", "/clients/refused", metadata), 400, code)
+    assert_problem(ask(shared_provider, "GET", "/clients/refused"), 404, "not_found")
+
+
+def test_a_client_needs_a_provider(stack: Stack) -> None:
+    nobody = Provider(stack)
+
+    assert_problem(ask(nobody, "PUT", "/clients/wiki", {}), 404, "not_found")
+    assert_problem(ask(nobody, "GET", "/clients"), 404, "not_found")
+
+
+def test_clients_are_listed_page_by_page(provider: Provider) -> None:
+    for client_id in ("urn:c", "a", "b d"):
+        ask(provider, "PUT", f"/clients/{client_id.replace(' ', '%20')}", {})
+
+    found = pages(provider, "/clients", "clients")
+
+    assert [client["client_id"] for page in found for client in page] == ["a", "b d", "urn:c"]
+    assert all(len(page) <= 1 for page in found)
+    assert [client["client_id"] for client in provider.get("/clients")["clients"]] == ["a", "b d", "urn:c"]
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_rp_session_is_reported_and_found_by_subject_and_by_session(provider: Provider) -> None:
+    sub, sid = new_id("sub"), new_id("sid")
+    start = {"sub": sub, "sid": sid, "client_id": "wiki", "client_sub": "pairwise", "started_at": "2026-01-02T03:04:05Z"}
+
+    reported = ask(provider, "POST", "/sessions", start)
+    by_subject = provider.rp_sessions(sub=sub)
+    by_session = provider.rp_sessions(sid=sid)
+
+    assert (reported.status, reported.body) == (202, {"started": 1, "ended": 0})
+    assert by_subject == by_session == [start | {"ended_at": None, "logout_id": None}]
+
+
+def test_rp_sessions_are_listed_page_by_page(provider: Provider) -> None:
+    sub, sid = new_id("sub"), new_id("sid")
+    for client_id in ("a", "b", "c"):
+        provider.post("/sessions", {"sub": sub, "sid": sid, "client_id": client_id})
+
+    for query in (f"sub={sub}", f"sid={sid}"):
+        found = pages(provider, f"/sessions?{query}", "sessions")
+        assert [session["client_id"] for page in found for session in page] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("start", "code"),
+    [
+        ({"sub": "ada"}, "malformed_request"),
+        ({"sub": "ada", "client_id": "wiki", "ssid": "x"}, "malformed_request"),
+        ({"sub": "", "client_id": "wiki"}, "malformed_request"),
+        ({"sub": "ada", "client_id": "wikí"}, "identifier_invalid"),
+        ({"sub": "ada", "client_id": "wiki", "sid": "a\nb"}, "identifier_invalid"),
+        ({"sub": "ada", "client_id": "wiki", "started_at": "2999-01-01T00:00:00Z"}, "event_time_invalid"),
+    ],
+)
+def test_an_rp_session_that_cannot_be_meant_is_refused(shared_provider: Provider, start: Json, code: str) -> None:
+    assert_problem(ask(shared_provider, "POST", "/sessions", start), 400, code)
+
+
+@pytest.mark.parametrize("query", ["", "?sub=a&sid=b", "?sub="])
+def test_rp_sessions_are_looked_up_by_one_of_sub_and_sid(shared_provider: Provider, query: str) -> None:
+    assert_problem(ask(shared_provider, "GET", f"/sessions{query}"), 400, "malformed_request")
+
+
+# --- logouts and deliveries -------------------------------------------------------------------------------------------
+
+
+def test_a_logout_is_shown_from_the_moment_it_was_asked_for(provider: Provider) -> None:
+    sub = new_id("sub")
+
+    accepted = ask(provider, "POST", "/logouts", {"sub": sub, "client_id": "wiki", "reason": "left the company"})
+    shown = ask(provider, "GET", f"/logouts/{accepted.body['logout_id']}")
+
+    assert (accepted.status, shown.status) == (202, 200)
+    expected = {"sub": sub, "sid": None, "client_id": "wiki", "reason": "left the company", "deliveries": []}
+    assert shown.body == shown.body | expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({}, "malformed_request"),
+        ({"sub": "ada", "sid": "sid"}, "malformed_request"),
+        ({"sub": "ada", "resaon": "x"}, "malformed_request"),
+        ({"sid": "s" * 256}, "malformed_request"),
+        ({"sid": "sí"}, "identifier_invalid"),
+    ],
+)
+def test_a_logout_that_cannot_be_meant_is_refused(shared_provider: Provider, request_: Json, code: str) -> None:
+    assert_problem(ask(shared_provider, "POST", "/logouts", request_), 400, code)
+
+
+def test_a_logout_is_shown_to_its_own_provider_alone(provider: Provider, shared_provider: Provider) -> None:
+    logout = provider.post("/logouts", {"sid": new_id("sid")})["logout_id"]
+
+    assert_problem(ask(shared_provider, "GET", f"/logouts/{logout}"), 404, "not_found")
+    assert_problem(ask(shared_provider, "POST", f"/logouts/{logout}/redeliveries", {}), 404, "not_found")
+    assert_problem(ask(provider, "GET", "/logouts/unknown"), 404, "not_found")
+
+
+def test_deliveries_are_listed_by_logout_and_by_client_page_by_page(
+    provider: Provider, relying_party: MakeRelyingParty
+) -> None:
+    rp, rejecting = relying_party(), relying_party(Answer(200), Answer(404), Answer(200))
+    provider.register_client(rp, "a")
+    provider.register_client(rejecting, "b")
+    logouts = []
+    for _ in range(3):
+        sub, sid = new_id("sub"), new_id("sid")
+        provider.start("a", sub=sub, sid=sid)
+        provider.start("b", sub=sub, sid=sid)
+        logouts.append(provider.end_session(sid))
+        provider.wait_for(logouts[-1], lambda found: len(found) == 2 and all(each["attempts"] for each in found))
+
+    of_logout = pages(provider, f"/logouts/{logouts[0]}", "deliveries")
+    of_client = pages(provider, "/deliveries?client_id=b&status=accepted", "deliveries")
+    rejected = provider.get("/deliveries?client_id=b&status=rejected")["deliveries"]
+    all_of_client = provider.get("/deliveries?client_id=b")["deliveries"]
+
+    assert [each["client_id"] for page in of_logout for each in page] == ["a", "b"]
+    assert [each["logout_id"] for page in of_client for each in page] == [logouts[0], logouts[2]]
+    assert [each["logout_id"] for each in rejected] == [logouts[1]]
+    assert {each["logout_id"] for each in all_of_client} == set(logouts)
+
+
+@pytest.mark.parametrize("query", ["", "?client_id=a&status=lost", "?client_id=a&limit=0", "?client_id=a&limit=101"])
+def test_a_list_of_deliveries_that_cannot_be_meant_is_refused(shared_provider: Provider, query: str) -> None:
+    assert_problem(ask(shared_provider, "GET", f"/deliveries{query}"), 400, "malformed_request")
+
+
+@pytest.mark.parametrize("path", ["/clients", "/sessions?sub=a", "/sessions?sid=a", "/deliveries?client_id=a", "/logouts/{}"])
+@pytest.mark.parametrize("after", ["@@@", "YQ", cursor(5), cursor("elsewhere"), cursor({"pk": "x"}), cursor({"pk": 5})])
+def test_a_cursor_that_is_none_of_ours_is_refused(shared_provider: Provider, path: str, after: str, a_logout: str) -> None:
+    path = path.format(a_logout)
+
+    response = ask(shared_provider, "GET", f"{path}{'&' if '?' in path else '?'}after={after}")
+
+    assert_problem(response, 400, "malformed_request")
+
+
+@pytest.fixture(scope="module")
+def a_logout(shared_provider: Provider) -> str:
+    logout: str = shared_provider.post("/logouts", {"sid": new_id("sid")})["logout_id"]
+    until(lambda: shared_provider.get(f"/logouts/{logout}")["complete"])
+    return logout

@@ -1,0 +1,72 @@
+"""Runs last: nothing that the tests made the functions do has left a token, a secret, a subject or a session in a log."""
+
+import base64
+import json
+import secrets
+
+import pytest
+
+from tests.stack import unspeakable
+from tests.stack.aws import Aws
+from tests.stack.conftest import MakeRelyingParty
+from tests.stack.polling import until
+from tests.stack.provider import SOURCE, Provider, new_secret
+from tests.stack.relying_party import Answer
+from tests.stack.unspeakable import new_id
+
+LOG_GROUPS = ("WebhookLogGroup", "SessionEndedLogGroup", "DeliveryLogGroup", "AdminLogGroup", "DiscoveryLogGroup")
+
+
+@pytest.fixture
+def eventful(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> str:
+    """Do what leads along as many log statements as possible; return the last logout's id."""
+    sub, sid = new_id("sub"), new_id("sid")
+    echoing = relying_party(Answer(400, b'{"error": "bad", "error_description": "%s"}' % sid.encode()))
+    for client_id in (provider.register_client(relying_party()), provider.register_client(echoing), "unregistered"):
+        provider.start(client_id, sub=sub, sid=sid)
+    provider.webhook("session.ended", sid=sid, sub="")
+    provider.webhook("session.ended", sid=sid + "\n")
+    provider.stack.webhook(provider.name, SOURCE, new_secret(), "id", {"sid": sid, "sub": sub})
+    provider.signed(f'{{"type": "{sid}", "data": {sub}}}'.encode())
+    for document in ({"sub": sub, "sid": sid}, {"sub": sub, "unknown": sid}):
+        provider.stack.admin("POST", f"{provider.path}/logouts", document)
+    provider.stack.admin("PUT", f"{provider.path}/sources/other", {"format": "standard-webhooks", "secret": new_secret() + "!"})
+    provider.rp_sessions(sub=sub)
+    provider.end_session(sid)
+    aws.wait_until_handled()
+    logout = provider.end_subject(sub)
+    aws.wait_until_handled()
+    return logout
+
+
+@pytest.mark.usefixtures("eventful")
+def test_no_log_contains_a_token_a_secret_a_subject_or_a_session(aws: Aws, began: float) -> None:
+    marker = f"marker-{secrets.token_hex(8)}"
+    aws.send("DeliveryQueue", marker)
+    assert until(lambda: aws.take("DeliveryDeadLetterQueue", marker))
+    until(lambda: [line for line in aws.log_lines("DeliveryLogGroup", began) if "delivery.not_understood" in line])
+
+    logged = {group: "\n".join(aws.log_lines(group, began)) for group in LOG_GROUPS}
+
+    assert "delivery.attempted" in logged["DeliveryLogGroup"]
+    assert "session.ended" in logged["SessionEndedLogGroup"]
+    assert "webhook.received" in logged["WebhookLogGroup"]
+    assert "request.refused" in logged["AdminLogGroup"]
+    assert len(unspeakable.NOTED) > 5
+    for group, text in logged.items():
+        spoken = [value for value in unspeakable.NOTED if any(form in text for form in _forms(value))]
+        assert spoken == [], group
+
+
+def test_logs_are_keys_and_values(aws: Aws, began: float, eventful: str) -> None:
+    lines = until(lambda: [line for line in aws.log_lines("SessionEndedLogGroup", began) if eventful in line])
+
+    record = json.loads(lines[-1])
+    assert (record["message"], record["logout_id"]) == ("session.ended", eventful)
+
+
+def _forms(value: str) -> list[str]:
+    """Return a value as it is, and as it would look within JSON, a URL, base64, or cut to half its length."""
+    encoded = base64.b64encode(value.encode()).decode().rstrip("=")
+    signature = value.rpartition(".")[2]
+    return [value[: max(20, len(value) // 2)], encoded, signature]

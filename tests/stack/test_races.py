@@ -1,0 +1,188 @@
+"""Events come twice, late and out of order: nobody stays logged in, and nobody is told twice or logged out too much."""
+
+import json
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+
+from backchannel.messages import EndMessage
+from backchannel.session_events import SessionEnded, logout_id
+from local.client import Stack
+from tests.stack.aws import Aws
+from tests.stack.conftest import MakeRelyingParty
+from tests.stack.provider import Provider
+from tests.stack.relying_party import Answer
+from tests.stack.tokens import verified
+from tests.stack.unspeakable import new_id
+
+
+def ago(seconds: float) -> datetime:
+    return datetime.now(UTC) - timedelta(seconds=seconds)
+
+
+def test_a_repeated_event_sends_nothing_new(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub, sid = new_id("sub"), new_id("sid")
+    provider.start(client_id, sub=sub, sid=sid)
+    logout = provider.end_session(sid, event_id="first")
+    provider.wait_until(logout, "accepted")
+
+    repeated = [provider.end_session(sid, event_id="first"), provider.end_session(sid, event_id="second")]
+    aws.wait_until_handled()
+
+    assert repeated == [logout, logout]
+    assert len(rp.requests) == 1
+    assert [each["attempts"] for each in provider.deliveries(logout)] == [1]
+
+
+def test_a_repeated_end_of_a_subject_sends_nothing_new(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub = new_id("sub")
+    provider.start(client_id, sub=sub, sid=new_id("sid"))
+    at, event_id = datetime.now(UTC), secrets.token_hex(4)
+    logout = provider.end_subject(sub, at=at, event_id=event_id)
+    provider.wait_until(logout, "accepted")
+
+    repeated = provider.end_subject(sub, at=at, event_id=event_id)
+    aws.wait_until_handled()
+
+    assert repeated == logout
+    assert len(rp.requests) == 1
+
+
+def test_the_end_of_a_session_and_of_its_subject_at_once_bring_each_relying_party_one_token(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
+    rps = [relying_party() for _ in range(3)]
+    sub, sid = new_id("sub"), new_id("sid")
+    for rp in rps:
+        provider.start(provider.register_client(rp), sub=sub, sid=sid)
+
+    by_session, by_subject = provider.end_session(sid), provider.end_subject(sub)
+    aws.wait_until_handled()
+
+    assert [len(rp.requests) for rp in rps] == [1, 1, 1]
+    found = provider.deliveries(by_session) + provider.deliveries(by_subject)
+    assert [each["status"] for each in found] == ["accepted"] * 3
+
+
+def test_a_start_that_comes_after_the_end_of_its_session_is_logged_out(
+    provider: Provider, relying_party: MakeRelyingParty
+) -> None:
+    in_time, late = relying_party(), relying_party()
+    client_id, late_client = provider.register_client(in_time), provider.register_client(late)
+    sub, sid = new_id("sub"), new_id("sid")
+    provider.start(client_id, sub=sub, sid=sid)
+    logout = provider.end_session(sid)
+    provider.wait_until(logout, "accepted")
+
+    counts = provider.start(late_client, sub=sub, sid=sid, at=ago(5))
+    provider.wait_until(logout, "accepted", "accepted")
+
+    assert counts == {"started": 1, "ended": 1, "ignored": 0}
+    assert verified(provider, *late.tokens).claims["sid"] == sid
+    assert len(in_time.requests) == 1
+
+
+def test_a_start_that_comes_after_the_end_of_its_subject_s_sessions_is_logged_out(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub = new_id("sub")
+    provider.end_subject(sub)
+    aws.wait_until_handled()
+
+    counts = provider.start(client_id, sub=sub, sid=new_id("sid"), at=ago(60))
+    aws.wait_until_handled()
+
+    assert counts["ended"] == 1
+    assert verified(provider, *rp.tokens).claims["sub"] == sub
+
+
+def test_a_login_that_is_newer_than_the_end_of_the_subject_s_sessions_is_kept(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub, before, after = new_id("sub"), new_id("sid"), new_id("sid")
+    provider.start(client_id, sub=sub, sid=before)
+
+    logout = provider.end_subject(sub, at=ago(60))
+    counts = provider.start(client_id, sub=sub, sid=after)
+    aws.wait_until_handled()
+
+    assert counts["ended"] == 0
+    assert rp.requests == []
+    assert provider.deliveries(logout) == []
+    assert [session["logout_id"] for session in provider.rp_sessions(sub=sub)] == [None, None]
+
+
+def test_a_token_for_the_whole_subject_is_not_sent_any_more_once_it_would_end_a_newer_login(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
+    rp = relying_party(Answer(404))
+    client_id = provider.register_client(rp)
+    sub = new_id("sub")
+    provider.start(client_id, sub=sub, sid=new_id("sid"))
+    logout = provider.end_subject(sub)
+    provider.wait_until(logout, "rejected")
+
+    provider.start(client_id, sub=sub, sid=new_id("sid"))
+    provider.redeliver(logout)
+    provider.wait_until(logout, "superseded")
+    aws.wait_until_handled()
+
+    assert len(rp.requests) == 1
+
+
+def test_a_new_login_in_the_same_session_of_the_provider_can_be_ended_at_its_client_again(
+    provider: Provider, relying_party: MakeRelyingParty
+) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub, sid = new_id("sub"), new_id("sid")
+    provider.start(client_id, sub=sub, sid=sid)
+    first = provider.end_session(sid, client_id=client_id)
+    provider.wait_until(first, "accepted")
+
+    provider.start(client_id, sub=sub, sid=sid)
+    second = provider.end_session(sid, client_id=client_id)
+    provider.wait_until(second, "accepted")
+
+    assert first != second
+    assert len(rp.requests) == 2
+
+
+def test_the_sweep_finds_an_rp_session_whose_writer_died_before_it_looked(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws, stack: Stack
+) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    sub, sid = new_id("sub"), new_id("sid")
+    logout = provider.end_session(sid)
+    aws.wait_until_handled()
+    keys = {"pk": {"S": f"SID#{provider.issuer}#{sid}"}, "sk": {"S": f"RP#{client_id}"}}
+    members = {"client_id": {"S": client_id}, "sub": {"S": sub}, "sid": {"S": sid}}
+    times = {"started_at": {"N": str(int(time.time() * 1000))}, "expires_at": {"N": str(int(time.time()) + 3600)}}
+    aws.client("dynamodb").put_item(TableName=stack.tables["SessionsTable"], Item={**keys, **members, **times})
+
+    event = SessionEnded(sid, int(time.time() * 1000), "end")
+    sweep = EndMessage.of(event, provider=provider.name, logout_id=logout, fanout_id="run:sweep", sweep=True)
+    aws.send("SessionEndedQueue", sweep.to_json())
+    provider.wait_until(logout, "accepted")
+
+    assert logout == logout_id(provider.issuer, event)
+    assert verified(provider, *rp.tokens).claims["sid"] == sid
+
+
+def test_every_fan_out_is_followed_by_a_sweep(provider: Provider, aws: Aws) -> None:
+    sid = new_id("sid")
+    logout = provider.end_session(sid)
+
+    aws.wait_until_handled()
+
+    waiting = [json.loads(body) for body in aws.waiting("SessionEndedQueue")]
+    assert [each["sweep"] for each in waiting if each["logout_id"] == logout] == [True]

@@ -1,0 +1,121 @@
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backchannel.fanout import Delivery, RpSession, deliveries, is_covered
+from backchannel.outcomes import Status
+from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
+
+AT = 1_788_256_800_000
+SESSION = SessionEnded("sid-1", AT, "e1")
+SUBJECT = SubjectSessionsEnded("ada", AT, "e1")
+WIKI = RpSession("wiki", "ada", AT - 1000, "sid-1")
+
+few = st.sampled_from(["a", "b", "c"])
+sessions = st.builds(
+    RpSession,
+    client_id=few,
+    sub=st.just("ada"),
+    started_at=st.integers(AT - 2, AT + 2),
+    sid=st.none() | few,
+)
+ends: st.SearchStrategy[Ended] = st.builds(
+    SubjectSessionsEnded, sub=st.just("ada"), ended_at=st.just(AT), source_event_id=few, client_id=st.none() | few
+) | st.builds(SessionEnded, sid=few, ended_at=st.just(AT), source_event_id=few, client_id=st.none() | few)
+
+
+def test_the_end_of_a_session_gives_each_of_its_clients_a_token_with_sub_and_sid() -> None:
+    mail = replace(WIKI, client_id="mail", client_sub="pairwise-7")
+
+    found = deliveries(SESSION, [WIKI, mail], sid_required=())
+
+    assert found == [Delivery("wiki", "sid-1", "ada"), Delivery("mail", "sid-1", "ada", "pairwise-7")]
+
+
+def test_the_end_of_a_subjects_sessions_gives_each_client_one_token_for_all_of_them() -> None:
+    found = deliveries(SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required=())
+
+    assert found == [Delivery("wiki", None, "ada"), Delivery("mail", None, "ada")]
+
+
+def test_a_client_that_insists_on_sid_gets_one_token_for_each_session() -> None:
+    found = deliveries(SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required={"wiki"})
+
+    assert found == [Delivery("wiki", "sid-1", "ada"), Delivery("wiki", "sid-2", "ada"), Delivery("mail", None, "ada")]
+
+
+def test_a_client_that_insists_on_a_sid_that_nobody_knows_is_unaddressable() -> None:
+    found = deliveries(SUBJECT, [replace(WIKI, sid=None)], sid_required={"wiki"})
+
+    assert found == [Delivery("wiki", None, "ada", status=Status.UNADDRESSABLE)]
+
+
+def test_the_session_that_can_be_told_is_told_beside_the_one_that_cannot() -> None:
+    found = deliveries(SUBJECT, [replace(WIKI, sid=None), WIKI], sid_required={"wiki"})
+
+    assert {(delivery.sid, delivery.status) for delivery in found} == {
+        (None, Status.UNADDRESSABLE),
+        ("sid-1", Status.QUEUED),
+    }
+
+
+def test_the_end_of_a_session_covers_a_start_that_was_reported_later() -> None:
+    assert is_covered(replace(WIKI, started_at=AT + 60_000), SESSION)
+
+
+def test_the_end_of_a_subjects_sessions_spares_a_newer_login() -> None:
+    assert is_covered(replace(WIKI, started_at=AT), SUBJECT)
+    assert not is_covered(replace(WIKI, started_at=AT + 1), SUBJECT)
+
+
+def test_the_end_of_a_clients_part_spares_the_other_clients_and_a_newer_login() -> None:
+    event = replace(SESSION, client_id="wiki")
+
+    assert is_covered(WIKI, event)
+    assert not is_covered(replace(WIKI, client_id="mail"), event)
+    assert not is_covered(replace(WIKI, started_at=AT + 1), event)
+
+
+@given(ends, sessions)
+def test_an_end_at_one_client_covers_no_more_than_the_end_at_all(event: Ended, session: RpSession) -> None:
+    at_all_clients = replace(event, client_id=None)
+
+    assert not is_covered(session, event) or is_covered(session, at_all_clients)
+    assert not is_covered(session, event) or event.client_id in {None, session.client_id}
+
+
+@given(st.lists(sessions, max_size=8), st.frozensets(few))
+def test_no_client_is_forgotten_and_none_is_told_twice(found: list[RpSession], sid_required: frozenset[str]) -> None:
+    told = deliveries(SUBJECT, found, sid_required)
+
+    assert {delivery.client_id for delivery in told} == {session.client_id for session in found}
+    assert len({(delivery.client_id, delivery.sid) for delivery in told}) == len(told)
+
+
+@given(st.lists(sessions, max_size=8), st.frozensets(few))
+def test_a_token_without_sid_goes_only_to_clients_that_can_do_without(
+    found: list[RpSession], sid_required: frozenset[str]
+) -> None:
+    for delivery in deliveries(SUBJECT, found, sid_required):
+        is_without_sid = delivery.client_id in sid_required and delivery.sid is None
+
+        assert (delivery.status is Status.UNADDRESSABLE) == is_without_sid
+
+
+@given(st.lists(sessions, max_size=8), st.frozensets(few))
+def test_every_sid_in_a_token_is_one_that_its_client_has(found: list[RpSession], sid_required: frozenset[str]) -> None:
+    known = {(session.client_id, session.sid) for session in found}
+
+    for event in (SESSION, SUBJECT):
+        for delivery in deliveries(event, found, sid_required):
+            assert delivery.sid is None or (delivery.client_id, delivery.sid) in known
+
+
+@given(st.lists(sessions, max_size=8, unique_by=lambda session: session.client_id), st.frozensets(few))
+def test_the_order_in_which_sessions_are_found_makes_no_difference(
+    found: list[RpSession], sid_required: frozenset[str]
+) -> None:
+    told = deliveries(SUBJECT, found, sid_required)
+
+    assert set(told) == set(deliveries(SUBJECT, reversed(found), sid_required))

@@ -1,0 +1,132 @@
+import pytest
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from hypothesis import example, given
+from hypothesis import strategies as st
+from joserfc import jws as foreign_jws
+from joserfc.errors import BadSignatureError
+from joserfc.jwk import ECKey
+
+from backchannel import jws
+from backchannel.keys import SigningKey
+from tests.unit.fakes import ring, signer, verified
+
+# RFC 7515, appendix A.3
+RFC_INPUT = (
+    b"eyJhbGciOiJFUzI1NiJ9"
+    b".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
+)
+RFC_R = 0x0ED12153_79636C48_3C2F7F15_5807D402_A3B22803_3AF97C7E_17819AC3_169EA665
+RFC_S = 0xC50A07D3_8C3C70E5_D8F12DAF_084A5480_A66590C5_F293509A_8F3F7F8A_83A354D5
+RFC_SIGNATURE = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
+RFC_KEY = {
+    "kty": "EC",
+    "crv": "P-256",
+    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+}
+
+integers = st.integers(1, 2**256 - 1) | st.sampled_from([1, 0x7F, 0x80, 0xFF, 2**255 - 1, 2**255, 2**256 - 1])
+
+
+def test_base64url_has_no_padding_as_in_appendix_c_of_rfc_7515() -> None:
+    assert jws.encode(bytes([3, 236, 255, 224, 193])) == "A-z_4ME"
+
+
+def test_the_token_of_appendix_a_3_of_rfc_7515_is_made_of_its_der_signature() -> None:
+    signature = jws.raw_signature(encode_dss_signature(RFC_R, RFC_S))
+
+    token = jws.serialize(RFC_INPUT, signature)
+
+    assert token == f"{RFC_INPUT.decode()}.{RFC_SIGNATURE}"
+    assert foreign_jws.deserialize_compact(token, ECKey.import_key(RFC_KEY), algorithms=["ES256"])
+
+
+def test_header_and_claims_are_compact_utf_8() -> None:
+    octets = jws.signing_input({"alg": "ES256"}, {"sub": "jürgen", "events": {}})
+
+    assert octets == f"eyJhbGciOiJFUzI1NiJ9.{jws.encode('{"sub":"jürgen","events":{}}'.encode())}".encode()
+
+
+@given(integers, integers)
+def test_r_and_s_come_out_of_der_as_they_went_in(r: int, s: int) -> None:
+    raw = jws.raw_signature(encode_dss_signature(r, s))
+
+    assert (int.from_bytes(raw[:32]), int.from_bytes(raw[32:]), len(raw)) == (r, s, 64)
+
+
+@given(st.binary(max_size=80))
+@example(b"")
+@example(b"\x30")
+@example(b"\x30\x00")
+@example(b"\x30\x06\x02\x01\x01\x02\x01")
+@example(b"\x30\x04\x02\x00\x02\x00")
+@example(b"\x30\x80\x02\x01\x01\x02\x01\x01\x00\x00")
+def test_garbage_is_a_value_error_or_else_a_signature(der: bytes) -> None:
+    _raw_or_value_error(der)
+
+
+@given(integers, integers, st.integers(0, 71), st.integers(0, 255))
+def test_one_wrong_octet_is_a_value_error_or_another_signature(r: int, s: int, at: int, octet: int) -> None:
+    der = bytearray(encode_dss_signature(r, s))
+    der[at % len(der)] = octet
+
+    raw = _raw_or_value_error(bytes(der))
+
+    if raw is not None and bytes(der) == encode_dss_signature(*_integers(raw)):
+        assert decode_dss_signature(bytes(der)) == _integers(raw)
+
+
+@given(integers, integers, st.binary(min_size=1, max_size=4))
+def test_octets_behind_a_der_signature_are_refused(r: int, s: int, more: bytes) -> None:
+    with pytest.raises(ValueError, match="DER"):
+        jws.raw_signature(encode_dss_signature(r, s) + more)
+
+
+@pytest.mark.parametrize(
+    "der",
+    [
+        encode_dss_signature(0, 1),
+        encode_dss_signature(1, 0),
+        encode_dss_signature(2**256, 1),
+        bytes.fromhex("30060201ff020101"),  # r = -1
+        encode_dss_signature(1, 1)[:-1],
+        b"\x31" + encode_dss_signature(1, 1)[1:],
+    ],
+)
+def test_what_no_p_256_key_can_sign_is_refused(der: bytes) -> None:
+    with pytest.raises(ValueError, match="signature"):
+        jws.raw_signature(der)
+
+
+@pytest.mark.parametrize("key", ring(), ids=lambda key: key.alg)
+def test_a_token_signed_by_kms_verifies_in_another_library(key: SigningKey) -> None:
+    octets = jws.signing_input({"alg": key.alg, "kid": key.kid}, {"iss": "https://idp.example", "events": {}})
+
+    token = jws.serialize(octets, signer().sign(key, octets))
+
+    assert verified(token).header == {"alg": key.alg, "kid": key.kid}
+    assert verified(token).claims == {"iss": "https://idp.example", "events": {}}
+
+
+@pytest.mark.parametrize("key", ring(), ids=lambda key: key.alg)
+def test_a_token_with_other_claims_does_not_verify(key: SigningKey) -> None:
+    header = {"alg": key.alg, "kid": key.kid}
+    signed = jws.signing_input(header, {"sub": "ada"})
+
+    token = jws.serialize(jws.signing_input(header, {"sub": "eve"}), signer().sign(key, signed))
+
+    with pytest.raises(BadSignatureError):
+        verified(token)
+
+
+def _raw_or_value_error(der: bytes) -> bytes | None:
+    try:
+        raw = jws.raw_signature(der)
+    except ValueError:
+        return None
+    assert len(raw) == 64
+    return raw
+
+
+def _integers(raw: bytes) -> tuple[int, int]:
+    return int.from_bytes(raw[:32]), int.from_bytes(raw[32:])

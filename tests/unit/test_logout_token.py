@@ -1,0 +1,102 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backchannel.clients import Client
+from backchannel.logout_token import EVENT, UnaddressableError, claims, header
+
+ISSUER = "https://idp.example/"
+NOW = 1_788_256_800
+WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout")
+NEEDS_SID = replace(WIKI, backchannel_logout_session_required=True)
+SID_ONLY = replace(WIKI, subject="sid_only")
+SUB_ONLY = replace(WIKI, subject="sub_only")
+
+known = st.none() | st.text(min_size=1, max_size=8)
+
+
+def test_the_claims_are_those_of_the_specification_and_nothing_else() -> None:
+    token = claims(WIKI, issuer=ISSUER, sub="ada", sid="sid-1", jti="jti-1", now=NOW)
+
+    assert token == {
+        "iss": ISSUER,  # T1: to the letter
+        "aud": "wiki",  # T2: a single value
+        "iat": NOW - 2,  # T3: some RPs forgive no clock ahead of theirs
+        "exp": NOW - 2 + 120,  # T4, S2: two minutes at the most
+        "jti": "jti-1",  # T5
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},  # T6, T7: exactly one member, exactly {}
+        "sub": "ada",  # T8, T10
+        "sid": "sid-1",  # T8, T11
+    }  # T12: no nonce; T13: no other claims
+
+
+def test_a_client_may_have_its_tokens_live_shorter() -> None:
+    token = claims(replace(WIKI, exp=30), issuer=ISSUER, sub="ada", sid=None, jti="jti-1", now=NOW)
+
+    assert token["exp"] - token["iat"] == 30
+
+
+@pytest.mark.parametrize(
+    ("client", "sub", "sid", "expected"),
+    [
+        (WIKI, "ada", "sid-1", {"sub": "ada", "sid": "sid-1"}),
+        (WIKI, "ada", None, {"sub": "ada"}),
+        (WIKI, None, "sid-1", {"sid": "sid-1"}),
+        (NEEDS_SID, "ada", "sid-1", {"sub": "ada", "sid": "sid-1"}),
+        (NEEDS_SID, None, "sid-1", {"sid": "sid-1"}),
+        (SID_ONLY, "ada", "sid-1", {"sid": "sid-1"}),
+        (SUB_ONLY, "ada", "sid-1", {"sub": "ada"}),
+        (SUB_ONLY, "ada", None, {"sub": "ada"}),
+    ],
+)
+def test_sub_and_sid_are_those_that_the_clients_profile_calls_for(
+    client: Client, sub: str | None, sid: str | None, expected: dict[str, str]
+) -> None:
+    token = claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
+
+    assert {name: token[name] for name in ("sub", "sid") if name in token} == expected
+
+
+@pytest.mark.parametrize(
+    ("client", "sub", "sid"),
+    [(NEEDS_SID, "ada", None), (SID_ONLY, "ada", None), (SUB_ONLY, None, "sid-1"), (WIKI, None, None)],
+)
+def test_what_nobody_knows_is_not_guessed(client: Client, sub: str | None, sid: str | None) -> None:
+    with pytest.raises(UnaddressableError):
+        claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
+
+
+@given(st.sampled_from([WIKI, NEEDS_SID, SID_ONLY, SUB_ONLY]), known, known)
+def test_every_token_names_a_subject_or_a_session_and_can_be_no_id_token(
+    client: Client, sub: str | None, sid: str | None
+) -> None:
+    try:
+        token = claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
+    except UnaddressableError:
+        return
+
+    assert {"sub", "sid"} & token.keys()
+    assert "nonce" not in token
+    assert token["events"] == {EVENT: {}}
+    assert (token.get("sub", sub), token.get("sid", sid)) == (sub, sid)
+    assert "sid" in token or not client.needs_sid
+
+
+@pytest.mark.parametrize(
+    ("typ", "expected"),
+    [
+        ("logout+jwt", {"typ": "logout+jwt", "alg": "PS256", "kid": "kid-1"}),
+        ("JWT", {"typ": "JWT", "alg": "PS256", "kid": "kid-1"}),
+        (None, {"alg": "PS256", "kid": "kid-1"}),
+    ],
+)
+def test_the_header_has_alg_and_kid_always_and_the_clients_typ(typ: str | None, expected: dict[str, str]) -> None:
+    client = replace(WIKI, typ=typ, id_token_signed_response_alg="PS256")
+
+    assert header(client, "kid-1") == expected
+
+
+def test_the_type_is_logout_jwt_unless_the_client_says_otherwise() -> None:
+    assert header(WIKI, "kid-1")["typ"] == "logout+jwt"
