@@ -48,7 +48,7 @@ def main(refusing: int) -> int:
 
         say(f"{sub} logs in at each of them: three signed webhooks, rp_session.started")
         for rp in rps:
-            rp.sessions[sid] = sub
+            rp.log_in(sub, sid)
             started = event("rp_session.started", sub=sub, sid=sid, client_id=rp.client_id)
             accept(stack.webhook(provider, "app", secret, f"start-{rp.client_id}", started))
 

@@ -50,6 +50,12 @@ class RelyingParty:
     def backchannel_logout_uri(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/backchannel-logout"
 
+    def log_in(self, sub: str, sid: str) -> None:
+        """Begin a session; to verify the ID token, an RP has read the keys of its provider by now."""
+        with urllib.request.urlopen(self.jwks_uri, timeout=10) as answer:  # noqa: S310 - the service's own, on loopback
+            self._keys = KeySet.import_key_set(json.load(answer))
+        self.sessions[sid] = sub
+
     def log_out(self, form: bytes) -> None:
         """Verify the logout token of a request, and end the session that it is about."""
         if self.refuses:
@@ -60,10 +66,8 @@ class RelyingParty:
             self.ended_at = time.perf_counter()
 
     def _verify(self, token: str) -> dict[str, Any]:
-        with urllib.request.urlopen(self.jwks_uri, timeout=10) as answer:  # noqa: S310 - the service's own, on loopback
-            keys = KeySet.import_key_set(json.load(answer))
         try:
-            claims = jwt.decode(token, keys, algorithms=[self.alg]).claims
+            claims = jwt.decode(token, self._keys, algorithms=[self.alg]).claims
         except JoseError as error:
             raise RefusedError(error.error) from error
         right = (

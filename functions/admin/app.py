@@ -9,6 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.resolver import app
+from backchannel.aws import CONFIG
+from backchannel.circuits import Circuits
 from backchannel.deliveries import Deliveries
 from backchannel.intake import Intake
 from backchannel.logouts import Logouts
@@ -28,6 +30,7 @@ class Settings:
     providers_table: str
     sessions_table: str
     deliveries_table: str
+    circuits_table: str
     session_ended_queue_url: str
     delivery_queue_url: str
     secret_prefix: str
@@ -37,18 +40,20 @@ class Settings:
 
 
 settings = from_environment(Settings)
-sqs = boto3.client("sqs")
-sessions = Sessions(settings.sessions_table, settings.session_lifetime_days)
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+sqs = boto3.client("sqs", config=CONFIG)
+sessions = Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days)
 dependencies = Dependencies(
-    providers=Providers(settings.providers_table),
+    providers=Providers(dynamodb, settings.providers_table),
     sessions=sessions,
-    logouts=Logouts(settings.deliveries_table),
-    deliveries=Deliveries(settings.deliveries_table),
+    logouts=Logouts(dynamodb, settings.deliveries_table),
+    deliveries=Deliveries(dynamodb, settings.deliveries_table),
+    circuits=Circuits(dynamodb, settings.circuits_table),
     intake=Intake(sessions, Queue(sqs, settings.session_ended_queue_url)),
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
-    secrets=SourceSecrets(boto3.client("secretsmanager")),
+    secrets=SourceSecrets(boto3.client("secretsmanager", config=CONFIG)),
     secret_prefix=settings.secret_prefix,
-    public_keys=PublicKeys(boto3.client("kms")),
+    public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
     signing_key_arns=json.loads(settings.signing_key_arns),
     permit_private_networks=settings.permit_private_networks,
 )

@@ -6,8 +6,9 @@ from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from botocore.config import Config
 
+from backchannel.aws import CONFIG
+from backchannel.circuits import Circuits
 from backchannel.clients import Client
 from backchannel.deliveries import Deliveries
 from backchannel.delivering import Delivering
@@ -30,23 +31,25 @@ class Settings:
     providers_table: str
     sessions_table: str
     deliveries_table: str
+    circuits_table: str
     retry_queue_url: str
     retry_queue_arn: str
     delivery_dead_letter_queue_url: str
 
 
 settings = from_environment(Settings)
-config = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3}, max_pool_connections=BATCH)
-sqs = boto3.client("sqs", config=config)
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+sqs = boto3.client("sqs", config=CONFIG)
 retry_queue = Queue(sqs, settings.retry_queue_url)
-providers = Providers(settings.providers_table)
+providers = Providers(dynamodb, settings.providers_table)
 delivering = Delivering(
     provider=Cache[str, Provider](providers.get),
     client=Cache[tuple[str, str], Client](lambda names: providers.get_client(*names)),
-    sessions=Sessions(settings.sessions_table),
-    deliveries=Deliveries(settings.deliveries_table),
-    signer=KmsSigner(boto3.client("kms", config=config)),
+    sessions=Sessions(dynamodb, settings.sessions_table),
+    deliveries=Deliveries(dynamodb, settings.deliveries_table),
+    signer=KmsSigner(boto3.client("kms", config=CONFIG)),
     egress=Egress(),
+    circuits=Circuits(dynamodb, settings.circuits_table),
     queue=retry_queue,
 )
 waiting = Waiting(

@@ -9,6 +9,7 @@ import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.aws import CONFIG
 from backchannel.event_handler import answer_with_problems
 from backchannel.jwks import jwk_set
 from backchannel.observability import logger
@@ -28,8 +29,9 @@ class Settings:
 
 
 settings = from_environment(Settings)
-provider_of = Cache[str, Provider](Providers(settings.providers_table).get)
-public_keys = PublicKeys(boto3.client("kms"))
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+provider_of = Cache[str, Provider](Providers(dynamodb, settings.providers_table).get)
+public_keys = PublicKeys(boto3.client("kms", config=CONFIG))
 app = APIGatewayRestResolver()
 answer_with_problems(app)
 

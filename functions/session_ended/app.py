@@ -7,9 +7,10 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.aws import CONFIG
 from backchannel.deliveries import Deliveries
 from backchannel.ending import Ending
-from backchannel.errors import OurFault
+from backchannel.errors import NotFoundError, OurFault
 from backchannel.logouts import Logouts
 from backchannel.messages import EndMessage
 from backchannel.observability import logger
@@ -38,13 +39,14 @@ class Settings:
 
 
 settings = from_environment(Settings)
-sqs = boto3.client("sqs")
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+sqs = boto3.client("sqs", config=CONFIG)
 queue = Queue(sqs, settings.session_ended_queue_url)
 ending = Ending(
-    Providers(settings.providers_table),
-    Sessions(settings.sessions_table, settings.session_lifetime_days),
-    Logouts(settings.deliveries_table),
-    Deliveries(settings.deliveries_table),
+    Providers(dynamodb, settings.providers_table),
+    Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
+    Logouts(dynamodb, settings.deliveries_table),
+    Deliveries(dynamodb, settings.deliveries_table),
     session_ended_queue=queue,
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
 )
@@ -64,6 +66,10 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
         logger.error("session.postponed", code=fault.code, detail=str(fault))
         queue.give_back(record["receiptHandle"], FAULT_DELAY)
         return False
+    except NotFoundError as error:
+        # The operator removed the provider meanwhile, with all its clients: nobody is left to be told.
+        logger.warning("session.dropped", code=error.code, detail=str(error))
+        return True
     if not finished:
         queue.give_back(record["receiptHandle"], 0)
     logger.info("session.ended", finished=finished, sweep=message.sweep, late_start=message.only_client_id is not None)

@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.aws import CONFIG
 from backchannel.expiring import Expiring
 from backchannel.intake import Intake
 from backchannel.observability import logger
@@ -29,11 +30,12 @@ class Settings:
 
 
 settings = from_environment(Settings)
-sessions = Sessions(settings.sessions_table)
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+sessions = Sessions(dynamodb, settings.sessions_table)
 expiring = Expiring(
-    Providers(settings.providers_table),
+    Providers(dynamodb, settings.providers_table),
     sessions,
-    Intake(sessions, Queue(boto3.client("sqs"), settings.session_ended_queue_url)),
+    Intake(sessions, Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url)),
 )
 
 

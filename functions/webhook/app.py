@@ -9,6 +9,7 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.aws import CONFIG
 from backchannel.errors import CallerError, OurFault
 from backchannel.intake import Intake
 from backchannel.observability import logger, metrics
@@ -33,13 +34,14 @@ class Settings:
 
 
 settings = from_environment(Settings)
-providers = Providers(settings.providers_table)
+dynamodb = boto3.client("dynamodb", config=CONFIG)
+providers = Providers(dynamodb, settings.providers_table)
 provider_of = Cache[str, Provider](providers.get)
 source_of = Cache[tuple[str, str], Source](lambda names: providers.get_source(*names))
-secrets = SourceSecrets(boto3.client("secretsmanager"))
+secrets = SourceSecrets(boto3.client("secretsmanager", config=CONFIG))
 intake = Intake(
-    Sessions(settings.sessions_table, settings.session_lifetime_days),
-    Queue(boto3.client("sqs"), settings.session_ended_queue_url),
+    Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
+    Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url),
 )
 
 

@@ -1,4 +1,4 @@
-"""The local AWS seen by its root: queues, logs, and the permissions of the functions."""
+"""The local AWS seen by its root, or by a role: queues, logs, and the permissions of the functions."""
 
 import functools
 import json
@@ -13,14 +13,16 @@ from local.client import Stack
 from local.stack import STACK_NAME
 from tests.stack.polling import until
 
+type Json = dict[str, Any]
 type Policy = dict[str, Any]
 
 
 class Aws:
     """Clients for the stack's AWS, and what the tests do with them."""
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, **credentials: str) -> None:
         self.stack = stack
+        self._credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
 
     @functools.cache  # noqa: B019 - lives as long as the test session
     def client(self, service: Any) -> Any:
@@ -28,8 +30,7 @@ class Aws:
             service,
             endpoint_url=self.stack.endpoint_url,
             region_name=self.stack.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+            **self._credentials,
         )
 
     def physical_id(self, logical_id: str) -> str:
@@ -51,25 +52,24 @@ class Aws:
                 return True
         return False
 
-    def waiting(self, queue: str) -> list[str]:
-        """Return the messages of a queue, delayed ones too, without receiving any."""
+    def messages(self, queue: str, provider: str) -> list[Json]:
+        """Return a provider's messages in a queue, in flight and delayed ones too, without receiving any."""
         answer = urllib3.request("GET", f"{self.stack.endpoint_url}/_ministack/sqs/messages", retries=False).json()
         (regions,) = answer["messages"].values()
-        return [message["Body"] for message in regions[self.stack.region][self.stack.queues[queue]]]
+        return [each for each in regions[self.stack.region][self.stack.queues[queue]] if provider in each["Body"]]
 
-    def wait_until_handled(self) -> None:
-        """Wait until every end that was taken in has been fanned out, and every delivery has had its first attempt.
+    def wait_until_handled(self, provider: str) -> None:
+        """Wait until every end of a provider's has been fanned out, and every delivery has had its first attempt.
 
         Messages that wait in RetryQueue, and sweeps that are delayed, do not count. The order matters: a fan-out is deleted from
         its queue after its deliveries were sent to theirs.
         """
         for queue in ("SessionEndedQueue", "DeliveryQueue"):
-            until(functools.partial(self._busy, queue), holds=lambda busy: busy == 0)
+            until(functools.partial(self._busy, queue, provider), holds=lambda busy: busy == [])
 
-    def _busy(self, queue: str) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.client("sqs").get_queue_attributes(QueueUrl=self.stack.queues[queue], AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+    def _busy(self, queue: str, provider: str) -> list[str]:
+        found = self.messages(queue, provider)
+        return [each["Body"] for each in found if each["IsVisible"] or each["ReceiveCount"] > 0]
 
     # --- logs ---------------------------------------------------------------------------------------------------------
 
@@ -80,6 +80,17 @@ class Aws:
         return [event["message"] for page in found for event in page["events"]]
 
     # --- permissions --------------------------------------------------------------------------------------------------
+
+    def assume(self, role: str) -> "Aws":
+        """Return the AWS as a role sees it. The local AWS lets its root assume any role, whatever the role's trust policy."""
+        arn = self.client("iam").get_role(RoleName=self.physical_id(role))["Role"]["Arn"]
+        credentials = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+        return Aws(
+            self.stack,
+            aws_access_key_id=credentials["AccessKeyId"],
+            aws_secret_access_key=credentials["SecretAccessKey"],
+            aws_session_token=credentials["SessionToken"],
+        )
 
     def role_policies(self, role: str) -> dict[str, Policy]:
         iam, name = self.client("iam"), self.physical_id(role)

@@ -73,10 +73,6 @@ class Provider:
         deliveries: list[Json] = answer.get("deliveries", [])
         return deliveries
 
-    def delivery(self, logout: str, client_id: str) -> Json:
-        (found,) = (delivery for delivery in self.deliveries(logout) if delivery["client_id"] == client_id)
-        return found
-
     def rp_sessions(self, **query: str) -> list[Json]:
         (condition,) = query.items()
         sessions: list[Json] = self.get("/sessions?{}={}".format(*condition))["sessions"]

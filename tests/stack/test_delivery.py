@@ -29,7 +29,7 @@ SAID: Mapping[str, tuple[Answer, ...]] = {
     "slow": (Answer(200, delay=2),),
     "fails_once": (Answer(500), Answer(200)),
     "retry_after": (Answer(503, headers={"Retry-After": "1800"}),),
-    "too_many": (Answer(429, headers={"Retry-After": "soon"}),),
+    "too_many": (Answer(429, headers={"Retry-After": "Thu, 31 Dec 2099 23:59:59 GMT"}),),
     "bad_request": (Answer(400, REFUSAL, {"Content-Type": "application/json"}),),
     "not_found": (Answer(404, b"<html>"),),
     "hangs": (HANG,),
@@ -48,7 +48,11 @@ class Logout:
 
     def delivery(self, name: str) -> Json:
         """Return the delivery as it stands after the first attempt."""
-        return until(lambda: self.provider.delivery(self.logout_id, name), holds=lambda found: found["last_code"] is not None)
+        (found,) = until(
+            lambda: [each for each in self.provider.deliveries(self.logout_id) if each["client_id"] == name],
+            holds=lambda deliveries: deliveries and deliveries[0]["last_code"] is not None,
+        )
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +114,7 @@ def test_a_relying_party_without_an_answer_is_tried_again(logout: Logout, name: 
 
 
 @pytest.mark.parametrize(
-    ("name", "shortest", "longest"), [("bad_request", 48, 72), ("retry_after", 1800, 1800), ("too_many", 4, 6)]
+    ("name", "shortest", "longest"), [("bad_request", 48, 72), ("retry_after", 1800, 1800), ("too_many", 3600, 3600)]
 )
 def test_the_next_attempt_is_due_when_the_schedule_or_the_relying_party_says(
     logout: Logout, name: str, shortest: int, longest: int
@@ -141,12 +145,11 @@ def test_a_hanging_relying_party_delays_no_other(logout: Logout) -> None:
 
 
 def test_a_failed_attempt_is_followed_by_one_with_a_fresh_token(logout: Logout) -> None:
-    until(lambda: logout.provider.delivery(logout.logout_id, "fails_once")["status"] == "accepted")
+    delivery = until(lambda: logout.delivery("fails_once"), holds=lambda found: found["status"] == "accepted")
 
     first, second = logout.rps["fails_once"].requests
-    delivery = logout.provider.delivery(logout.logout_id, "fails_once")
     assert (delivery["attempts"], delivery["last_code"], delivery["next_attempt_at"]) == (2, "http_200", None)
-    assert 3.5 <= second.at - first.at
+    assert second.at - first.at >= 3.5
     claims = [verified(logout.provider, request.token).claims for request in (first, second)]
     assert claims[0]["jti"] != claims[1]["jti"]
     assert claims[0]["iat"] < claims[1]["iat"]
@@ -168,9 +171,7 @@ def test_of_a_batch_only_the_failed_deliveries_are_tried_again(provider: Provide
     assert [len(rp.requests) for rp in lucky] == [1] * 8
 
 
-def test_a_client_that_is_registered_later_is_told_by_a_redelivery(
-    provider: Provider, relying_party: MakeRelyingParty
-) -> None:
+def test_a_client_that_is_registered_later_is_told_by_a_redelivery(provider: Provider, relying_party: MakeRelyingParty) -> None:
     rp = relying_party()
     sid = new_id("sid")
     provider.start("latecomer", sub=new_id("sub"), sid=sid)
@@ -198,16 +199,14 @@ def test_a_redelivery_sends_a_rejected_token_again_and_no_accepted_one(
     assert provider.redeliver(logout) == 1
     provider.wait_until(logout, "accepted", "accepted")
     assert provider.redeliver(logout) == 0
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert len(rejecting.requests) == 2
     assert len(set(rejecting.tokens)) == 2
     assert len(accepting.requests) == 1
 
 
-def test_a_message_that_is_delivered_twice_sends_one_token(
-    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
-) -> None:
+def test_a_message_that_is_delivered_twice_sends_one_token(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> None:
     rp = relying_party()
     client_id = provider.register_client(rp)
     sid = new_id("sid")
@@ -217,7 +216,7 @@ def test_a_message_that_is_delivered_twice_sends_one_token(
 
     for queue in ("DeliveryQueue", "RetryQueue"):
         aws.send(queue, json.dumps({"provider": provider.name, "logout_id": logout, "client_id": client_id, "sid": sid}))
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert len(rp.requests) == 1
 

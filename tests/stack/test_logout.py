@@ -95,7 +95,7 @@ def test_the_end_of_a_subject_s_sessions_brings_one_token_with_sub_alone(
 
     logout = provider.end_subject(sub)
     (delivery,) = provider.wait_until(logout, "accepted")
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     claims = verified(provider, *rp.tokens).claims
     assert claims["sub"] == sub
@@ -130,7 +130,7 @@ def test_a_client_that_requires_sid_is_unaddressable_where_none_is_known(
 
     logout = provider.end_subject(sub)
     provider.wait_until(logout, "unaddressable")
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert rp.requests == []
 
@@ -150,7 +150,7 @@ def test_an_end_at_one_client_leaves_the_others_alone(
     else:
         logout = provider.end_subject(sub, client_id=client_id)
     provider.wait_until(logout, "accepted")
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert len(left.requests) == 1
     assert kept.requests == []
@@ -176,7 +176,7 @@ def test_a_logout_asked_for_by_the_operator_is_carried_out(provider: Provider, r
 def test_the_end_of_a_session_without_relying_parties_is_a_complete_logout(provider: Provider, aws: Aws) -> None:
     logout = provider.end_session(new_id("sid"))
 
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert provider.get(f"/logouts/{logout}")["complete"] is True
     assert provider.deliveries(logout) == []
@@ -194,7 +194,7 @@ def test_characters_that_separate_keys_do_not_mix_sessions_up(
 
     logout = provider.end_session(sid)
     provider.wait_until(logout, "accepted")
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     claims = verified(provider, *rp.tokens).claims
     assert (claims["sub"], claims["sid"]) == (f"zoë#{unique}", sid)

@@ -33,9 +33,9 @@ def eventful(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> s
     provider.stack.admin("PUT", f"{provider.path}/sources/other", {"format": "standard-webhooks", "secret": new_secret() + "!"})
     provider.rp_sessions(sub=sub)
     provider.end_session(sid)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
     logout = provider.end_subject(sub)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
     return logout
 
 

@@ -1,18 +1,18 @@
 """With IAM enforced: each permission is needed, what is missing loses nothing, and only delivery can sign."""
 
-import json
+import contextlib
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import pytest
 from botocore.exceptions import ClientError
 
 from local.client import Response, Stack, event
 from tests.stack.aws import Aws, actions
-from tests.stack.conftest import MakeRelyingParty
 from tests.stack.polling import until
-from tests.stack.provider import SOURCE, Provider, new_secret
+from tests.stack.provider import Json, Provider, new_secret
 from tests.stack.relying_party import RelyingParty
 from tests.stack.tokens import verified
 from tests.stack.unspeakable import new_id
@@ -48,55 +48,170 @@ def signed(method: str, path: str, document: object = None) -> Callable[[Provide
 SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
-@pytest.mark.parametrize(
-    ("role", "action", "resource", "request_", "code"),
-    [
-        ("WebhookRole", "dynamodb:GetItem", "", first_webhook_of_a_source, "storage_unavailable"),
-        ("WebhookRole", "secretsmanager:GetSecretValue", "", first_webhook_of_a_source, "storage_unavailable"),
-        ("WebhookRole", "dynamodb:UpdateItem", "", start, "storage_unavailable"),
-        ("WebhookRole", "dynamodb:BatchGetItem", "", start, "storage_unavailable"),
-        ("WebhookRole", "sqs:SendMessage*", "", end, "queue_unavailable"),
-        ("DiscoveryRole", "dynamodb:GetItem", "", read_jwks, "storage_unavailable"),
-        ("AdminRole", "dynamodb:GetItem", "Providers", signed("GET", ""), "storage_unavailable"),
-        ("AdminRole", "dynamodb:PutItem", "Providers", signed("PUT", "/clients/wiki", {}), "storage_unavailable"),
-        ("AdminRole", "dynamodb:Query", "Providers", signed("GET", "/clients"), "storage_unavailable"),
-        ("AdminRole", "dynamodb:Query", "Sessions", signed("GET", "/sessions?sub=ada"), "storage_unavailable"),
-        ("AdminRole", "dynamodb:Query", "by_client", signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
-        ("AdminRole", "dynamodb:GetItem", "Deliveries", signed("POST", "/logouts/id/redeliveries", {}), "storage_unavailable"),
-        ("AdminRole", "dynamodb:PutItem", "Deliveries", signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
-        ("AdminRole", "sqs:SendMessage*", "", signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
-        (
-            "AdminRole",
-            "secretsmanager:CreateSecret",
-            "",
-            signed("PUT", f"/sources/new-{secrets.token_hex(4)}", SOURCE_METADATA),
-            "storage_unavailable",
-        ),
-    ],
-)
+WAITED_FOR = {
+    ("WebhookRole", "dynamodb:GetItem", ""): (first_webhook_of_a_source, "storage_unavailable"),
+    ("WebhookRole", "secretsmanager:GetSecretValue", ""): (first_webhook_of_a_source, "storage_unavailable"),
+    ("WebhookRole", "dynamodb:UpdateItem", ""): (start, "storage_unavailable"),
+    ("WebhookRole", "dynamodb:BatchGetItem", ""): (start, "storage_unavailable"),
+    ("WebhookRole", "sqs:SendMessage*", ""): (end, "queue_unavailable"),
+    ("DiscoveryRole", "dynamodb:GetItem", ""): (read_jwks, "storage_unavailable"),
+    ("AdminRole", "dynamodb:GetItem", "Providers"): (signed("GET", ""), "storage_unavailable"),
+    ("AdminRole", "dynamodb:PutItem", "Providers"): (signed("PUT", "/clients/wiki", {}), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "Providers"): (signed("GET", "/clients"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "Sessions"): (signed("GET", "/sessions?sub=ada"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:PutItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
+    ("AdminRole", "sqs:SendMessage*", ""): (signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
+    ("AdminRole", "secretsmanager:CreateSecret", ""): (signed("PUT", "/sources/new", SOURCE_METADATA), "storage_unavailable"),
+}
+
+
+@pytest.mark.parametrize("permission", WAITED_FOR, ids="-".join)
 def test_without_the_permission_a_caller_is_told_to_come_again(
-    provider: Provider, aws: Aws, role: str, action: str, resource: str, request_: Callable[[Provider], Response], code: str
+    provider: Provider, aws: Aws, permission: tuple[str, str, str]
 ) -> None:
+    request, code = WAITED_FOR[permission]
     provider.put_source("fresh", format="standard-webhooks", secret=provider.secret)
-    if request_ in {start, end}:
+    if request in {start, end}:
         end(provider)  # from now on the configuration is known
 
-    with aws.without(role, action, resource):
-        refused = request_(provider)
+    with aws.without(*permission):
+        refused = request(provider)
 
     assert (refused.status, refused.body["code"]) == (503, code)
     assert refused.headers["retry-after"] == "5"
-    assert request_(provider).status in {200, 202, 404}
+    assert request(provider).status in {200, 202, 404}
 
 
 # --- What works in the background: it waits, spends no attempt, and goes on once the permission is there --------------
 
 
-@contextmanager
-def without_signing(aws: Aws) -> Iterator[None]:
-    with aws.without_signing("SigningKeyRs256"):
-        yield
-
-
-def permission(role: str, action: str, resource: str) -> Callable[[Aws], object]:
+def permission(role: str, action: str, resource: str = "") -> Callable[[Aws], AbstractContextManager[None]]:
     return lambda aws: aws.without(role, action, resource)
+
+
+def signing(aws: Aws) -> AbstractContextManager[None]:
+    return aws.without_signing("SigningKeyRs256")
+
+
+@dataclass(frozen=True, slots=True)
+class Hampered:
+    """A logout that began without a permission."""
+
+    provider: Provider
+    rp: RelyingParty
+    sid: str
+    logout_id: str
+    waited: bool
+
+
+def waits_for_its_fan_out(provider: Provider, logout: str, aws: Aws) -> bool:
+    """The end is in its queue and was given back; no delivery is recorded."""
+    return _received(aws.messages("SessionEndedQueue", provider.name)) and provider.deliveries(logout) == []
+
+
+def waits_to_be_queued(provider: Provider, logout: str, aws: Aws) -> bool:
+    """The end is in its queue and was given back; the delivery is recorded."""
+    return _received(aws.messages("SessionEndedQueue", provider.name)) and _untouched(provider.deliveries(logout))
+
+
+def waits_for_its_attempt(provider: Provider, logout: str, aws: Aws) -> bool:
+    """The delivery moved to RetryQueue, and no attempt was spent."""
+    return bool(aws.messages("RetryQueue", provider.name)) and _untouched(provider.deliveries(logout))
+
+
+def _received(messages: list[Json]) -> bool:
+    return any(each["ReceiveCount"] > 0 for each in messages)
+
+
+def _untouched(deliveries: list[Json]) -> bool:
+    return [(each["status"], each["attempts"]) for each in deliveries] == [("queued", 0)]
+
+
+HAMPERED: Mapping[str, tuple[Callable[[Aws], AbstractContextManager[None]], Callable[[Provider, str, Aws], bool]]] = {
+    "session_ended looks": (permission("SessionEndedRole", "dynamodb:Query"), waits_for_its_fan_out),
+    "session_ended claims": (permission("SessionEndedRole", "dynamodb:UpdateItem", "Sessions"), waits_for_its_fan_out),
+    "session_ended records": (permission("SessionEndedRole", "dynamodb:PutItem", "Deliveries"), waits_for_its_fan_out),
+    "session_ended queues": (permission("SessionEndedRole", "sqs:SendMessage*", "DeliveryQueue"), waits_to_be_queued),
+    "delivery takes the lease": (permission("DeliveryRole", "dynamodb:UpdateItem", "Deliveries"), waits_for_its_attempt),
+    "delivery reads the configuration": (permission("DeliveryRole", "dynamodb:GetItem", "Providers"), waits_for_its_attempt),
+    "delivery signs": (signing, waits_for_its_attempt),
+}
+
+
+@pytest.fixture(scope="module")
+def hampered(stack: Stack, aws: Aws) -> Iterator[Mapping[str, Hampered]]:
+    """Begin a logout without each of the permissions in turn; what is postponed comes back at about the same time."""
+    with contextlib.ExitStack() as running:
+        yield {name: _hamper(stack, aws, running.enter_context(RelyingParty()), *how) for name, how in HAMPERED.items()}
+
+
+def _hamper(
+    stack: Stack,
+    aws: Aws,
+    rp: RelyingParty,
+    without: Callable[[Aws], AbstractContextManager[None]],
+    waits: Callable[[Provider, str, Aws], bool],
+) -> Hampered:
+    provider, sid = Provider(stack), new_id("sid")
+    provider.create()
+    provider.start(provider.register_client(rp), sub=new_id("sub"), sid=sid)
+    with without(aws):
+        logout = provider.end_session(sid)
+        try:
+            waited = until(lambda: waits(provider, logout, aws), seconds=8) and rp.requests == []
+        except AssertionError:
+            waited = False
+    return Hampered(provider, rp, sid, logout, waited)
+
+
+@pytest.mark.parametrize("name", HAMPERED)
+def test_without_the_permission_a_logout_waits_and_then_goes_on(hampered: Mapping[str, Hampered], name: str) -> None:
+    found = hampered[name]
+
+    assert found.waited
+    (delivery,) = found.provider.wait_until(found.logout_id, "accepted")
+    assert delivery["attempts"] == 1
+    assert [verified(found.provider, token).claims["sid"] for token in found.rp.tokens] == [found.sid]
+
+
+# --- Who can sign -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_lets_only_the_delivery_role_sign(aws: Aws, key: str) -> None:
+    signers = [each["Principal"]["AWS"] for each in aws.key_policy(key)["Statement"] if "kms:Sign" in actions(each)]
+    wildcards = [each for each in aws.key_policy(key)["Statement"] if any("*" in action for action in actions(each))]
+
+    delivery = aws.client("iam").get_role(RoleName=aws.physical_id("DeliveryRole"))["Role"]["Arn"]
+    assert signers == [delivery]
+    assert wildcards == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_is_allowed_to_sign_by_a_policy_of_its_own(aws: Aws, role: str) -> None:
+    policies = aws.role_policies(role)
+    granted = {action for policy in policies.values() for each in policy["Statement"] for action in actions(each)}
+
+    assert policies
+    assert {action for action in granted if action.startswith("kms:")} <= {"kms:GetPublicKey"}
+    assert "*" not in granted
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"DeliveryRole"}))
+def test_a_role_other_than_delivery_s_is_denied_a_signature(aws: Aws, role: str) -> None:
+    kms = aws.assume(role).client("kms")
+
+    with pytest.raises(ClientError) as refusal:
+        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+
+    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def test_the_delivery_role_is_granted_a_signature(aws: Aws) -> None:
+    kms = aws.assume("DeliveryRole").client("kms")
+
+    answer = kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+
+    assert answer["Signature"]

@@ -29,7 +29,7 @@ def test_a_repeated_event_sends_nothing_new(provider: Provider, relying_party: M
     provider.wait_until(logout, "accepted")
 
     repeated = [provider.end_session(sid, event_id="first"), provider.end_session(sid, event_id="second")]
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert repeated == [logout, logout]
     assert len(rp.requests) == 1
@@ -46,7 +46,7 @@ def test_a_repeated_end_of_a_subject_sends_nothing_new(provider: Provider, relyi
     provider.wait_until(logout, "accepted")
 
     repeated = provider.end_subject(sub, at=at, event_id=event_id)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert repeated == logout
     assert len(rp.requests) == 1
@@ -61,7 +61,7 @@ def test_the_end_of_a_session_and_of_its_subject_at_once_bring_each_relying_part
         provider.start(provider.register_client(rp), sub=sub, sid=sid)
 
     by_session, by_subject = provider.end_session(sid), provider.end_subject(sub)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert [len(rp.requests) for rp in rps] == [1, 1, 1]
     found = provider.deliveries(by_session) + provider.deliveries(by_subject)
@@ -93,10 +93,10 @@ def test_a_start_that_comes_after_the_end_of_its_subject_s_sessions_is_logged_ou
     client_id = provider.register_client(rp)
     sub = new_id("sub")
     provider.end_subject(sub)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     counts = provider.start(client_id, sub=sub, sid=new_id("sid"), at=ago(60))
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert counts["ended"] == 1
     assert verified(provider, *rp.tokens).claims["sub"] == sub
@@ -112,7 +112,7 @@ def test_a_login_that_is_newer_than_the_end_of_the_subject_s_sessions_is_kept(
 
     logout = provider.end_subject(sub, at=ago(60))
     counts = provider.start(client_id, sub=sub, sid=after)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert counts["ended"] == 0
     assert rp.requests == []
@@ -120,22 +120,24 @@ def test_a_login_that_is_newer_than_the_end_of_the_subject_s_sessions_is_kept(
     assert [session["logout_id"] for session in provider.rp_sessions(sub=sub)] == [None, None]
 
 
-def test_a_token_for_the_whole_subject_is_not_sent_any_more_once_it_would_end_a_newer_login(
+def test_a_token_for_the_whole_subject_is_replaced_by_one_for_the_old_session_once_it_would_end_a_newer_login(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws
 ) -> None:
-    rp = relying_party(Answer(404))
+    rp = relying_party(Answer(404), Answer(200))
     client_id = provider.register_client(rp)
-    sub = new_id("sub")
-    provider.start(client_id, sub=sub, sid=new_id("sid"))
+    sub, old, new = new_id("sub"), new_id("sid"), new_id("sid")
+    provider.start(client_id, sub=sub, sid=old)
     logout = provider.end_subject(sub)
     provider.wait_until(logout, "rejected")
 
-    provider.start(client_id, sub=sub, sid=new_id("sid"))
+    provider.start(client_id, sub=sub, sid=new)
     provider.redeliver(logout)
-    provider.wait_until(logout, "superseded")
-    aws.wait_until_handled()
+    provider.wait_until(logout, "superseded", "accepted")
+    aws.wait_until_handled(provider.name)
 
-    assert len(rp.requests) == 1
+    for_subject, for_session = (verified(provider, token).claims for token in rp.tokens)
+    assert "sid" not in for_subject
+    assert for_session["sid"] == old
 
 
 def test_a_new_login_in_the_same_session_of_the_provider_can_be_ended_at_its_client_again(
@@ -163,7 +165,7 @@ def test_the_sweep_finds_an_rp_session_whose_writer_died_before_it_looked(
     client_id = provider.register_client(rp)
     sub, sid = new_id("sub"), new_id("sid")
     logout = provider.end_session(sid)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
     keys = {"pk": {"S": f"SID#{provider.issuer}#{sid}"}, "sk": {"S": f"RP#{client_id}"}}
     members = {"client_id": {"S": client_id}, "sub": {"S": sub}, "sid": {"S": sid}}
     times = {"started_at": {"N": str(int(time.time() * 1000))}, "expires_at": {"N": str(int(time.time()) + 3600)}}
@@ -182,7 +184,7 @@ def test_every_fan_out_is_followed_by_a_sweep(provider: Provider, aws: Aws) -> N
     sid = new_id("sid")
     logout = provider.end_session(sid)
 
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
-    waiting = [json.loads(body) for body in aws.waiting("SessionEndedQueue")]
-    assert [each["sweep"] for each in waiting if each["logout_id"] == logout] == [True]
+    (waiting,) = (json.loads(each["Body"]) for each in aws.messages("SessionEndedQueue", provider.name))
+    assert (waiting["logout_id"], waiting["sweep"]) == (logout, True)

@@ -67,7 +67,7 @@ def test_what_keycloak_tells_logs_out(provider: Provider, relying_party: MakeRel
 
     started = keycloak.send("access.CODE_TO_TOKEN")
     ended = keycloak.send(sample)
-    aws.wait_until_handled()
+    aws.wait_until_handled(provider.name)
 
     assert (started.status, started.body) == (202, {"started": 1, "ended": 0, "ignored": 0})
     assert (ended.status, ended.body) == (202, {"started": 0, "ended": 1, "ignored": 0})
@@ -112,7 +112,7 @@ def test_a_sid_that_is_not_the_one_in_id_tokens_is_not_sent(
         for kind in ("rp_session.started", "session.ended"):
             payload = event(kind, sub=sub, sid=sid, client_id=client_id if kind == "rp_session.started" else None)
             assert stack.webhook(provider.name, source, provider.secret, secrets.token_hex(8), payload).status == 202
-        aws.wait_until_handled()
+        aws.wait_until_handled(provider.name)
 
     claims = [verified(provider, token).claims for token in rp.tokens]
 
@@ -128,7 +128,7 @@ def test_a_webhook_without_a_valid_signature_is_refused(shared_provider: Provide
 
     assert_problem(forged, 401, "signature_invalid")
     assert_problem(unsigned, 401, "signature_invalid")
-    aws.wait_until_handled()
+    aws.wait_until_handled(shared_provider.name)
     status, _ = stack.admin("GET", f"{shared_provider.path}/logouts/{shared_provider.logout_of_session(sid)}")
     assert status == 404
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,11 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 
 from backchannel.errors import RegistrationInvalidError
 from backchannel.jws import ALGORITHMS
+from backchannel.outcomes import DEADLINE
 
 type Subject = Literal["both", "sid_only", "sub_only"]
 
 MAX_URI = 2048
 MAX_NETWORKS = 16
+MAX_CA_BUNDLE = 32_768
 MAX_EXP = 120
 """Seconds: a logout token should live two minutes at the most (Back-Channel Logout 1.0, section 4)."""
 
@@ -30,7 +33,8 @@ class Client:
 
     Beside the registered names: ``subject`` says which of ``sub`` and ``sid`` a token carries, ``typ`` its JOSE type (None: no
     ``typ`` at all), ``exp`` its life in seconds, ``allowed_networks`` the private networks its URI may lead into,
-    ``logout_on_expiry`` whether it wants to hear of sessions that ended by themselves.
+    ``logout_on_expiry`` whether it wants to hear of sessions that ended by themselves, ``ca_bundle`` (PEM) the certificate
+    authorities of a private PKI, ``give_up_after`` the seconds that its deliveries are tried. While ``paused``, they wait.
     """
 
     client_id: str
@@ -43,6 +47,9 @@ class Client:
     exp: int = MAX_EXP
     allowed_networks: tuple[str, ...] = ()
     logout_on_expiry: bool = False
+    ca_bundle: str | None = None
+    give_up_after: int = DEADLINE
+    paused: bool = False
 
     @property
     def needs_sid(self) -> bool:
@@ -63,6 +70,8 @@ def register(client: Client, encryption: Mapping[str, Any], *, permit_private_ne
         _refuse(f"id_token_signed_response_alg must be one of {', '.join(ALGORITHMS)}")
     if client.subject == "sub_only" and client.backchannel_logout_session_required:
         _refuse("subject sub_only contradicts backchannel_logout_session_required")
+    if client.ca_bundle is not None:
+        _check_ca_bundle(client.ca_bundle)
     if len(client.allowed_networks) > MAX_NETWORKS:
         _refuse(f"at most {MAX_NETWORKS} allowed_networks")
     if client.allowed_networks and not permit_private_networks:
@@ -124,6 +133,15 @@ def _split(uri: str, name: str) -> SplitResult:
     if not _AUTHORITY.fullmatch(parts.netloc):
         _refuse(f"{name} must have a plain host")
     return parts
+
+
+def _check_ca_bundle(pem: str) -> None:
+    if len(pem) > MAX_CA_BUNDLE:
+        _refuse(f"ca_bundle must have at most {MAX_CA_BUNDLE} characters")
+    try:
+        ssl.create_default_context(cadata=pem)
+    except (ssl.SSLError, ValueError) as error:
+        raise RegistrationInvalidError("ca_bundle must be certificates in PEM form") from error
 
 
 def _check_network(network: str) -> None:

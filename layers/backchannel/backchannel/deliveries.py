@@ -1,9 +1,11 @@
 """The deliveries of DeliveriesTable: recorded, attempted under a lease, settled, begun anew, looked up."""
 
+from __future__ import annotations
+
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -16,11 +18,15 @@ from backchannel.delivery_items import (
     delivery_record,
     expiry,
     status_attributes,
+    status_changed,
 )
 from backchannel.fanout import Delivery
 from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.outcomes import Outcome, Status
 from backchannel.tables import ConditionFailedError, bind, key, storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 LEASE = 20_000
 """Milliseconds that an attempt has for itself: longer than signing and POST can take together."""
@@ -58,8 +64,8 @@ class Answered:
 class Deliveries:
     """The operations on deliveries."""
 
-    def __init__(self, table_name: str) -> None:
-        self._items = bind(Item, table_name)
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+        self._items = bind(Item, dynamodb, table_name)
 
     def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
         """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
@@ -190,6 +196,16 @@ class Deliveries:
             page = [delivery_record(item) for item in found]
             last = found.last_evaluated_key
         return page, None if last is None else {name: value["S"] for name, value in last.items()}
+
+    def all_of_client(
+        self, provider: str, client_id: str, statuses: Iterable[Status], since: int, until: int
+    ) -> Iterator[DeliveryRecord]:
+        """Walk through a client's deliveries that came to one of the statuses in a time range."""
+        for status in statuses:
+            condition = self._items.status_changed.between(status_changed(status, since), status_changed(status, until))
+            with storage():
+                for item in self._items.by_client.query(key(provider, client_id), condition):
+                    yield delivery_record(item)
 
     def _assign(self, **values: Any) -> list[Action]:
         """Return what sets attributes, or removes those that are to be None."""

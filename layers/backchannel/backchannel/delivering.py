@@ -3,19 +3,20 @@
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
-from backchannel import jws, logout_token, outcomes
+from backchannel import logout_token, outcomes
+from backchannel.attempting import Attempt, Poster, Signer
+from backchannel.circuits import RECOVERY, CircuitOpenError, FailingError
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
 from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Answer
-from backchannel.errors import NotFoundError, OurFault, RelyingPartyFault, StorageUnavailable
+from backchannel.errors import NotFoundError, OurFault, StorageUnavailable
 from backchannel.fanout import Delivery
-from backchannel.keys import SigningKey, signing_key
 from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.observability import logger, short_hash
 from backchannel.outcomes import Outcome, Status
@@ -26,24 +27,20 @@ from backchannel.sessions import Sessions
 OUR_FAULT_DELAY = 10
 """Seconds before a delivery is tried again that a fault of ours was in the way of."""
 
+WAIT_MAX = 900
+"""Seconds, on top of RECOVERY, that a delivery waits for a circuit to close or a client to be resumed."""
+
 SUPERSEDED_RUN = "superseded"
 """The ``fanout_id`` of deliveries by ``sid`` that take the place of one by ``sub``."""
 
 _ERROR_CHARACTERS = 200
 
 
-class Signer(Protocol):
-    """What makes signatures."""
+class Guard(Protocol):
+    """What leaves a failing client alone."""
 
-    def sign(self, key: SigningKey, octets: bytes) -> bytes:
-        """Return the signature of ``octets`` in the form that JWS wants."""
-
-
-class Poster(Protocol):
-    """What POSTs to a relying party."""
-
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
-        """Return the answer, or raise a RelyingPartyFault."""
+    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:
+        """Call, or raise a CircuitOpenError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +74,7 @@ class Delivering:
     deliveries: Deliveries
     signer: Signer
     egress: Poster
+    circuits: Guard
     queue: Queue
     rng: Random = field(default_factory=Random)
     now: Callable[[], float] = time.time
@@ -109,8 +107,43 @@ class Delivering:
             client = self.client((record.provider, record.client_id))
         except NotFoundError:
             return self._settle(begun, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
+        if client.paused:
+            return self._wait(begun, client, "client_paused")
+        try:
+            claims = self._claims(provider, client, record)
+        except _NotToBeSentError as reason:
+            return self._settle(begun, reason.outcome)
+        attempt = Attempt(provider, client, claims, self.signer, self.egress)
+        try:
+            self.circuits.guard(record.provider, record.client_id, attempt.make)
+        except FailingError:
+            pass  # the attempt tells
+        except CircuitOpenError:
+            return self._wait(begun, client, "circuit_open")
+
+        now = self.now()
+        outcome = outcomes.decide(
+            attempt.result,
+            attempts=record.attempts + 1,
+            last_status_code=record.last_status_code,
+            age=now - record.created_at / 1000,
+            deadline=client.give_up_after,
+            retry_after=outcomes.parse_retry_after(attempt.retry_after, now),
+            rng=self.rng,
+        )
+        attempted = Attempted(outcome, attempt.signing, attempt.posting, round(now * 1000) - record.ended_at)
+        self._log(record, attempted, attempt)
+        return self._settle(begun, outcome, _answered(attempt.answer), attempted)
+
+    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord) -> Mapping[str, Any]:
+        """Return the claims of this attempt's token.
+
+        Raises:
+            _NotToBeSentError: there is nothing to be sent, or nobody to send it to.
+
+        """
         if client.backchannel_logout_uri is None:
-            return self._settle(begun, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
+            raise _NotToBeSentError(Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
         try:
             claims = logout_token.claims(
                 client,
@@ -120,39 +153,19 @@ class Delivering:
                 jti=str(uuid.uuid4()),
                 now=int(self.now()),
             )
-        except logout_token.UnaddressableError:
-            return self._settle(begun, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
+        except logout_token.UnaddressableError as error:
+            raise _NotToBeSentError(Outcome(Status.UNADDRESSABLE, "sid_unknown")) from error
         if "sid" not in claims and self._is_superseded(provider, client, record):
-            return self._settle(begun, Outcome(Status.SUPERSEDED, "newer_session"))
+            raise _NotToBeSentError(Outcome(Status.SUPERSEDED, "newer_session"))
+        return claims
 
-        key = signing_key(provider.keys, client.id_token_signed_response_alg)
-        started = time.perf_counter()
-        octets = jws.signing_input(logout_token.header(client, key.kid), claims)
-        token = jws.serialize(octets, self.signer.sign(key, octets))
-        signed = time.perf_counter()
-        result, answer = self._post(client.backchannel_logout_uri, token, client)
-        posted = time.perf_counter()
-
-        now = self.now()
-        outcome = outcomes.decide(
-            result,
-            attempts=record.attempts + 1,
-            last_status_code=record.last_status_code,
-            age=now - record.created_at / 1000,
-            retry_after=outcomes.parse_retry_after(answer.retry_after, now) if answer else None,
-            rng=self.rng,
-        )
-        attempted = Attempted(outcome, (signed - started) * 1000, (posted - signed) * 1000, round(now * 1000) - record.ended_at)
-        self._log(record, attempted, answer, key.kid)
-        return self._settle(begun, outcome, _answered(answer), attempted)
-
-    def _post(self, uri: str, token: str, client: Client) -> tuple[outcomes.Result, Answer | None]:
-        body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
-        try:
-            answer = self.egress.post(uri, body, allowed_networks=client.allowed_networks)
-        except RelyingPartyFault as fault:
-            return fault, None
-        return answer.status, answer
+    def _wait(self, begun: Begun, client: Client, code: str) -> Verdict:
+        """Let a delivery wait without an attempt; those that have waited long wait longer, so as not to crowd the queue."""
+        age = self.now() - begun.record.created_at / 1000
+        if age >= client.give_up_after:
+            return self._settle(begun, Outcome(Status.UNDELIVERABLE, code))
+        delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
+        return self._settle(begun, Outcome(begun.record.status, code, delay))
 
     def _settle(
         self, begun: Begun, outcome: Outcome, answered: Answered | None = None, attempted: Attempted | None = None
@@ -203,7 +216,8 @@ class Delivering:
         )
         return Verdict(again=OUR_FAULT_DELAY)
 
-    def _log(self, record: DeliveryRecord, attempted: Attempted, answer: Answer | None, kid: str) -> None:
+    def _log(self, record: DeliveryRecord, attempted: Attempted, attempt: Attempt) -> None:
+        answer = attempt.answer
         logger.info(
             "delivery.attempted",
             provider=record.provider,
@@ -215,7 +229,7 @@ class Delivering:
             code=attempted.outcome.code,
             status_code=answer.status if answer else None,
             address=answer.address if answer else None,
-            kid=kid,
+            kid=attempt.kid,
             signing_ms=round(attempted.signing, 1),
             post_ms=round(attempted.posting, 1),
             since_end_ms=attempted.since_end,
@@ -224,6 +238,14 @@ class Delivering:
 
     def _milliseconds(self) -> int:
         return round(self.now() * 1000)
+
+
+class _NotToBeSentError(Exception):
+    """The delivery has its outcome without an attempt."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.code)
+        self.outcome = outcome
 
 
 def _answered(answer: Answer | None) -> Answered:

@@ -129,8 +129,13 @@ def status_attributes(provider: str, client_id: str, status: Status, now: int) -
     return {
         "status": str(status),
         "client": key(provider, client_id),
-        "status_changed": key(status, f"{now:013d}"),
+        "status_changed": status_changed(status, now),
     }
+
+
+def status_changed(status: Status, at: int) -> str:
+    """Return the index's range key: times sort within a status."""
+    return key(status, f"{at:013d}")
 
 
 def expiry(now: int) -> int:

@@ -1,16 +1,23 @@
 """The logouts of DeliveriesTable: what ended, and how far its fan-out has come."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from backchannel.delivery_items import LOGOUT, Item, Logout, expiry, optional_int
 from backchannel.errors import NotFoundError
 from backchannel.messages import EndMessage
 from backchannel.tables import ConditionFailedError, bind, key, storage
 
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
 
 class Logouts:
     """The operations on logouts."""
 
-    def __init__(self, table_name: str) -> None:
-        self._items = bind(Item, table_name)
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+        self._items = bind(Item, dynamodb, table_name)
 
     def open(self, message: EndMessage, now: int) -> None:
         """Record a logout, unless it is recorded already."""

@@ -88,12 +88,14 @@ def decide(
     attempts: int,
     last_status_code: int | None,
     age: float,
+    deadline: int = DEADLINE,
     retry_after: float | None,
     rng: Random,
 ) -> Outcome:
     """Turn an attempt's result into the delivery's outcome.
 
-    ``attempts`` counts this one; ``last_status_code`` is the answer before it; ``age`` is the delivery's, in seconds.
+    ``attempts`` counts this one; ``last_status_code`` is the answer before it. ``age`` is the delivery's, ``deadline`` the
+    age at which it is given up, both in seconds.
     """
     code = f"http_{result}" if isinstance(result, int) else result.code
     kind = _kind(result)
@@ -101,12 +103,17 @@ def decide(
         return Outcome(Status.ACCEPTED, code)
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
         return Outcome(Status.REJECTED if isinstance(result, int) else Status.BLOCKED, code)
-    remaining = DEADLINE - age
+    remaining = deadline - age
     if attempts > len(RETRY_SCHEDULE) or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
         return Outcome(Status.UNDELIVERABLE, code)
     nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[attempts - 1]
     wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
     return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
+
+
+def is_passing(result: Result) -> bool:
+    """Whether the trouble may pass, so that another attempt is worth its while. A 400 is an answer, not a trouble."""
+    return _kind(result) is Kind.RETRIABLE
 
 
 def parse_retry_after(value: str | None, now: float) -> float | None:

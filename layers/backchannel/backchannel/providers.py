@@ -8,10 +8,12 @@
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
 """
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
@@ -20,6 +22,9 @@ from backchannel.clients import Client
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.keys import SigningKey
 from backchannel.tables import ConditionFailedError, bind, key, storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CACHE_SECONDS = 60.0
 """How long a function may go on with the configuration it has read."""
@@ -57,8 +62,8 @@ class _Item(Model):
 class Providers:
     """The operations on ProvidersTable."""
 
-    def __init__(self, table_name: str) -> None:
-        self._items = bind(_Item, table_name)
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+        self._items = bind(_Item, dynamodb, table_name)
 
     def get(self, provider: str) -> Provider:
         """Return a provider.

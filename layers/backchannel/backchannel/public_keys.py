@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from backchannel.aws_errors import AWS_ERRORS, aws_code
+from backchannel.aws import AWS_ERRORS, aws_code
 from backchannel.errors import SigningUnavailable
 
 if TYPE_CHECKING:

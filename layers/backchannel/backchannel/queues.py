@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import batched
 from typing import TYPE_CHECKING
 
-from backchannel.aws_errors import AWS_ERRORS, aws_code
+from backchannel.aws import AWS_ERRORS, aws_code
 from backchannel.errors import QueueUnavailable
 
 if TYPE_CHECKING:

@@ -12,8 +12,11 @@ strongly consistent reads, so whichever comes second sees the other. Of the two 
 first and is the one that is claimed: claiming it gives the RP session to one run of one logout.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.expressions.condition import Condition
@@ -23,6 +26,9 @@ from pynamodb.models import Model
 from backchannel.fanout import RpSession, is_covered
 from backchannel.session_events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded
 from backchannel.tables import ConditionFailedError, bind, key, parts, storage
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 MILLISECONDS_PER_DAY = 86_400_000
 
@@ -63,8 +69,8 @@ class _Item(Model):
 class Sessions:
     """The operations on SessionsTable; ``lifetime_days`` is how long anything in it is remembered."""
 
-    def __init__(self, table_name: str, lifetime_days: int = 30) -> None:
-        self._items = bind(_Item, table_name)
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str, lifetime_days: int = 30) -> None:
+        self._items = bind(_Item, dynamodb, table_name)
         self._lifetime = lifetime_days * MILLISECONDS_PER_DAY
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:

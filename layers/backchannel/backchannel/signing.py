@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from backchannel import jws
-from backchannel.aws_errors import AWS_ERRORS, aws_code
+from backchannel.aws import AWS_ERRORS, aws_code
 from backchannel.errors import SigningUnavailable
 from backchannel.keys import SigningKey
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
-from backchannel.aws_errors import AWS_ERRORS, aws_code
+from backchannel.aws import AWS_ERRORS, aws_code
 from backchannel.errors import StorageUnavailable
 from backchannel.providers import CACHE_SECONDS
 

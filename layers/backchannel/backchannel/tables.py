@@ -1,12 +1,18 @@
-"""How pynamodb reaches a table: bound to a name that the caller gives, with timeouts that fit a Lambda function."""
+"""How pynamodb reaches a table: bound to a name and a client that the caller gives."""
+
+from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
 from backchannel.errors import StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 CONDITION_FAILED = "ConditionalCheckFailedException"
 _PART_ESCAPES = str.maketrans({"#": "%23", "%": "%25"})
@@ -16,20 +22,14 @@ class ConditionFailedError(Exception):
     """The item is not as the write expected it."""
 
 
-def bind[M: Model](model: type[M], table_name: str) -> type[M]:
-    """Return ``model`` over the table of that name."""
-    meta = type(
-        "Meta",
-        (),
-        {
-            "table_name": table_name,
-            "connect_timeout_seconds": 1,
-            "read_timeout_seconds": 3,
-            "max_retry_attempts": 3,
-            "max_pool_connections": 16,
-        },
-    )
+def bind[M: Model](model: type[M], dynamodb: DynamoDBClient, table_name: str) -> type[M]:
+    """Return ``model`` over the table of that name.
+
+    pynamodb would make a client for each model and a session for each thread; here all share one client.
+    """
+    meta = type("Meta", (), {"table_name": table_name})
     bound: type[M] = type(model)(model.__name__, (model,), {"Meta": meta})  # type: ignore[misc]
+    bound._get_connection().connection._client = dynamodb  # type: ignore[assignment]  # noqa: SLF001
     return bound
 
 

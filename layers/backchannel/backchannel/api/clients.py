@@ -8,7 +8,19 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel import clients as registered
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, position
-from backchannel.api.schemas import After, Client, ClientMetadata, Clients, Limit, Name, PathIdentifier, answers
+from backchannel.api.schemas import (
+    After,
+    Circuit,
+    Client,
+    ClientMetadata,
+    Clients,
+    ClientWithCircuit,
+    Limit,
+    Name,
+    PathIdentifier,
+    answers,
+    optional_timestamp,
+)
 from backchannel.session_events import identifier
 
 router = APIGatewayRouter()
@@ -31,10 +43,18 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
     return Client(**asdict(client))
 
 
-@router.get("/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=answers(Client, 200))
-def get(provider: Name, client_id: PathIdentifier) -> Client:
+@router.get(
+    "/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=answers(ClientWithCircuit, 200)
+)
+def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     """Return the client."""
-    return Client(**asdict(dependencies(router).providers.get_client(provider, client_id)))
+    using = dependencies(router)
+    client = using.providers.get_client(provider, client_id)
+    circuit = using.circuits.get(provider, client_id)
+    shown = Circuit(
+        state=circuit.state, opened_at=optional_timestamp(None if circuit.opened_at is None else circuit.opened_at * 1000)
+    )
+    return ClientWithCircuit(**asdict(client), circuit=shown)
 
 
 @router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=answers(None, 204))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
+from backchannel.circuits import Circuits
 from backchannel.deliveries import Deliveries
 from backchannel.intake import Intake
 from backchannel.logouts import Logouts
@@ -24,6 +25,7 @@ class Dependencies:
     sessions: Sessions
     logouts: Logouts
     deliveries: Deliveries
+    circuits: Circuits
     intake: Intake
     delivery_queue: Queue
     secrets: SourceSecrets

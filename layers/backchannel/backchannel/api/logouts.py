@@ -20,7 +20,6 @@ from backchannel.api.schemas import (
     LogoutRequest,
     Name,
     PathIdentifier,
-    Redelivered,
     answers,
     optional_timestamp,
     timestamp,
@@ -29,7 +28,6 @@ from backchannel.delivery_items import DeliveryRecord
 from backchannel.errors import MalformedRequestError
 from backchannel.intake import end_message
 from backchannel.outcomes import Status
-from backchannel.queues import Outgoing
 
 router = APIGatewayRouter()
 
@@ -68,25 +66,6 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
         deliveries=[_shown(record) for record in page],
         next=cursor(last),
     )
-
-
-@router.post(
-    "/providers/<provider>/logouts/<logout_id>/redeliveries",
-    summary="Send again what is not accepted",
-    responses=answers(Redelivered, 202),
-)
-def redeliver(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, int]:
-    """Queue again every delivery of the logout that is final and not accepted."""
-    using = dependencies(router)
-    using.logouts.get(provider, logout_id)
-    received = now()
-    queued = 0
-    for record in using.deliveries.all_of_logout(logout_id):
-        # one that is queued already may have lost its message when an earlier redelivery was cut short
-        if using.deliveries.reopen(record, received) or record.status is Status.QUEUED:
-            using.delivery_queue.send([Outgoing(record.message.to_json(), (provider, record.client_id))])
-            queued += 1
-    return Redelivered(queued=queued), HTTPStatus.ACCEPTED
 
 
 @router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(Deliveries, 200))

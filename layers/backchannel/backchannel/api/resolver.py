@@ -3,14 +3,14 @@
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from backchannel.api import clients, logouts, providers, sessions, sources
+from backchannel.api import clients, logouts, providers, redeliveries, sessions, sources
 from backchannel.errors import MalformedRequestError
 from backchannel.event_handler import answer_with_problems, response
 from backchannel.problems import problem
 
 app = APIGatewayRestResolver(enable_validation=True)
 answer_with_problems(app)
-for routes in (providers, sources, clients, sessions, logouts):
+for routes in (providers, sources, clients, sessions, logouts, redeliveries):
     app.include_router(routes.router)
 
 

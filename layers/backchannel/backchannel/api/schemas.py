@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from backchannel.outcomes import DEADLINE
 from backchannel.session_events import MAX_IDENTIFIER
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -72,6 +73,9 @@ class ClientMetadata(_Request):
     typ: Annotated[Literal["logout+jwt", "JWT"] | None, Field(description="null for no typ at all")] = "logout+jwt"
     exp: Annotated[int, Field(ge=10, le=120, description="seconds that a token lives")] = 120
     allowed_networks: Annotated[list[str], Field(description="private networks its URI may lead into")] = []
+    ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
+    give_up_after: Annotated[int, Field(ge=60, le=259_200, description="seconds that its deliveries are tried")] = DEADLINE
+    paused: Annotated[bool, Field(description="its deliveries wait; those that wait too long become undeliverable")] = False
     logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = False
 
 
@@ -87,7 +91,23 @@ class Client(BaseModel):
     typ: str | None
     exp: int
     allowed_networks: list[str]
+    ca_bundle: str | None
+    give_up_after: int
+    paused: bool
     logout_on_expiry: bool
+
+
+class Circuit(BaseModel):
+    """Whether a client is left alone because it keeps failing."""
+
+    state: Literal["closed", "open", "half_open"]
+    opened_at: Timestamp | None
+
+
+class ClientWithCircuit(Client):
+    """A registered relying party and its circuit."""
+
+    circuit: Circuit
 
 
 class Clients(BaseModel):
@@ -186,10 +206,18 @@ class Logout(Deliveries):
     complete: bool
 
 
+class RedeliveryRequest(_Request):
+    """Which of a client's deliveries to send again: those that became final in this time, ``until`` now if left out."""
+
+    since: datetime
+    until: datetime | None = None
+
+
 class Redelivered(BaseModel):
-    """How many deliveries were queued again."""
+    """How many deliveries were queued again; while there are ``more``, ask again."""
 
     queued: int
+    more: bool = False
 
 
 def timestamp(milliseconds: int) -> datetime:

@@ -1,6 +1,10 @@
-"""What botocore raises, in one word for logs."""
+"""What all boto3 clients have in common: how long they wait, and what they raise."""
 
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 3}, max_pool_connections=16)
+"""A function must notice a service that hangs while there is time to give its message back."""
 
 AWS_ERRORS = (ClientError, BotoCoreError)
 

@@ -1,0 +1,73 @@
+"""One attempt: a fresh token, its signature, its POST."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from backchannel import jws, logout_token, outcomes
+from backchannel.circuits import FailingError
+from backchannel.clients import Client
+from backchannel.egress import Answer
+from backchannel.errors import RelyingPartyFault
+from backchannel.keys import SigningKey, signing_key
+from backchannel.providers import Provider
+
+
+class Signer(Protocol):
+    """What makes signatures."""
+
+    def sign(self, key: SigningKey, octets: bytes) -> bytes:
+        """Return the signature of ``octets`` in the form that JWS wants."""
+
+
+class Poster(Protocol):
+    """What POSTs to a relying party."""
+
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+        """Return the answer, or raise a RelyingPartyFault."""
+
+
+class Attempt:
+    """One token and one POST: what came of it, and how long it took."""
+
+    result: outcomes.Result
+    answer: Answer | None = None
+    signing = 0.0
+    posting = 0.0
+
+    def __init__(self, provider: Provider, client: Client, claims: Mapping[str, Any], signer: Signer, egress: Poster) -> None:
+        self._client = client
+        self._claims = claims
+        self._signer = signer
+        self._egress = egress
+        self._key = signing_key(provider.keys, client.id_token_signed_response_alg)
+        self.kid = self._key.kid
+
+    @property
+    def retry_after(self) -> str | None:
+        """What the answer's ``Retry-After`` says."""
+        return self.answer.retry_after if self.answer else None
+
+    def make(self) -> None:
+        """Sign and POST.
+
+        Raises:
+            FailingError: the RP is in trouble that may pass.
+            SigningUnavailable: there is no token to POST.
+
+        """
+        client = self._client
+        started = time.perf_counter()
+        octets = jws.signing_input(logout_token.header(client, self.kid), self._claims)
+        token = jws.serialize(octets, self._signer.sign(self._key, octets))
+        signed = time.perf_counter()
+        body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
+        uri = client.backchannel_logout_uri or ""
+        try:
+            self.answer = self._egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
+            self.result = self.answer.status
+        except RelyingPartyFault as fault:
+            self.result = fault
+        self.signing, self.posting = (signed - started) * 1000, (time.perf_counter() - signed) * 1000
+        if outcomes.is_passing(self.result):
+            raise FailingError

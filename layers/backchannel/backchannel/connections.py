@@ -1,0 +1,252 @@
+"""One connection to a relying party: to vetted addresses only, and bounded in time and size whatever the peer does."""
+
+import contextlib
+import functools
+import http.client
+import io
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from backchannel.addresses import Address, is_literal, vet
+from backchannel.errors import (
+    AddressForbidden,
+    AnswerMalformed,
+    ConnectFailed,
+    ConnectionReset,
+    ConnectTimeout,
+    DeadlineExceeded,
+    DnsFailure,
+    ReadTimeout,
+    RelyingPartyFault,
+    TlsFailed,
+    TlsTimeout,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+type Clock = Callable[[], float]
+type Resolve = Callable[..., Sequence[tuple[Any, ...]]]
+"""As ``socket.getaddrinfo``."""
+
+MAX_BODY = 4096
+MAX_ANSWER = 65_536
+"""Bytes of one answer with all its framing: interim answers, header section, chunk sizes, trailers."""
+
+MAX_DIALLED = 4
+"""Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
+
+MAX_LOOKUPS = 32
+TLS_RECORD = 16_384
+
+_HEADERS = {"User-Agent": "backchannel", "Content-Type": "application/x-www-form-urlencoded"}
+
+_FAULTS: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], type[RelyingPartyFault]]] = (
+    (TimeoutError, TlsTimeout),  # every other wait names its own fault
+    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.IncompleteRead), ConnectionReset),
+    (ssl.SSLError, TlsFailed),
+    ((http.client.HTTPException, ValueError), AnswerMalformed),  # ValueError: a chunk of negative size
+    (OSError, ConnectionReset),
+)
+"""What the libraries raise once TCP is connected, and what happened then; the first row that fits decides."""
+
+
+class Key(NamedTuple):
+    """What a connection was vetted and verified for. One made under a looser policy must not serve a stricter one."""
+
+    scheme: str
+    host: str
+    port: int
+    allowed_networks: tuple[str, ...]
+    ca_bundle: str | None
+
+
+class Resolver:
+    """Bounds the wait for ``getaddrinfo``, which nothing can interrupt.
+
+    A name that hangs holds one thread, however many deliveries ask for it: others must not wait for its sake.
+    """
+
+    def __init__(self, resolve: Resolve) -> None:
+        self._resolve = resolve
+        self._executor = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, int], Future[Sequence[tuple[Any, ...]]]] = {}
+
+    def __call__(self, host: str, port: int, timeout: float) -> list[str]:
+        with self._lock:
+            lookup = self._running.get((host, port))
+            if lookup is None:
+                lookup = self._executor.submit(self._resolve, host, port, type=socket.SOCK_STREAM)
+                self._running[host, port] = lookup
+                lookup.add_done_callback(lambda _: self._running.pop((host, port)))
+        try:
+            answers = lookup.result(timeout)
+        except (OSError, UnicodeError) as error:  # gaierror, our own TimeoutError, a label that IDNA cannot encode
+            raise DnsFailure(f"{host}: {error!r}") from error
+        if not answers:
+            raise DnsFailure(f"{host}: no address")
+        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Limits(NamedTuple):
+    clock: Clock
+    connect_timeout: float
+    read_timeout: float
+    lookup: Resolver
+
+
+class Connection(HTTPConnection):
+    """Dials vetted addresses only; every wait on its socket ends at ``deadline`` (on ``clock``) at the latest."""
+
+    auto_open = 0  # http.client would dial again, unasked, in the midst of a request
+    deadline = 0.0
+    received = 0
+    ended = False
+    reusable = False
+    address = ""
+
+    def __init__(self, key: Key, limits: Limits) -> None:
+        super().__init__(key.host, key.port, timeout=limits.read_timeout)
+        self.key = key
+        self._limits = limits
+
+    def exchange(self, target: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        """Return the answer and what is read of its body; ``reusable`` tells whether the connection is good for another."""
+        self.received, self.ended, self.reusable = 0, False, False
+        if self.sock is None:
+            self.connect()
+        with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
+            self.request("POST", target, body=body, headers=_HEADERS)
+        # Not urllib3's getresponse(), which reads the body to its end and logs URIs.
+        with http.client.HTTPConnection.getresponse(self) as response:
+            if self.ended:  # http.client takes this for the end of the header section
+                raise ConnectionReset("closed within the headers")
+            content = response.read(MAX_BODY)
+            if response.length and len(content) < MAX_BODY:
+                raise ConnectionReset("closed within the body")
+            whole = response.isclosed()
+        self.reusable = whole and self.sock is not None
+        return response, content
+
+    def patience(self, longest: float) -> float:
+        """Return the seconds that the next wait may take."""
+        left = self.deadline - self._limits.clock()
+        if left <= 0:
+            raise DeadlineExceeded
+        return min(longest, left)
+
+    def silence(self) -> RelyingPartyFault:
+        """Return the fault that a wait of ``patience`` seconds ended with."""
+        return DeadlineExceeded() if self._limits.clock() >= self.deadline else ReadTimeout()
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]  # urllib3 sends bytes only
+        for start in range(0, len(data), TLS_RECORD):  # sendall() on TLS waits anew for each record
+            self.sock.settimeout(self.patience(self._limits.read_timeout))
+            try:
+                self.sock.sendall(data[start : start + TLS_RECORD])
+            except TimeoutError as error:
+                raise self.silence() from error
+
+    def response_class(  # type: ignore[override]  # called like the class that it stands for
+        self, sock: socket.socket, method: str | None = None
+    ) -> http.client.HTTPResponse:
+        """Let http.client read the answer from a bounded stream in the place of the socket's file."""
+        return http.client.HTTPResponse(cast("socket.socket", _Stream(sock, self)), method=method)
+
+    def _new_conn(self) -> socket.socket:
+        addresses = self._vetted()[:MAX_DIALLED]
+        end = self._limits.clock() + self.patience(self._limits.connect_timeout)
+        failure: OSError | None = None
+        for position, address in enumerate(addresses):
+            share = (end - self._limits.clock()) / (len(addresses) - position)
+            try:
+                sock = socket.create_connection((str(address), self.port), max(share, 0.001))
+            except OSError as error:
+                failure = error
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # For the TLS handshake, which counts it down as a whole, however often a byte comes.
+            sock.settimeout(self.patience(self._limits.read_timeout))
+            self.address = str(address)
+            return sock
+        raise (ConnectTimeout if isinstance(failure, TimeoutError) else ConnectFailed)(str(failure)) from failure
+
+    def _vetted(self) -> list[Address]:
+        """Return the host's addresses; a single forbidden one among them spoils all, so that none is chosen by luck."""
+        scheme, host, port, allowed_networks, _ = self.key
+        if scheme == "http" and not allowed_networks:
+            raise AddressForbidden("http leads into allowed networks only")
+        networks = [ip_network(network) for network in allowed_networks]
+        texts = [host] if is_literal(host) else self._limits.lookup(host, port, self.patience(float("inf")))
+        return [vet(text, networks, public=scheme == "https") for text in texts]
+
+
+class TlsConnection(Connection, HTTPSConnection):
+    """Verifies the certificate for the registered host, which is what SNI says, too: never for the address."""
+
+    def __init__(self, key: Key, limits: Limits) -> None:
+        super().__init__(key, limits)
+        self.ssl_context = trust(key.ca_bundle)
+
+
+@functools.lru_cache(maxsize=64)
+def trust(ca_bundle: str | None) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=ca_bundle)
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII
+        raise TlsFailed("the client's own certificate authorities are not PEM") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+class _Stream(io.RawIOBase):
+    """Reads one answer, each time with what is left of the deadline, and not more than MAX_ANSWER."""
+
+    def __init__(self, sock: socket.socket, connection: Connection) -> None:
+        self._sock = sock
+        self._connection = connection
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
+        connection = self._connection
+        if connection.received > MAX_ANSWER:
+            raise AnswerMalformed("larger than we read")
+        self._sock.settimeout(connection.patience(connection._limits.read_timeout))  # noqa: SLF001 - two halves of one
+        try:
+            count = self._file.readinto(buffer)
+        except TimeoutError as error:
+            raise connection.silence() from error
+        connection.received += count or 0
+        connection.ended = count == 0
+        return count
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+@contextlib.contextmanager
+def faults() -> Iterator[None]:
+    try:
+        yield
+    except RelyingPartyFault:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(str(error)) from error

@@ -1,0 +1,193 @@
+"""`python -m tests.load.senders ours|bare <uri> <ca file>`: sends logout tokens for tests.load.delivery.
+
+Reads a slice of work per line, {"alg", "concurrency", "seconds"}, and answers with what came of it: {"tokens", "cpu_seconds"}.
+"""
+
+import json
+import os
+import ssl
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, cast
+
+import urllib3
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from backchannel import jws, logout_token
+from backchannel.circuits import Circuits
+from backchannel.clients import Client
+from backchannel.deliveries import Answered, Begun, Deliveries
+from backchannel.delivering import Delivering
+from backchannel.delivery_items import DeliveryRecord
+from backchannel.egress import Egress
+from backchannel.keys import SigningKey
+from backchannel.messages import DeliveryMessage
+from backchannel.observability import logger
+from backchannel.outcomes import Outcome, Status
+from backchannel.providers import Cache, Provider
+from backchannel.signing import KmsSigner
+
+MAX_CONCURRENCY = 10
+ISSUER = "https://op.example"
+SUB = "248289761001"
+SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
+NOBODY: Any = None
+"""What an attempt by ``sid`` has no use for."""
+
+type Send = Callable[[str], None]
+"""Signs a token with this algorithm and delivers it."""
+
+
+class InProcessKms:
+    """Signs as KMS does, without the way there."""
+
+    def __init__(self) -> None:
+        self._ec = ec.generate_private_key(ec.SECP256R1())
+        self._rsa = rsa.generate_private_key(65537, 2048)
+
+    def sign(self, *, KeyId: str, Message: bytes, **_: str) -> dict[str, bytes]:  # noqa: N803
+        if KeyId == "ES256":
+            return {"Signature": self._ec.sign(Message, ec.ECDSA(Prehashed(SHA256())))}
+        return {"Signature": self._rsa.sign(Message, padding.PKCS1v15(), Prehashed(SHA256()))}
+
+
+class InMemoryDeliveries(Deliveries):
+    """One delivery for each client, which is always due."""
+
+    def __init__(self, now: int) -> None:
+        self._begun = {alg: Begun(_record(alg, now), str(uuid.uuid4())) for alg in jws.ALGORITHMS}
+
+    def begin(self, message: DeliveryMessage, now: int) -> Begun:  # noqa: ARG002
+        return self._begun[message.client_id]
+
+    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:  # noqa: ARG002
+        return True
+
+
+class NoOpenCircuits:
+    """DynamoDB with an empty table."""
+
+    def get_item(self, **_: Any) -> dict[str, Any]:
+        return {}
+
+
+def ours(uri: str, ca_bundle: str) -> Send:
+    """Return our delivery path, all but the calls to AWS."""
+    logger.registered_handler.setStream(Path(os.devnull).open("w"))  # type: ignore[attr-defined]  # noqa: SIM115
+    clients = {alg: _client(alg, uri, ca_bundle) for alg in jws.ALGORITHMS}
+    delivering = Delivering(
+        provider=Cache[str, Provider](lambda name: Provider(name, ISSUER, _ring())),
+        client=Cache[tuple[str, str], Client](lambda names: clients[names[1]]),
+        sessions=NOBODY,
+        deliveries=InMemoryDeliveries(round(time.time() * 1000)),
+        signer=_signer(),
+        egress=Egress(),
+        circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
+        queue=NOBODY,
+    )
+    messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in jws.ALGORITHMS}
+
+    def send(alg: str) -> None:
+        attempted = delivering.attempt(messages[alg]).attempted
+        if attempted is None or attempted.outcome.code != "http_204":
+            raise RuntimeError(attempted)
+
+    return send
+
+
+def bare(uri: str, ca_bundle: str) -> Send:
+    """Return the least that delivers a token."""
+    url = urllib3.util.parse_url(uri)
+    pool = urllib3.HTTPSConnectionPool(
+        cast("str", url.host),
+        url.port,
+        maxsize=MAX_CONCURRENCY,
+        timeout=urllib3.Timeout(connect=2, read=5),
+        retries=False,
+        ssl_context=ssl.create_default_context(cadata=ca_bundle),
+    )
+    signer = _signer()
+    keys = {key.alg: key for key in _ring()}
+    clients = {alg: _client(alg, uri, ca_bundle) for alg in jws.ALGORITHMS}
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    def send(alg: str) -> None:
+        claims = logout_token.claims(
+            clients[alg], issuer=ISSUER, sub=SUB, sid=SID, jti=str(uuid.uuid4()), now=int(time.time())
+        )
+        octets = jws.signing_input(logout_token.header(clients[alg], keys[alg].kid), claims)
+        body = b"logout_token=" + jws.serialize(octets, signer.sign(keys[alg], octets)).encode("ascii")
+        status = pool.request("POST", url.request_uri, body=body, headers=headers).status
+        if status != 204:
+            raise RuntimeError(status)
+
+    return send
+
+
+def _signer() -> KmsSigner:
+    return KmsSigner(cast("Any", InProcessKms()))
+
+
+def _ring() -> tuple[SigningKey, ...]:
+    return tuple(SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", alg, alg) for alg in jws.ALGORITHMS)
+
+
+def _client(alg: str, uri: str, ca_bundle: str) -> Client:
+    return Client(
+        client_id=alg,
+        backchannel_logout_uri=uri,
+        backchannel_logout_session_required=True,
+        id_token_signed_response_alg=alg,
+        allowed_networks=("127.0.0.0/8",),
+        ca_bundle=ca_bundle,
+    )
+
+
+def _record(client_id: str, now: int) -> DeliveryRecord:
+    return DeliveryRecord(
+        provider="op",
+        logout_id="logout",
+        client_id=client_id,
+        sid=SID,
+        sub=SUB,
+        client_sub=None,
+        status=Status.QUEUED,
+        attempts=0,
+        ended_at=now,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def work(send: Send, threads: ThreadPoolExecutor, alg: str, concurrency: int, seconds: float) -> dict[str, float]:
+    """Send as many tokens as time allows."""
+    end = time.monotonic() + seconds
+
+    def send_on() -> int:
+        sent = 0
+        while time.monotonic() < end:
+            send(alg)
+            sent += 1
+        return sent
+
+    began = time.process_time()
+    sending = [threads.submit(send_on) for _ in range(concurrency)]
+    tokens = sum(each.result() for each in sending)
+    return {"tokens": tokens, "cpu_seconds": time.process_time() - began}
+
+
+def main(kind: str, uri: str, ca_file: str) -> None:
+    send = {"ours": ours, "bare": bare}[kind](uri, Path(ca_file).read_text())
+    threads = ThreadPoolExecutor(MAX_CONCURRENCY)
+    for line in sys.stdin:
+        print(json.dumps(work(send, threads, **json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

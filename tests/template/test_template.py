@@ -1,0 +1,408 @@
+"""Policies of this project that no linter knows."""
+
+import ast
+import tomllib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from backchannel.api.resolver import app
+from tests.template.cloudformation import ROOT, as_list, load
+
+TEMPLATE = load()
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+WILDCARDS = {
+    ("SigningKeyRs256", "*"): "in a key policy: this key",
+    ("SigningKeyPs256", "*"): "in a key policy: this key",
+    ("SigningKeyEs256", "*"): "in a key policy: this key",
+    ("TracingPolicy", "*"): "X-Ray has no resources",
+    ("WebhookRole", "…:secret:${AWS::StackName}/*"): "sources are configured at run time; the prefix is the stack's own",
+    ("AdminRole", "…:secret:${AWS::StackName}/*"): "the same",
+}
+"""Every policy's resource with an asterisk in it, and why it cannot do without."""
+
+OPEN_FUNCTIONS = {"WebhookFunction", "DiscoveryFunction"}
+"""Each webhook proves itself to the function; keys are public. Whatever else the API has is signed with SigV4."""
+
+
+class Statement(NamedTuple):
+    """A statement of a policy, and the resource that the policy belongs to."""
+
+    owner: str
+    body: dict[str, Any]
+
+    @property
+    def actions(self) -> list[str]:
+        return as_list(self.body["Action"])
+
+    @property
+    def resources(self) -> list[Any]:
+        return as_list(self.body.get("Resource", []))
+
+
+class Source(NamedTuple):
+    """An SQS event source: the function that it feeds, and the queue that it reads."""
+
+    function: str
+    queue: str
+    properties: dict[str, Any]
+
+
+def _of_type(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: resource.get("Properties", {}) for name, resource in RESOURCES.items() if resource["Type"] == kind}
+
+
+FUNCTIONS = _of_type("AWS::Serverless::Function")
+QUEUES = _of_type("AWS::SQS::Queue")
+TABLES = _of_type("AWS::DynamoDB::Table")
+ALARMS = _of_type("AWS::CloudWatch::Alarm")
+KEYS = _of_type("AWS::KMS::Key")
+ROLES = _of_type("AWS::IAM::Role")
+REDRIVES = {
+    name: queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+    for name, queue in QUEUES.items()
+    if "RedrivePolicy" in queue
+}
+
+
+def _sources() -> Iterator[Source]:
+    for function, properties in FUNCTIONS.items():
+        for event in properties.get("Events", {}).values():
+            if event["Type"] == "SQS":
+                yield Source(function, event["Properties"]["Queue"]["Fn::GetAtt"][0], event["Properties"])
+
+
+def _methods(function: str) -> dict[tuple[str, str], dict[str, Any]]:
+    events = FUNCTIONS[function].get("Events", {}).values()
+    described = [event["Properties"] for event in events if event["Type"] == "Api"]
+    return {(each["Method"].upper(), each["Path"]): each for each in described}
+
+
+def _statements() -> Iterator[Statement]:
+    for name, resource in RESOURCES.items():
+        properties = resource.get("Properties", {})
+        documents = [policy["PolicyDocument"] for policy in properties.get("Policies", []) if isinstance(policy, dict)]
+        documents += [properties[key] for key in ("PolicyDocument", "KeyPolicy") if key in properties]
+        for document in documents:
+            yield from (Statement(name, body) for body in document["Statement"])
+
+
+def _settings(function: str) -> set[str]:
+    """Return the variables that a handler's Settings are read from."""
+    tree = ast.parse((ROOT / FUNCTIONS[function]["CodeUri"] / "app.py").read_text())
+    (settings,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
+    return {node.target.id.upper() for node in settings.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+
+
+STATEMENTS = list(_statements())
+SOURCES = list(_sources())
+
+every_function = pytest.mark.parametrize("name", FUNCTIONS)
+every_table = pytest.mark.parametrize("name", TABLES)
+every_queue = pytest.mark.parametrize("name", QUEUES)
+every_source = pytest.mark.parametrize("source", SOURCES, ids=lambda source: f"{source.queue}-{source.function}")
+every_redrive = pytest.mark.parametrize(("queue", "dead_letter_queue"), REDRIVES.items())
+
+
+# --- Functions --------------------------------------------------------------------------------------------------------
+
+
+def test_every_directory_of_functions_is_deployed() -> None:
+    directories = {f"functions/{path.parent.name}" for path in (ROOT / "functions").glob("*/app.py")}
+
+    assert {function["CodeUri"] for function in FUNCTIONS.values()} == directories
+
+
+@every_function
+def test_a_function_has_a_role_of_its_own(name: str) -> None:
+    role = FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]
+
+    assert role in ROLES
+    assert [other for other, function in FUNCTIONS.items() if function["Role"]["Fn::GetAtt"][0] == role] == [name]
+    assert "Policies" not in FUNCTIONS[name]
+
+
+@every_function
+def test_a_function_has_a_log_group_of_its_own_with_retention_and_writes_to_no_other(name: str) -> None:
+    logging = FUNCTIONS[name]["LoggingConfig"]
+    group = logging["LogGroup"]["Ref"]
+
+    assert logging["LogFormat"] == "JSON"
+    assert RESOURCES[group]["Type"] == "AWS::Logs::LogGroup"
+    assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert [other for other, function in FUNCTIONS.items() if function["LoggingConfig"]["LogGroup"]["Ref"] == group] == [name]
+    role = FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]
+    written = [statement.resources for statement in STATEMENTS if statement.owner == role and "logs:PutLogEvents" in statement.actions]
+    assert written == [[{"Fn::GetAtt": [group, "Arn"]}]]
+
+
+@every_function
+def test_a_function_that_fails_once_alarms(name: str) -> None:
+    (alarm,) = [
+        alarm
+        for alarm in ALARMS.values()
+        if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Errors")
+        and alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": name}}]
+    ]
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+
+
+@every_function
+def test_a_function_is_given_every_setting_that_it_reads_and_none_besides(name: str) -> None:
+    given = {
+        *TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
+        *FUNCTIONS[name].get("Environment", {}).get("Variables", {}),
+    }
+
+    assert {variable for variable in given if not variable.startswith("POWERTOOLS_")} == _settings(name)
+
+
+@every_function
+def test_a_function_names_itself_in_logs_and_metrics(name: str) -> None:
+    service = FUNCTIONS[name]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+
+    assert FUNCTIONS[name]["CodeUri"] == f"functions/{service}"
+
+
+@every_function
+def test_a_function_says_how_long_it_may_take(name: str) -> None:
+    assert FUNCTIONS[name]["Timeout"] >= 1
+    assert FUNCTIONS[name]["Timeout"] <= (29 if _methods(name) else 900), "API Gateway waits 29 s at the most"
+
+
+# --- Permissions ------------------------------------------------------------------------------------------------------
+
+
+def test_a_policys_resource_with_an_asterisk_has_a_reason() -> None:
+    found = {
+        (statement.owner, f"…{text[text.index(':secret:') :]}" if ":secret:" in text else text)
+        for statement in STATEMENTS
+        for text in (_text(resource) for resource in statement.resources)
+        if "*" in text
+    }
+
+    assert found == set(WILDCARDS)
+
+
+def test_no_policy_allows_all_actions_of_a_service() -> None:
+    wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
+
+    assert wide <= {"sqs:SendMessage*"}, "SendMessage and SendMessageBatch, which IAM knows as one"
+
+
+def test_every_statement_allows_and_names_what() -> None:
+    for statement in STATEMENTS:
+        assert statement.body["Effect"] == "Allow"
+        assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.body.keys()
+        assert statement.resources
+
+
+def test_nobody_but_delivery_signs_and_only_the_keys_say_so() -> None:
+    signing = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
+
+    assert {statement.owner for statement in signing} == set(KEYS)
+    for statement in signing:
+        assert statement.body["Principal"] == {"AWS": {"Fn::GetAtt": ["DeliveryRole", "Arn"]}}
+        assert statement.actions == ["kms:Sign"]
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_role_is_assumed_by_one_service_of_aws(name: str) -> None:
+    (statement,) = ROLES[name]["AssumeRolePolicyDocument"]["Statement"]
+
+    assert statement["Action"] == "sts:AssumeRole"
+    assert set(statement["Principal"]) == {"Service"}
+    assert statement["Principal"]["Service"].endswith(".amazonaws.com")
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_role_has_no_managed_policy_but_ours(name: str) -> None:
+    assert ROLES[name].get("ManagedPolicyArns", []) in ([], [{"Ref": "TracingPolicy"}])
+
+
+# --- Queues -----------------------------------------------------------------------------------------------------------
+
+
+@every_source
+def test_a_function_tells_sqs_which_messages_of_a_batch_failed(source: Source) -> None:
+    assert source.properties["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@every_source
+def test_no_queue_takes_all_of_the_accounts_concurrency(source: Source) -> None:
+    concurrency = source.properties["ScalingConfig"]["MaximumConcurrency"]
+
+    number = TEMPLATE["Parameters"][concurrency["Ref"]]["MinValue"] if isinstance(concurrency, dict) else concurrency
+    assert number >= 2, "SQS takes no less"
+
+
+@every_source
+def test_a_message_stays_invisible_for_six_times_its_consumers_timeout(source: Source) -> None:
+    window = source.properties.get("MaximumBatchingWindowInSeconds", 0)
+
+    assert QUEUES[source.queue]["VisibilityTimeout"] >= 6 * FUNCTIONS[source.function]["Timeout"] + window
+
+
+def test_every_queue_but_the_dead_letter_queues_has_a_consumer_and_a_dead_letter_queue() -> None:
+    working = set(QUEUES) - set(REDRIVES.values())
+
+    assert working == {source.queue for source in SOURCES} == set(REDRIVES)
+
+
+@every_redrive
+def test_a_dead_letter_queue_keeps_messages_longer_than_its_source(queue: str, dead_letter_queue: str) -> None:
+    assert QUEUES[dead_letter_queue]["MessageRetentionPeriod"] > QUEUES[queue]["MessageRetentionPeriod"]
+
+
+@every_redrive
+def test_one_dead_letter_alarms(queue: str, dead_letter_queue: str) -> None:  # noqa: ARG001 - the row's other half
+    (alarm,) = [
+        alarm
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
+        and alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": [dead_letter_queue, "QueueName"]}
+    ]
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1), "a gauge: its sum counts one message many times"
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+
+
+@every_queue
+def test_a_queue_is_encrypted(name: str) -> None:
+    assert QUEUES[name]["SqsManagedSseEnabled"] is True
+
+
+def test_first_attempts_and_fan_outs_that_wait_alarm() -> None:
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for alarm in ALARMS.values()
+        if alarm["MetricName"] == "ApproximateAgeOfOldestMessage" and alarm["Statistic"] == "Maximum"
+    }
+
+    assert watched >= {"SessionEndedQueue", "DeliveryQueue"}
+
+
+# --- Tables and keys --------------------------------------------------------------------------------------------------
+
+
+@every_table
+def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
+    assert TABLES[name]["SSESpecification"]["SSEEnabled"] is True
+    assert TABLES[name]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+
+
+@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable"])
+def test_sessions_and_deliveries_are_forgotten_in_time(name: str) -> None:
+    assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+
+
+def test_providers_are_never_forgotten() -> None:
+    assert "TimeToLiveSpecification" not in TABLES["ProvidersTable"]
+
+
+@pytest.mark.parametrize("name", [*TABLES, *KEYS])
+def test_in_prod_tables_and_keys_outlive_the_stack_and_a_replacement(name: str) -> None:
+    by_environment = {"Fn::FindInMap": ["Environments", {"Ref": "Environment"}, "DeletionPolicy"]}
+
+    assert RESOURCES[name]["DeletionPolicy"] == by_environment
+    assert RESOURCES[name]["UpdateReplacePolicy"] == by_environment
+    assert TEMPLATE["Mappings"]["Environments"]["prod"]["DeletionPolicy"] == "Retain"
+
+
+def test_every_environment_says_what_becomes_of_its_data() -> None:
+    assert set(TEMPLATE["Mappings"]["Environments"]) == set(TEMPLATE["Parameters"]["Environment"]["AllowedValues"])
+
+
+# --- Alarms -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALARMS)
+def test_an_alarm_says_what_is_the_matter_and_notifies_the_topic(name: str) -> None:
+    assert ALARMS[name]["AlarmDescription"]
+    assert ALARMS[name]["AlarmActions"] == [{"Fn::If": ["HasAlarmTopic", {"Ref": "AlarmTopicArn"}, {"Ref": "AWS::NoValue"}]}]
+    assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_calls_the_api_is_known_to_iam_unless_a_method_says_otherwise() -> None:
+    for api in _of_type("AWS::Serverless::Api").values():
+        assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM"}
+
+
+@every_function
+def test_only_webhooks_and_discovery_are_open(name: str) -> None:
+    is_open = {properties.get("Auth") == {"Authorizer": "NONE"} for properties in _methods(name).values()}
+    has_auth = {"Auth" in properties for properties in _methods(name).values()}
+
+    assert is_open <= {name in OPEN_FUNCTIONS}
+    assert has_auth <= {name in OPEN_FUNCTIONS}
+
+
+@every_function
+def test_every_method_belongs_to_the_one_api(name: str) -> None:
+    for properties in _methods(name).values():
+        assert properties["RestApiId"] == {"Ref": "Api"}
+
+
+def test_no_two_functions_answer_one_method() -> None:
+    methods = [method for name in FUNCTIONS for method in _methods(name)]
+
+    assert len(set(methods)) == len(methods)
+
+
+def test_the_operators_routes_are_those_that_the_resolver_knows() -> None:
+    routes = {
+        (route.method, route.path.replace("<", "{").replace(">", "}")) for route in (*app._static_routes, *app._dynamic_routes)
+    }
+
+    assert set(_methods("AdminFunction")) == routes
+
+
+# --- Parameters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"])
+def test_a_parameter_is_described_and_has_a_default(name: str) -> None:
+    assert TEMPLATE["Parameters"][name]["Description"]
+    assert "Default" in TEMPLATE["Parameters"][name]
+
+
+@pytest.mark.parametrize("name", TEMPLATE["Parameters"]["Environment"]["AllowedValues"])
+def test_samconfig_gives_each_environment_parameters_and_values_that_exist(name: str) -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = dict(each.split("=", 1) for each in config[name]["deploy"]["parameters"]["parameter_overrides"])
+
+    assert overrides["Environment"] == name
+    for parameter, value in overrides.items():
+        described = TEMPLATE["Parameters"][parameter]
+        assert value in {str(allowed) for allowed in described.get("AllowedValues", [value])}
+        assert float(value) >= described["MinValue"] if "MinValue" in described else True
+
+
+def test_only_the_local_environment_permits_private_networks() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    permitting = [
+        name
+        for name in TEMPLATE["Parameters"]["Environment"]["AllowedValues"]
+        if "PermitPrivateNetworks=true" in config[name]["deploy"]["parameters"]["parameter_overrides"]
+    ]
+
+    assert permitting == ["local"]
+    assert TEMPLATE["Parameters"]["PermitPrivateNetworks"]["Default"] == "false"
+
+
+def test_every_parameter_is_used() -> None:
+    text = (ROOT / "template.yaml").read_text()
+
+    unused = [name for name in TEMPLATE["Parameters"] if f"!Ref {name}" not in text and f"${{{name}}}" not in text]
+    assert unused == []
+
+
+def _text(resource: Any) -> str:
+    return resource if isinstance(resource, str) else str(resource.get("Fn::Sub", ""))

@@ -1,0 +1,622 @@
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+import pytest
+
+from backchannel import errors
+from backchannel.circuits import RECOVERY, CircuitOpenError
+from backchannel.clients import Client
+from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
+from backchannel.delivering import OUR_FAULT_DELAY, WAIT_MAX, Delivering, Verdict
+from backchannel.delivery_items import DeliveryRecord
+from backchannel.egress import Answer
+from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
+from backchannel.fanout import Delivery, RpSession
+from backchannel.keys import SigningKey
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.outcomes import Outcome, Status
+from backchannel.providers import Provider
+from backchannel.sessions import Sessions
+from tests.unit.conftest import Log
+from tests.unit.fakes import FakeQueue, ring, signer, unverified_part, verified
+
+NOW = 1_788_256_800
+ENDED_AT = (NOW - 1) * 1000
+PROVIDER = Provider("idp", "https://idp.example/", ring())
+WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout?logout=backchannel")
+RECORD = DeliveryRecord(
+    provider="idp",
+    logout_id="l1",
+    client_id="wiki",
+    sid="session-of-ada",
+    sub="subject-ada",
+    client_sub=None,
+    status=Status.QUEUED,
+    attempts=0,
+    ended_at=ENDED_AT,
+    created_at=ENDED_AT,
+    updated_at=ENDED_AT,
+)
+SUBJECT_WIDE = replace(RECORD, sid=None)
+MESSAGE = DeliveryMessage("idp", "l1", "wiki", "session-of-ada")
+BEGUN = Begun(RECORD, "lease-1")
+OLDER = RpSession("wiki", "subject-ada", ENDED_AT - 1000, "older-session", ended_by="l1")
+NEWER = RpSession("wiki", "subject-ada", ENDED_AT + 500, "newer-session")
+
+
+def _answer(status: int, body: bytes = b"", retry_after: str | None = None) -> Answer:
+    return Answer(status, retry_after, body, "application/json", "93.184.215.14")
+
+
+class FakeDeliveries(Deliveries):
+    """One delivery under a lease; what becomes of it is kept."""
+
+    def __init__(self, begun: Begun | Later | Settled | OurFault) -> None:
+        self.begun = begun
+        self.keeps_lease = True
+        self.fault: OurFault | None = None
+        self.settled: list[tuple[Outcome, Answered | None]] = []
+        self.released: list[str] = []
+        self.recorded: list[Delivery] = []
+
+    def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
+        assert (message.logout_id, now) == ("l1", NOW * 1000)
+        if delivery in self.recorded:
+            return False
+        self.recorded.append(delivery)
+        return True
+
+    def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
+        assert (message.logout_id, now) == ("l1", NOW * 1000)
+        if isinstance(self.begun, OurFault):
+            raise self.begun
+        return self.begun
+
+    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:
+        assert (begun, now) == (self.begun, NOW * 1000)
+        if self.fault is not None:
+            raise self.fault
+        self.settled.append((outcome, answer))
+        return self.keeps_lease
+
+    def release(self, begun: Begun) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.released.append(begun.lease)
+
+
+class FakeSessions(Sessions):
+    """Knows what sessions the subject has at the client."""
+
+    def __init__(self, *found: RpSession, fault: OurFault | None = None) -> None:
+        self.found = list(found)
+        self.fault = fault
+        self.asked: list[Mapping[str, Any]] = []
+
+    def of_subject_at(self, issuer: str, *, sub: str, client_id: str, now: int) -> list[RpSession]:
+        if self.fault is not None:
+            raise self.fault
+        self.asked.append({"issuer": issuer, "sub": sub, "client_id": client_id, "now": now})
+        return self.found
+
+
+class FakeCircuits:
+    """The circuit of every client: closed, unless it is said to be open."""
+
+    def __init__(self, *, is_open: bool = False) -> None:
+        self.is_open = is_open
+
+    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:
+        assert (provider, client_id) == ("idp", "wiki")
+        if self.is_open:
+            raise CircuitOpenError
+        return call()
+
+
+@dataclass
+class FakeEgress:
+    """Answers every POST alike."""
+
+    result: Answer | errors.RelyingPartyFault
+    posts: list[tuple[str, bytes, Mapping[str, Any]]] = field(default_factory=list)
+
+    def post(self, uri: str, body: bytes, **options: Any) -> Answer:
+        self.posts.append((uri, body, options))
+        if isinstance(self.result, errors.RelyingPartyFault):
+            raise self.result
+        return self.result
+
+
+@dataclass
+class BrokenSigner:
+    fault: OurFault
+
+    def sign(self, key: SigningKey, octets: bytes) -> bytes:
+        raise self.fault
+
+
+class World:
+    """A Delivering with everything around it."""
+
+    def __init__(
+        self,
+        *,
+        client: Client | Exception = WIKI,
+        provider: Provider | Exception = PROVIDER,
+        begun: Begun | Later | Settled | OurFault = BEGUN,
+        result: Answer | errors.RelyingPartyFault | None = None,
+        sessions: FakeSessions | None = None,
+        circuit_is_open: bool = False,
+        signing_fault: OurFault | None = None,
+    ) -> None:
+        self.deliveries = FakeDeliveries(begun)
+        self.sessions = sessions or FakeSessions()
+        self.queue = FakeQueue()
+        self.egress = FakeEgress(result or _answer(200))
+        self.delivering = Delivering(
+            provider=lambda _: _give(provider),
+            client=lambda _: _give(client),
+            sessions=self.sessions,
+            deliveries=self.deliveries,
+            signer=BrokenSigner(signing_fault) if signing_fault else signer(),
+            egress=self.egress,
+            circuits=FakeCircuits(is_open=circuit_is_open),
+            queue=self.queue,
+            rng=Random(0),  # noqa: S311 - spreads load, protects nothing
+            now=lambda: float(NOW),
+        )
+
+    def attempt(self) -> Verdict:
+        return self.delivering.attempt(MESSAGE)
+
+    @property
+    def outcome(self) -> Outcome:
+        return self.deliveries.settled[-1][0]
+
+    @property
+    def answered(self) -> Answered | None:
+        return self.deliveries.settled[-1][1]
+
+    @property
+    def token(self) -> str:
+        return self.egress.posts[-1][1].decode().removeprefix("logout_token=")
+
+
+def _give[T](result: T | Exception) -> T:
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
+def test_the_post_is_exactly_one_logout_token_to_the_registered_uri() -> None:
+    world = World(client=replace(WIKI, allowed_networks=("10.1.0.0/16",)))
+
+    world.attempt()
+
+    ((uri, body, options),) = world.egress.posts
+    assert uri == "https://wiki.example/logout?logout=backchannel"
+    assert body.startswith(b"logout_token=")
+    assert not set(b"&+%= \n") & set(body.removeprefix(b"logout_token="))
+    assert options["allowed_networks"] == ("10.1.0.0/16",)
+
+
+@pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
+def test_the_token_verifies_with_the_key_that_the_client_asked_for(alg: str) -> None:
+    world = World(client=replace(WIKI, id_token_signed_response_alg=alg))
+
+    world.attempt()
+
+    token = verified(world.token)
+    assert token.header["alg"] == alg
+    claims = dict(token.claims)
+    assert claims.pop("jti")
+    assert claims == {
+        "iss": "https://idp.example/",
+        "aud": "wiki",
+        "iat": NOW - 2,
+        "exp": NOW + 118,
+        "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
+        "sub": "subject-ada",
+        "sid": "session-of-ada",
+    }
+
+
+def test_every_attempt_has_a_token_of_its_own() -> None:
+    world = World()
+
+    world.attempt()
+    first = unverified_part(world.token, 1)["jti"]
+    world.attempt()
+
+    assert unverified_part(world.token, 1)["jti"] != first
+
+
+def test_the_client_is_told_the_subject_that_it_knows() -> None:
+    world = World(begun=Begun(replace(RECORD, client_sub="pairwise-7"), "lease-1"))
+
+    world.attempt()
+
+    assert unverified_part(world.token, 1)["sub"] == "pairwise-7"
+
+
+@pytest.mark.parametrize("status", [200, 204])
+def test_an_acceptance_is_final_and_measured(status: int) -> None:
+    world = World(result=_answer(status))
+
+    verdict = world.attempt()
+
+    assert world.deliveries.settled == [(Outcome(Status.ACCEPTED, f"http_{status}"), Answered(status))]
+    assert verdict.again is None
+    assert verdict.attempted is not None
+    assert verdict.attempted.since_end == 1000
+    assert verdict.attempted.outcome == world.outcome
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "code"),
+    [
+        (_answer(401), Status.REJECTED, "http_401"),
+        (_answer(302), Status.REJECTED, "http_302"),
+        (errors.AddressForbidden("10.0.0.1"), Status.BLOCKED, "address_forbidden"),
+        (errors.TlsFailed("expired"), Status.BLOCKED, "tls_failed"),
+    ],
+)
+def test_a_refusal_is_final(result: Answer | errors.RelyingPartyFault, status: Status, code: str) -> None:
+    world = World(result=result)
+
+    verdict = world.attempt()
+
+    assert world.outcome == Outcome(status, code)
+    assert verdict.again is None
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        (_answer(503), "http_503"),
+        (_answer(400), "http_400"),
+        (errors.ReadTimeout("silent"), "read_timeout"),
+        (errors.DnsFailure("no address"), "dns_failure"),
+    ],
+)
+def test_passing_trouble_is_tried_again(result: Answer | errors.RelyingPartyFault, code: str) -> None:
+    world = World(result=result)
+
+    verdict = world.attempt()
+
+    assert (world.outcome.status, world.outcome.code) == (Status.RETRYING, code)
+    assert verdict.again == world.outcome.delay is not None
+    assert world.answered == Answered(result.status if isinstance(result, Answer) else None)
+
+
+def test_the_second_400_is_final() -> None:
+    world = World(begun=Begun(replace(RECORD, attempts=1, last_status_code=400), "lease-1"), result=_answer(400))
+
+    assert world.attempt().again is None
+    assert world.outcome.status is Status.REJECTED
+
+
+def test_the_last_attempt_of_the_schedule_is_final() -> None:
+    world = World(begun=Begun(replace(RECORD, attempts=10), "lease-1"), result=_answer(503))
+
+    assert world.attempt().again is None
+    assert world.outcome.status is Status.UNDELIVERABLE
+
+
+def test_a_delivery_that_is_a_day_old_is_given_up() -> None:
+    old = replace(RECORD, attempts=3, created_at=(NOW - 86_400) * 1000)
+    world = World(begun=Begun(old, "lease-1"), result=_answer(503))
+
+    assert world.attempt().again is None
+    assert world.outcome.status is Status.UNDELIVERABLE
+
+
+@pytest.mark.parametrize(("retry_after", "expected"), [("600", 600), ("86400", 3600), ("Tue, 01 Sep 2026 10:10:00 GMT", 600)])
+def test_the_relying_party_may_ask_for_more_time(retry_after: str, expected: int) -> None:
+    world = World(result=_answer(429, retry_after=retry_after))
+
+    assert world.attempt().again == expected
+
+
+@pytest.mark.parametrize("retry_after", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "garbage", "2\x1c", ""])
+def test_no_retry_after_of_a_relying_party_is_an_error_of_ours(retry_after: str) -> None:
+    world = World(result=_answer(503, retry_after=retry_after))
+
+    assert world.attempt().again in range(4, 7)
+    assert world.outcome.status is Status.RETRYING
+
+
+def test_a_client_that_is_not_registered_any_more_is_undeliverable() -> None:
+    world = World(client=NotFoundError("no client 'wiki'"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
+
+
+def test_a_provider_that_is_gone_makes_its_deliveries_undeliverable() -> None:
+    world = World(provider=NotFoundError("no provider 'idp'"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
+
+
+def test_a_client_that_takes_no_logout_tokens_gets_none() -> None:
+    world = World(client=Client("wiki"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
+
+
+@pytest.mark.parametrize("client", [replace(WIKI, subject="sid_only"), replace(WIKI, backchannel_logout_session_required=True)])
+def test_a_client_that_insists_on_a_sid_that_nobody_knows_gets_no_guess(client: Client) -> None:
+    world = World(client=client, begun=Begun(SUBJECT_WIDE, "lease-1"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
+
+
+@pytest.mark.parametrize(("client", "record"), [(WIKI, SUBJECT_WIDE), (replace(WIKI, subject="sub_only"), RECORD)])
+def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: DeliveryRecord) -> None:
+    world = World(client=client, begun=Begun(record, "lease-1"), sessions=FakeSessions(NEWER))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
+    assert world.sessions.asked == [
+        {"issuer": "https://idp.example/", "sub": "subject-ada", "client_id": "wiki", "now": NOW * 1000}
+    ]
+
+
+def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
+    others = [replace(OLDER, sid=None), replace(OLDER, sid="of-another-logout", ended_by="l2")]
+    sessions = FakeSessions(OLDER, NEWER, *others, replace(OLDER, sid="not-marked-yet", ended_by=None))
+    world = World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=sessions)
+
+    world.attempt()
+
+    sids = ["older-session", "not-marked-yet"]
+    assert world.deliveries.recorded == [Delivery("wiki", sid, "subject-ada") for sid in sids]
+    messages = [DeliveryMessage.from_json(message.body) for message in world.queue.sent]
+    assert messages == [DeliveryMessage("idp", "l1", "wiki", sid) for sid in sids]
+    assert world.outcome.status is Status.SUPERSEDED
+
+
+def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_newer_login() -> None:
+    sub_only = replace(WIKI, subject="sub_only")
+    world = World(client=sub_only, begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
+    assert (world.deliveries.recorded, world.queue.sent) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        replace(NEWER, ended_by="l2"),
+        replace(NEWER, started_at=ENDED_AT),
+        OLDER,
+    ],
+    ids=["newer but over", "of the same moment", "older"],
+)
+def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> None:
+    world = World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(session))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+    assert "sid" not in unverified_part(world.token, 1)
+
+
+def test_a_newer_login_does_not_matter_to_a_token_with_sid() -> None:
+    world = World(sessions=FakeSessions(NEWER))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+    assert world.sessions.asked == []
+
+
+@pytest.mark.parametrize(
+    ("client", "circuit_is_open", "code"),
+    [(replace(WIKI, paused=True), False, "client_paused"), (WIKI, True, "circuit_open")],
+)
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.RETRYING])
+def test_a_client_that_is_left_alone_has_its_deliveries_wait_without_an_attempt(
+    client: Client,
+    circuit_is_open: bool,  # noqa: FBT001 - a row of the table
+    code: str,
+    status: Status,
+) -> None:
+    begun = Begun(replace(RECORD, status=status, attempts=3), "lease-1")
+    world = World(client=client, circuit_is_open=circuit_is_open, begun=begun)
+
+    verdict = world.attempt()
+
+    assert (world.outcome.status, world.outcome.code, world.answered) == (status, code, None)
+    assert verdict.again == world.outcome.delay is not None
+    assert RECOVERY <= verdict.again <= RECOVERY + WAIT_MAX
+    assert world.egress.posts == []
+
+
+def test_nobody_waits_longer_than_the_client_wants_its_deliveries_tried() -> None:
+    old = replace(RECORD, created_at=(NOW - 600) * 1000)
+    world = World(client=replace(WIKI, paused=True, give_up_after=600), begun=Begun(old, "lease-1"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_paused"))
+
+
+def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
+    old = replace(RECORD, attempts=3, created_at=(NOW - 600) * 1000)
+    world = World(client=replace(WIKI, give_up_after=600), begun=Begun(old, "lease-1"), result=_answer(503))
+
+    world.attempt()
+
+    assert world.outcome == Outcome(Status.UNDELIVERABLE, "http_503")
+
+
+def test_a_delivery_that_is_final_is_not_attempted_again() -> None:
+    world = World(begun=Settled())
+
+    assert world.attempt() == Verdict()
+    assert (world.egress.posts, world.deliveries.settled) == ([], [])
+
+
+@pytest.mark.parametrize(("until", "again"), [(NOW * 1000 + 5000, 5), (NOW * 1000 + 5001, 6), (NOW * 1000, 1), (0, 1)])
+def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: int, again: int) -> None:
+    world = World(begun=Later(until))
+
+    assert world.attempt() == Verdict(again=again)
+    assert (world.egress.posts, world.deliveries.settled) == ([], [])
+
+
+def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
+    world = World(provider=replace(PROVIDER, keys=()))
+
+    _has_spent_no_attempt(world)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World(signing_fault=SigningUnavailable("ThrottlingException")),
+        World(provider=StorageUnavailable("ThrottlingException")),
+        World(client=StorageUnavailable("ThrottlingException")),
+        World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(fault=StorageUnavailable("ThrottlingException"))),
+    ],
+    ids=["kms", "provider", "client", "sessions"],
+)
+def test_a_fault_of_ours_gives_the_lease_back_and_spends_no_attempt(world: World) -> None:
+    _has_spent_no_attempt(world)
+
+
+def test_without_a_lease_nothing_is_posted() -> None:
+    world = World(begun=StorageUnavailable("ThrottlingException"))
+
+    assert world.attempt() == Verdict(again=OUR_FAULT_DELAY)
+    assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], [])
+
+
+def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
+    world = World()
+    world.deliveries.fault = StorageUnavailable("ThrottlingException")
+
+    verdict = world.attempt()
+
+    assert verdict.again == OUR_FAULT_DELAY
+    assert "delivery.lease_kept" in [line["message"] for line in log.lines]
+
+
+def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> None:
+    world = World()
+    world.deliveries.keeps_lease = False
+
+    verdict = world.attempt()
+
+    assert verdict.again == OUR_FAULT_DELAY
+    assert verdict.attempted is not None
+    assert "delivery.lease_lost" in [line["message"] for line in log.lines]
+
+
+def test_what_a_relying_party_says_about_a_refusal_is_kept() -> None:
+    body = b'{"error": "invalid_request", "error_description": "no such session"}'
+    world = World(result=_answer(400, body))
+
+    world.attempt()
+
+    assert world.answered == Answered(400, "invalid_request", "no such session")
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("a" * 500, "a" * 200),
+        ("two\r\nlines\x1b[31m", "two  lines [31m"),
+        ("right\u202eleft", "right left"),
+        ("\ud800", " "),
+        ("grüße", "grüße"),
+        ("", None),
+        (None, None),
+        (7, None),
+        ({"a": "b"}, None),
+    ],
+)
+def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | None) -> None:
+    world = World(result=_answer(400, json.dumps({"error": said, "error_description": said}).encode()))
+
+    world.attempt()
+
+    assert world.answered == Answered(400, kept, kept)
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
+def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
+    world = World(result=_answer(400, body))
+
+    world.attempt()
+
+    assert world.answered == Answered(400)
+
+
+def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
+    world = World(result=_answer(200, b'{"error": "none"}'))
+
+    world.attempt()
+
+    assert world.answered == Answered(200)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        World(),
+        World(result=_answer(400, b'{"error": "invalid_request", "error_description": "no session session-of-ada"}')),
+        World(result=errors.ReadTimeout("silent")),
+        World(client=Client("wiki")),
+        World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(NEWER)),
+        World(signing_fault=SigningUnavailable("ThrottlingException")),
+    ],
+)
+def test_no_log_line_has_a_token_a_subject_or_a_session_in_it(world: World, log: Log) -> None:
+    world.attempt()
+
+    assert log.lines
+    assert RECORD.sub not in log.text
+    assert str(RECORD.sid) not in log.text
+    assert not [part for _, body, _ in world.egress.posts for part in body.decode().split(".") if part in log.text]
+
+
+def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
+    world = World(result=_answer(503))
+
+    world.attempt()
+
+    (line,) = log.lines
+    expected = {
+        "message": "delivery.attempted",
+        "provider": "idp",
+        "logout_id": "l1",
+        "client_id": "wiki",
+        "attempt": 1,
+        "status": "retrying",
+        "code": "http_503",
+        "status_code": 503,
+        "address": "93.184.215.14",
+        "kid": ring()[0].kid,
+        "since_end_ms": 1000,
+        "next_delay_s": world.outcome.delay,
+    }
+    assert expected.items() <= line.items()
+
+
+def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
+    verdict = world.attempt()
+
+    assert verdict == Verdict()
+    assert world.deliveries.settled == [(outcome, None)]
+    assert world.egress.posts == []
+
+
+def _has_spent_no_attempt(world: World) -> None:
+    verdict = world.attempt()
+
+    assert verdict == Verdict(again=OUR_FAULT_DELAY)
+    assert world.deliveries.settled == []
+    assert world.deliveries.released == ["lease-1"]
+    assert world.egress.posts == []

@@ -1,0 +1,194 @@
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backchannel.errors import CallerError
+from backchannel.session_events import (
+    RpSessionStarted,
+    SessionEnded,
+    SessionEvent,
+    SubjectSessionsEnded,
+)
+from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.keycloak import parse
+from backchannel.webhooks.request import Context, Parsed, Request, SidTrust
+from tests.unit.fakes import EVENTS, sample
+
+ADA = "aaaaaaaa-0000-4000-8000-00000000ada1"
+SID = "aaaaaaaa-0000-4000-8000-000000005e55"
+ADMINISTRATOR = "bbbbbbbb-0000-4000-8000-0000000000ad"
+AT = 1_788_249_600_123
+CONTEXT = Context("https://keycloak.example/realms/customer", "claim", now=AT)
+
+SAMPLES: Mapping[str, tuple[SessionEvent, ...]] = {
+    "access.CODE_TO_TOKEN": (RpSessionStarted(sub=ADA, client_id="wiki", started_at=AT, sid=SID),),
+    "access.LOGIN": (),
+    "access.LOGOUT": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000003", reason="logout"),),
+    "access.UPDATE_PASSWORD": (
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000004", reason="credential_changed"),
+    ),
+    "admin.USER-ACTION-logout": (
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason="admin_logout"),
+    ),
+    "admin.USER-DELETE": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000009", reason="user_deleted"),),
+    "admin.USER-UPDATE-disabled": (
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000008", reason="user_disabled"),
+    ),
+    "admin.USER_SESSION-DELETE": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000005", reason="admin_logout"),),
+}
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=8), children, max_size=3),
+    max_leaves=6,
+)
+types = st.sampled_from(
+    ["access.CODE_TO_TOKEN", "access.LOGOUT", "access.UPDATE_PASSWORD", "access.UPDATE_CREDENTIAL"]
+    + ["admin.USER_SESSION-DELETE", "admin.USER-ACTION", "admin.USER-DELETE", "admin.USER-UPDATE", "x"]
+)
+changes = st.dictionaries(
+    st.sampled_from(["type", "time", "uid", "authDetails", "resourcePath", "representation"]),
+    anything | st.sampled_from(["users/a", "users/a/logout", "users//logout", "sessions/", "{}", '{"enabled": false}']),
+)
+
+
+def test_every_sample_has_its_expectation() -> None:
+    names = {path.name.removeprefix("keycloak-p2inc-").removesuffix(".json") for path in EVENTS.glob("keycloak*.json")}
+
+    assert names == set(SAMPLES)
+
+
+@pytest.mark.parametrize(("name", "events"), SAMPLES.items(), ids=SAMPLES)
+def test_a_sample_is_read_as_its_session_event(name: str, events: tuple[SessionEvent, ...]) -> None:
+    parsed = parse(Request((EVENTS / f"keycloak-p2inc-{name}.json").read_bytes(), {}), CONTEXT)
+
+    assert parsed == Parsed(events, ignored=0 if events else 1)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name.startswith("admin.")])
+def test_the_administrator_is_never_logged_out(name: str) -> None:
+    document = sample(f"keycloak-p2inc-{name}.json")
+    assert document["authDetails"]["userId"] == ADMINISTRATOR
+
+    for event in _parse(document).events:
+        assert ADMINISTRATOR not in repr(event)
+        assert document["authDetails"]["clientId"] not in repr(event)
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_codes_and_token_ids_are_not_kept(name: str) -> None:
+    document = sample(f"keycloak-p2inc-{name}.json")
+    known = {ADA, SID}
+    secret = {value for key, value in document["details"].items() if key.endswith("id") and value not in known}
+
+    assert not [value for value in secret if value in repr(_parse(document))]
+
+
+@pytest.mark.parametrize(
+    ("sid_trust", "sid"), [("claim", SID), ("sha256", hashlib.sha256(SID.encode()).hexdigest()), ("none", None)]
+)
+def test_a_start_has_the_sid_that_the_source_is_trusted_with(sid_trust: SidTrust, sid: str | None) -> None:
+    document = sample("keycloak-p2inc-access.CODE_TO_TOKEN.json")
+
+    assert _parse(document, sid_trust).events == (RpSessionStarted(sub=ADA, client_id="wiki", started_at=AT, sid=sid),)
+
+
+def test_a_logout_without_a_trusted_sid_ends_the_subjects_sessions() -> None:
+    document = sample("keycloak-p2inc-access.LOGOUT.json")
+
+    expected = SubjectSessionsEnded(ADA, AT, document["uid"], reason="logout")
+    assert _parse(document, "none").events == (expected,)
+
+
+def test_a_deleted_session_without_a_trusted_sid_cannot_be_mapped() -> None:
+    assert _parse(sample("keycloak-p2inc-admin.USER_SESSION-DELETE.json"), "none") == Parsed(ignored=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("access.LOGIN", {}),
+        ("access.LOGIN", {"type": "access.REFRESH_TOKEN"}),
+        ("access.LOGIN", {"type": "admin.CLIENT-UPDATE"}),
+        ("admin.USER-ACTION-logout", {"resourcePath": f"users/{ADA}/send-verify-email"}),
+        ("admin.USER-ACTION-logout", {"resourcePath": f"clients/{ADA}/logout"}),
+        ("admin.USER-DELETE", {"resourcePath": f"users/{ADA}/federated-identity/github"}),
+        ("admin.USER_SESSION-DELETE", {"resourcePath": f"sessions/{SID}/more"}),
+        ("admin.USER-UPDATE-disabled", {"representation": '{"enabled": true}'}),
+        ("admin.USER-UPDATE-disabled", {"representation": '{"username": "ada"}'}),
+        ("admin.USER-UPDATE-disabled", {"representation": None}),
+        ("admin.USER-UPDATE-disabled", {"representation": "{"}),
+        ("admin.USER-UPDATE-disabled", {"representation": "[]"}),
+        ("admin.USER-UPDATE-disabled", {"representation": '{"enabled": 0}'}),
+        ("admin.USER-UPDATE-disabled", {"resourcePath": f"users/{ADA}/role-mappings"}),
+    ],
+)
+def test_what_ends_and_starts_nothing_is_ignored(name: str, change: dict[str, Any]) -> None:
+    assert _parse(sample(f"keycloak-p2inc-{name}.json") | change) == Parsed(ignored=1)
+
+
+def test_a_reset_password_ends_the_subjects_sessions() -> None:
+    document = sample("keycloak-p2inc-admin.USER-ACTION-logout.json") | {"resourcePath": f"users/{ADA}/reset-password"}
+
+    assert _parse(document).events == (SubjectSessionsEnded(ADA, AT, document["uid"], reason="credential_changed"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("access.LOGOUT", {"type": None}),
+        ("access.LOGOUT", {"time": None}),
+        ("access.LOGOUT", {"time": True}),
+        ("access.LOGOUT", {"time": "1788249600123"}),
+        ("access.LOGOUT", {"time": AT + 10**9}),
+        ("access.LOGOUT", {"time": -1}),
+        ("access.LOGOUT", {"uid": None}),
+        ("access.LOGOUT", {"authDetails": None}),
+        ("access.LOGOUT", {"authDetails": {"userId": ADA}}),
+        ("access.LOGOUT", {"authDetails": {"sessionId": ""}}),
+        ("access.CODE_TO_TOKEN", {"authDetails": {"userId": ADA, "sessionId": SID}}),
+        ("access.CODE_TO_TOKEN", {"authDetails": {"clientId": "wiki", "sessionId": SID}}),
+        ("access.UPDATE_PASSWORD", {"authDetails": {}}),
+        ("admin.USER-DELETE", {"resourcePath": None}),
+        ("admin.USER-DELETE", {"resourcePath": f"users/{'a' * 256}"}),
+    ],
+)
+def test_an_event_of_ours_that_does_not_say_who_or_when_is_refused(name: str, change: dict[str, Any]) -> None:
+    with pytest.raises(CallerError):
+        _parse(sample(f"keycloak-p2inc-{name}.json") | change)
+
+
+def test_the_source_is_proved_by_keycloaks_header_over_the_body_alone() -> None:
+    body = (EVENTS / "keycloak-p2inc-access.LOGOUT.json").read_bytes()
+    signature = "410fbf204165dea459aa48c98052190d1aeb39153e217963b81f1613f51c7d87"
+
+    FORMATS["keycloak"].verify(Request(body, {"x-keycloak-signature": signature}), ["kc-synthetic"], 0)
+
+
+@given(st.binary() | anything.map(json.dumps).map(str.encode))
+def test_a_body_of_garbage_is_the_callers_fault(body: bytes) -> None:
+    _parse_or_caller_error(body)
+
+
+@given(st.sampled_from(list(SAMPLES)), types, changes)
+def test_an_event_with_wrong_members_is_the_callers_fault(name: str, kind: str, change: dict[str, Any]) -> None:
+    document = sample(f"keycloak-p2inc-{name}.json") | {"type": kind} | change
+
+    _parse_or_caller_error(json.dumps(document).encode())
+
+
+def _parse(document: Mapping[str, Any], sid_trust: SidTrust = "claim") -> Parsed:
+    return parse(Request(json.dumps(document).encode(), {}), Context(CONTEXT.issuer, sid_trust, CONTEXT.now))
+
+
+def _parse_or_caller_error(body: bytes) -> None:
+    try:
+        parsed = parse(Request(body, {}), CONTEXT)
+    except CallerError:
+        return
+    assert len(parsed.events) + parsed.ignored == 1

@@ -1,0 +1,59 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from backchannel.api.paging import cursor, position
+from backchannel.errors import MalformedRequestError
+
+text = st.text(max_size=40)
+
+
+@given(text)
+def test_a_position_survives_its_cursor(place: str) -> None:
+    assert position(cursor(place), str) == place
+
+
+@given(st.dictionaries(text, text, max_size=4))
+def test_a_position_of_several_parts_survives_its_cursor(place: dict[str, str]) -> None:
+    assert position(cursor(place), dict) == place
+
+
+@given(st.dictionaries(text, text, max_size=4))
+def test_a_cursor_needs_no_escaping_in_a_query(place: dict[str, str]) -> None:
+    assert set(cursor(place) or "") <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+
+
+def test_the_end_of_a_list_has_no_cursor_and_its_beginning_needs_none() -> None:
+    assert cursor(None) is None
+    assert position(None, str) is None
+
+
+@pytest.mark.parametrize("kind", [str, dict])
+@given(after=text)
+@example(after="!")
+@example(after="é")
+@example(after="bnVsbA")  # null
+@example(after="W1tbWw")  # [[[[
+def test_what_is_no_cursor_is_the_callers_fault(kind: type[Any], after: str) -> None:
+    try:
+        found = position(after, kind)
+    except MalformedRequestError:
+        return
+
+    assert isinstance(found, kind)
+
+
+@pytest.mark.parametrize(("place", "kind"), [("RP#wiki", dict), ({"pk": "a"}, str), (7, str), ([], dict)])
+def test_a_cursor_of_another_list_is_the_callers_fault(place: object, kind: type[Any]) -> None:
+    with pytest.raises(MalformedRequestError, match="this list"):
+        position(cursor(place), kind)
+
+
+def test_a_cursor_too_deep_to_read_is_the_callers_fault() -> None:
+    after = cursor(json.loads("[" * 500 + "]" * 500)) or ""
+
+    with pytest.raises(MalformedRequestError):
+        position("W1tb" * 50_000 + after, str)

@@ -1,0 +1,75 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel import errors
+from backchannel.errors import BackchannelError, CallerError, OurFault
+from backchannel.event_handler import answer_with_problems
+from tests.unit.conftest import Log
+from tests.unit.fakes import sample
+
+OURS = [errors.SigningUnavailable, errors.StorageUnavailable, errors.QueueUnavailable, errors.MessageNotUnderstood]
+
+
+@pytest.mark.parametrize("kind", CallerError.__subclasses__(), ids=lambda kind: kind.code)
+def test_a_callers_fault_is_a_problem_document_with_its_status_and_code(kind: type[CallerError]) -> None:
+    answer = _answer(kind("what is wrong"))
+
+    assert answer["statusCode"] == kind.status
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+    document = json.loads(answer["body"])
+    assert (document["status"], document["code"], document["detail"]) == (kind.status, kind.code, "what is wrong")
+    assert document["type"] == "about:blank"
+    assert document["title"]
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.code)
+def test_a_fault_of_ours_asks_to_send_it_again_and_says_nothing_of_its_insides(kind: type[OurFault]) -> None:
+    answer = _answer(kind("arn:aws:dynamodb:internal"))
+
+    assert answer["statusCode"] == 503
+    assert answer["multiValueHeaders"]["Retry-After"] == ["5"]
+    assert json.loads(answer["body"])["code"] == kind.code
+    assert "arn:" not in answer["body"]
+
+
+@pytest.mark.parametrize("error", [errors.NotFoundError("none"), errors.StorageUnavailable("throttled")])
+def test_no_problem_is_cached(error: BackchannelError) -> None:
+    assert _answer(error)["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+
+
+def test_an_unknown_path_is_a_problem_document_too() -> None:
+    event = sample("api-discovery.json") | {"path": "/nowhere"}
+
+    answer = _resolver(lambda: None).resolve(event, LambdaContext())
+
+    assert answer["statusCode"] == 404
+    assert json.loads(answer["body"])["code"] == "not_found"
+
+
+def test_the_callers_faults_are_information_and_ours_are_errors_in_the_log(log: Log) -> None:
+    _answer(errors.SignatureInvalidError("no signature matches"))
+    _answer(errors.StorageUnavailable("throttled"))
+
+    assert [(line["level"], line["message"], line["code"]) for line in log.lines] == [
+        ("INFO", "request.refused", "signature_invalid"),
+        ("ERROR", "request.failed", "storage_unavailable"),
+    ]
+
+
+def _answer(error: BackchannelError) -> dict[str, Any]:
+    def fail() -> None:
+        raise error
+
+    return _resolver(fail).resolve(sample("api-discovery.json"), LambdaContext())
+
+
+def _resolver(route: Callable[[], None]) -> APIGatewayRestResolver:
+    app = APIGatewayRestResolver()
+    answer_with_problems(app)
+    app.get("/providers/acme/jwks.json")(route)
+    return app

@@ -1,0 +1,202 @@
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backchannel.errors import (
+    CallerError,
+    EventTimeInvalidError,
+    IdentifierInvalidError,
+    IssuerMismatchError,
+    MalformedRequestError,
+)
+from backchannel.session_events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
+from backchannel.webhooks.request import Context, Parsed, Request, SidTrust
+from backchannel.webhooks.standard_webhooks import parse
+from tests.unit.fakes import sample
+
+AT = 1_788_256_800_000
+WHEN = "2026-09-01T10:00:00Z"
+ISSUER = "https://idp.example.test/"
+HEADERS = {"webhook-id": "msg-1", "webhook-timestamp": "1788256800", "webhook-signature": "v1,verified-before"}
+DATA: dict[str, dict[str, Any]] = {
+    "rp_session.started": {"sub": "ada", "sid": "sid-1", "client_id": "wiki"},
+    "session.ended": {"sub": "ada", "sid": "sid-1"},
+    "user.sessions_ended": {"sub": "ada"},
+}
+
+values = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.text(max_size=3), max_size=2)
+members = st.sampled_from(["iss", "sub", "sid", "client_id", "client_sub", "reason", "x"])
+
+
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("rp_session.started", RpSessionStarted("ada", "wiki", AT, "sid-0001")),
+        ("session.ended", SessionEnded("sid-0001", AT, "msg-1", reason="logout")),
+    ],
+)
+def test_a_sample_is_read_as_its_session_event(name: str, event: SessionEvent) -> None:
+    document = sample(f"standardwebhooks-generic-{name}.json")
+
+    assert _parse(document) == Parsed((event,))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "event"),
+    [
+        ("rp_session.started", {}, RpSessionStarted("ada", "wiki", AT, "sid-1")),
+        ("rp_session.started", {"sid": None}, RpSessionStarted("ada", "wiki", AT)),
+        ("rp_session.started", {"client_sub": "pw-7"}, RpSessionStarted("ada", "wiki", AT, "sid-1", "pw-7")),
+        ("session.ended", {}, SessionEnded("sid-1", AT, "msg-1")),
+        ("session.ended", {"sub": None}, SessionEnded("sid-1", AT, "msg-1")),
+        ("session.ended", {"client_id": "wiki"}, SessionEnded("sid-1", AT, "msg-1", "wiki")),
+        ("session.ended", {"reason": "logout"}, SessionEnded("sid-1", AT, "msg-1", None, "logout")),
+        ("user.sessions_ended", {}, SubjectSessionsEnded("ada", AT, "msg-1")),
+        ("user.sessions_ended", {"client_id": "wiki"}, SubjectSessionsEnded("ada", AT, "msg-1", "wiki")),
+        ("user.sessions_ended", {"reason": "fraud"}, SubjectSessionsEnded("ada", AT, "msg-1", None, "fraud")),
+    ],
+)
+def test_each_type_becomes_its_session_event(kind: str, data: dict[str, Any], event: SessionEvent) -> None:
+    assert _event(kind, **data) == event
+
+
+def test_a_type_of_somebody_else_is_ignored() -> None:
+    assert _parse({"type": "invoice.paid"}) == Parsed(ignored=1)
+
+
+@pytest.mark.parametrize("iss", ["https://idp.example.test", "https://other.example/", None, 7])
+@pytest.mark.parametrize("kind", DATA)
+def test_an_event_of_another_issuer_is_refused(kind: str, iss: object) -> None:
+    with pytest.raises(IssuerMismatchError):
+        _event(kind, iss=iss)
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_an_event_may_name_its_issuer(kind: str) -> None:
+    assert _event(kind, iss=ISSUER) == _event(kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("rp_session.started", "sub"),
+        ("rp_session.started", "client_id"),
+        ("session.ended", "sid"),
+        ("user.sessions_ended", "sub"),
+    ],
+)
+@pytest.mark.parametrize("value", [None, "", 7, "a\n", "a" * 256])
+def test_an_event_that_does_not_say_who_is_refused(kind: str, name: str, value: object) -> None:
+    with pytest.raises(IdentifierInvalidError, match=name):
+        _event(kind, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["type", "timestamp", "data"])
+@pytest.mark.parametrize("kind", DATA)
+def test_a_missing_member_is_refused(kind: str, name: str) -> None:
+    document = {"type": kind, "timestamp": WHEN, "data": DATA[kind]}
+    del document[name]
+
+    with pytest.raises(MalformedRequestError, match=name):
+        _parse(document)
+
+
+@pytest.mark.parametrize(
+    ("sid_trust", "sid"), [("claim", "sid-1"), ("sha256", hashlib.sha256(b"sid-1").hexdigest()), ("none", None)]
+)
+def test_a_start_has_the_sid_that_the_source_is_trusted_with(sid_trust: SidTrust, sid: str | None) -> None:
+    assert _event("rp_session.started", sid_trust) == RpSessionStarted("ada", "wiki", AT, sid)
+
+
+def test_the_end_of_a_session_has_the_hash_for_its_sid_where_the_source_is_trusted_with_that() -> None:
+    sid = hashlib.sha256(b"sid-1").hexdigest()
+
+    assert _event("session.ended", "sha256") == SessionEnded(sid, AT, "msg-1")
+
+
+def test_without_a_trusted_sid_the_subjects_sessions_end() -> None:
+    assert _event("session.ended", "none") == SubjectSessionsEnded("ada", AT, "msg-1")
+
+
+def test_with_neither_a_trusted_sid_nor_a_subject_the_event_cannot_be_mapped() -> None:
+    document = {"type": "session.ended", "timestamp": WHEN, "data": {"sid": "sid-1"}}
+
+    assert _parse(document, "none") == Parsed(ignored=1)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        WHEN,
+        "2026-09-01T10:00:00",
+        "2026-09-01T10:00:00.000Z",
+        "2026-09-01T10:00:00+00:00",
+        "2026-09-01T12:00:00+02:00",
+        "2026-09-01 10:00:00",
+        "20260901T100000Z",
+    ],
+)
+def test_a_time_without_a_zone_is_in_utc(when: str) -> None:
+    assert _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}}).events == (
+        SubjectSessionsEnded("ada", AT, "msg-1"),
+    )
+
+
+@pytest.mark.parametrize("when", ["", "now", "1788256800", "2026-13-01T00:00:00Z", "2026-09-01T10:00:00+99:00", 1788256800, None])
+def test_what_is_no_time_is_refused(when: object) -> None:
+    with pytest.raises(MalformedRequestError, match="timestamp"):
+        _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}})
+
+
+@pytest.mark.parametrize("when", ["2026-09-01T10:05:01Z", "9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z", "0001-01-01"])
+def test_a_time_that_cannot_be_true_is_refused(when: str) -> None:
+    with pytest.raises(EventTimeInvalidError):
+        _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}})
+
+
+@pytest.mark.parametrize("reason", [None, 7, "", "two\nlines", "\u202e"])
+def test_a_reason_that_people_could_not_read_is_left_out(reason: object) -> None:
+    assert _event("session.ended", reason=reason) == SessionEnded("sid-1", AT, "msg-1")
+
+
+def test_a_reason_is_cut() -> None:
+    assert _event("session.ended", reason="a" * 1000).reason == "a" * 100  # type: ignore[union-attr]
+
+
+def test_an_event_is_named_by_the_id_that_was_signed() -> None:
+    svix = {name.replace("webhook-", "svix-"): value for name, value in HEADERS.items()}
+    request = Request(
+        json.dumps({"type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": "ada"}}).encode(),
+        {**svix, "webhook-id": "nobody-signed-this"},
+    )
+
+    assert parse(request, Context(ISSUER, "claim", AT)).events == (SubjectSessionsEnded("ada", AT, "msg-1"),)
+
+
+@given(st.binary() | values.map(json.dumps).map(str.encode))
+def test_a_body_of_garbage_is_the_callers_fault(body: bytes) -> None:
+    with pytest.raises(CallerError):
+        parse(Request(body, HEADERS), Context(ISSUER, "claim", AT))
+
+
+@given(st.sampled_from(list(DATA)), st.dictionaries(members, values), st.text(max_size=30) | st.just(WHEN))
+def test_an_event_with_wrong_members_is_the_callers_fault(kind: str, data: dict[str, Any], when: str) -> None:
+    try:
+        parsed = _parse({"type": kind, "timestamp": when, "data": data})
+    except CallerError:
+        return
+
+    assert len(parsed.events) + parsed.ignored == 1
+
+
+def _event(kind: str, sid_trust: SidTrust = "claim", **data: object) -> SessionEvent:
+    (event,) = _parse({"type": kind, "timestamp": WHEN, "data": DATA[kind] | data}, sid_trust).events
+    return event
+
+
+def _parse(document: dict[str, Any], sid_trust: SidTrust = "claim") -> Parsed:
+    return parse(Request(json.dumps(document).encode(), HEADERS), Context(ISSUER, sid_trust, AT))

@@ -1,0 +1,61 @@
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import GetError, UpdateError
+from pynamodb.models import Model
+
+from backchannel.errors import StorageUnavailable
+from backchannel.tables import ConditionFailedError, bind, key, storage
+
+parts = st.lists(st.text("#%23ab", max_size=4), min_size=1, max_size=4)
+
+
+class _Item(Model):
+    pk = UnicodeAttribute(hash_key=True)
+
+
+@given(parts, parts)
+@example(["a", "b"], ["a#b"])
+@example(["a%23b"], ["a#b"])
+@example(["a", ""], ["a"])
+@example(["%"], ["%25"])
+def test_no_two_lists_of_parts_give_one_key(one: list[str], other: list[str]) -> None:
+    assert (key(*one) == key(*other)) == (one == other)
+
+
+@given(parts, parts)
+def test_a_list_of_parts_with_an_empty_one_behind_it_is_a_prefix_of_its_own_longer_keys_alone(
+    prefix: list[str], parts: list[str]
+) -> None:
+    assert key(*parts).startswith(key(*prefix, "")) == (len(parts) > len(prefix) and parts[: len(prefix)] == prefix)
+
+
+def test_a_key_is_readable() -> None:
+    assert key("SID", "https://idp.example/", "sid-1") == "SID#https://idp.example/#sid-1"
+
+
+def test_a_model_is_bound_to_each_table_by_itself() -> None:
+    one, other = bind(_Item, "one"), bind(_Item, "other")
+
+    assert (one.Meta.table_name, other.Meta.table_name) == ("one", "other")
+
+
+def test_a_failed_condition_is_told_apart_from_a_table_that_does_not_answer() -> None:
+    failed = UpdateError("failed", cause=_Cause("ConditionalCheckFailedException"))
+    throttled = GetError("throttled", cause=_Cause("ProvisionedThroughputExceededException"))
+
+    with pytest.raises(ConditionFailedError), storage():
+        raise failed
+    with pytest.raises(StorageUnavailable, match="ProvisionedThroughputExceededException"), storage():
+        raise throttled
+
+
+def test_a_table_that_cannot_be_reached_is_our_fault_too() -> None:
+    with pytest.raises(StorageUnavailable, match="GetError"), storage():
+        raise GetError("no connection")
+
+
+class _Cause(Exception):  # noqa: N818 - what botocore's ClientError looks like to pynamodb
+    def __init__(self, code: str) -> None:
+        self.response = {"Error": {"Code": code, "Message": ""}}

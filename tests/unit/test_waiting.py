@@ -1,0 +1,144 @@
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from aws_lambda_powertools.metrics import MetricUnit
+
+from backchannel.delivering import Attempted, Delivering, Verdict
+from backchannel.messages import DeliveryMessage
+from backchannel.observability import metrics
+from backchannel.outcomes import Outcome, Status
+from backchannel.queues import Outgoing
+from backchannel.waiting import Handled, Waiting, count
+from tests.unit.conftest import Log
+from tests.unit.fakes import FakeQueue
+
+DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"
+RETRY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:retry"
+MESSAGE = DeliveryMessage("idp", "l1", "wiki", "sid-1")
+RETRYING = Attempted(Outcome(Status.RETRYING, "http_503", 5), signing=10.0, posting=20.0, since_end=1500)
+ACCEPTED = Attempted(Outcome(Status.ACCEPTED, "http_200"), signing=10.0, posting=20.0, since_end=900)
+
+
+@dataclass
+class FakeDelivering:
+    verdict: Verdict
+    attempted: list[DeliveryMessage] = field(default_factory=list)
+
+    def attempt(self, message: DeliveryMessage) -> Verdict:
+        self.attempted.append(message)
+        return self.verdict
+
+
+@dataclass
+class World:
+    """A Waiting with everything around it."""
+
+    verdict: Verdict = field(default_factory=lambda: Verdict(again=5, attempted=RETRYING))
+    retry_queue: FakeQueue = field(default_factory=FakeQueue)
+    dead_letter_queue: FakeQueue = field(default_factory=FakeQueue)
+
+    def __post_init__(self) -> None:
+        self.delivering = FakeDelivering(self.verdict)
+
+    def handle(self, source: str, body: str = MESSAGE.to_json()) -> Handled:
+        waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, self.dead_letter_queue)
+        return waiting.handle(_record(source, body))
+
+
+@pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
+def test_a_delivery_that_is_done_with_leaves_its_queue(source: str) -> None:
+    world = World(Verdict(attempted=ACCEPTED))
+
+    handled = world.handle(source)
+
+    assert handled == Handled("m1", stays=False, attempted=ACCEPTED)
+    assert (world.retry_queue.sent, world.retry_queue.given_back) == ([], [])
+    assert world.delivering.attempted == [MESSAGE]
+
+
+def test_the_first_failure_moves_to_the_retry_queue() -> None:
+    world = World()
+
+    handled = world.handle(DELIVERY_QUEUE)
+
+    assert handled == Handled("m1", stays=False, attempted=RETRYING)
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 5)]
+    assert world.retry_queue.given_back == []
+
+
+def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
+    world = World(Verdict(again=1800, attempted=RETRYING))
+
+    handled = world.handle(RETRY_QUEUE)
+
+    assert handled == Handled("m1", stays=True, attempted=RETRYING)
+    assert world.retry_queue.given_back == [("receipt-1", 1800)]
+    assert world.retry_queue.sent == []
+
+
+@pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
+def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: Log) -> None:
+    world = World(retry_queue=FakeQueue(broken=True))
+
+    handled = world.handle(source)
+
+    assert handled == Handled("m1", stays=True, attempted=RETRYING)
+    assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
+
+
+@pytest.mark.parametrize("body", ["", "garbage", "{}", '{"provider": "idp"}', '{"provider": 1, "logout_id": "l", "client_id": "c"}'])
+@pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
+def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body: str, log: Log) -> None:
+    world = World()
+
+    handled = world.handle(source, body)
+
+    assert handled == Handled("m1")
+    assert [message.body for message in world.dead_letter_queue.sent] == [body]
+    assert world.delivering.attempted == []
+    assert [(line["message"], line["level"]) for line in log.lines] == [("delivery.not_understood", "ERROR")]
+
+
+def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
+    world = World(dead_letter_queue=FakeQueue(broken=True))
+
+    assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", stays=True)
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_an_accepted_attempt_is_counted_with_its_times() -> None:
+    count([ACCEPTED, None])
+
+    assert _counted() == {
+        "Attempts": [1.0],
+        "SigningTime": [10.0],
+        "PostTime": [20.0],
+        "DeliveriesAccepted": [1.0],
+        "TimeToAcceptance": [900.0],
+    }
+    assert metrics.metric_set["SigningTime"]["Unit"] == MetricUnit.Milliseconds.value
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_failed_attempt_has_no_time_to_acceptance() -> None:
+    count([RETRYING, RETRYING])
+
+    assert _counted()["DeliveriesRetrying"] == [1.0, 1.0]
+    assert "TimeToAcceptance" not in _counted()
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_no_metric_has_a_dimension_for_the_client() -> None:
+    count([ACCEPTED])
+
+    assert "wiki" not in str(metrics.metric_set)
+    assert set(metrics.dimension_set) <= {"service"}
+
+
+def _counted() -> dict[str, list[float]]:
+    return {name: metric["Value"] for name, metric in metrics.metric_set.items()}
+
+
+def _record(source: str, body: str) -> dict[str, Any]:
+    return {"messageId": "m1", "receiptHandle": "receipt-1", "body": body, "eventSourceARN": source}
