@@ -80,8 +80,9 @@ format: $(DEV_READY) ## Format the code and fix what can be fixed
 	@ruff format
 
 .PHONY: bench
-bench: up ## Measure the delivery core and the service
+bench: up $(NODE_READY) ## Measure the delivery core and the service
 	@$(LOCALLY) $(PYTHON) -m tests.load.imports
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.delivery
 
 # --- The local stack --------------------------------------------------------------------------------------------------
 

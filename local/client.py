@@ -41,9 +41,9 @@ class Stack:
         """Return the stack that `make up` has started."""
         return cls(json.loads(STACK_FILE.read_text()))
 
-    def admin(self, method: str, path: str, json_body: Any = None) -> tuple[int, Any]:
+    def admin(self, method: str, path: str, json: Any = None) -> tuple[int, Any]:
         """Make a request of the operator; return status and body."""
-        response = self.request(method, path, json_body, signed=True)
+        response = self.request(method, path, json, signed=True)
         return response.status, response.body
 
     def request(

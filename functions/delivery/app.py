@@ -10,6 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.aws import CONFIG
 from backchannel.circuits import Circuits
 from backchannel.clients import Client
+from backchannel.dead_letters import DeadLetters
 from backchannel.deliveries import Deliveries
 from backchannel.delivering import Delivering
 from backchannel.egress import Egress
@@ -56,7 +57,7 @@ waiting = Waiting(
     delivering,
     retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
-    dead_letter_queue=Queue(sqs, settings.delivery_dead_letter_queue_url),
+    dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
 )
 pool = ThreadPoolExecutor(BATCH)
 

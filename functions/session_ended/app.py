@@ -8,9 +8,10 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws import CONFIG
+from backchannel.dead_letters import DeadLetters
 from backchannel.deliveries import Deliveries
 from backchannel.ending import Ending
-from backchannel.errors import NotFoundError, OurFault
+from backchannel.errors import MessageNotUnderstood, NotFoundError, OurFault
 from backchannel.logouts import Logouts
 from backchannel.messages import EndMessage
 from backchannel.observability import logger
@@ -22,8 +23,8 @@ from backchannel.settings import from_environment
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the message is given back instead of another page begun."""
 
-FAULT_DELAY = 10
-"""Seconds before a message is tried again that a fault of ours was in the way of."""
+FAULT_DELAY, FAULT_DELAY_MAX = 10, 900
+"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, up to the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     session_ended_queue_url: str
+    session_ended_dead_letter_queue_url: str
     delivery_queue_url: str
     session_lifetime_days: int
 
@@ -42,6 +44,7 @@ settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 queue = Queue(sqs, settings.session_ended_queue_url)
+dead_letters = DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url))
 ending = Ending(
     Providers(dynamodb, settings.providers_table),
     Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
@@ -50,6 +53,11 @@ ending = Ending(
     session_ended_queue=queue,
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
 )
+
+
+def fault_delay(received: int) -> int:
+    """Return how long a message waits that has been received this many times: a day in all before it is a dead letter."""
+    return min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
 
 
 def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
@@ -62,9 +70,11 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
             now=lambda: round(time.time() * 1000),
             time_is_short=lambda: context.get_remaining_time_in_millis() < TIME_RESERVE,
         )
+    except MessageNotUnderstood as fault:
+        return dead_letters.take(record, fault)
     except OurFault as fault:
         logger.error("session.postponed", code=fault.code, detail=str(fault))
-        queue.give_back(record["receiptHandle"], FAULT_DELAY)
+        queue.give_back(record["receiptHandle"], fault_delay(int(record["attributes"]["ApproximateReceiveCount"])))
         return False
     except NotFoundError as error:
         # The operator removed the provider meanwhile, with all its clients: nobody is left to be told.

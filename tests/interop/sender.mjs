@@ -12,6 +12,8 @@ const ALGORITHMS = { ES256: ['ec', { namedCurve: 'P-256' }], RS256: ['rsa', { mo
 const SUB = '248289761001';
 const SID = '08a5019c-17e1-4977-8f42-65a12843ea02';
 
+console.warn = () => {}; // what it advises for production
+
 const provider = new Provider('https://op.example', {
   jwks: {
     keys: Object.entries(ALGORITHMS).map(([alg, type]) => ({

@@ -118,9 +118,7 @@ def bare(uri: str, ca_bundle: str) -> Send:
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
     def send(alg: str) -> None:
-        claims = logout_token.claims(
-            clients[alg], issuer=ISSUER, sub=SUB, sid=SID, jti=str(uuid.uuid4()), now=int(time.time())
-        )
+        claims = logout_token.claims(clients[alg], issuer=ISSUER, sub=SUB, sid=SID, jti=str(uuid.uuid4()), now=int(time.time()))
         octets = jws.signing_input(logout_token.header(clients[alg], keys[alg].kid), claims)
         body = b"logout_token=" + jws.serialize(octets, signer.sign(keys[alg], octets)).encode("ascii")
         status = pool.request("POST", url.request_uri, body=body, headers=headers).status

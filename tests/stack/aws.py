@@ -20,18 +20,13 @@ type Policy = dict[str, Any]
 class Aws:
     """Clients for the stack's AWS, and what the tests do with them."""
 
-    def __init__(self, stack: Stack, **credentials: str) -> None:
+    def __init__(self, stack: Stack, session: boto3.Session | None = None) -> None:
         self.stack = stack
-        self._credentials = credentials or {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
+        self._session = session or boto3.Session("test", "test")
 
     @functools.cache  # noqa: B019 - lives as long as the test session
     def client(self, service: Any) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.stack.endpoint_url,
-            region_name=self.stack.region,
-            **self._credentials,
-        )
+        return self._session.client(service, endpoint_url=self.stack.endpoint_url, region_name=self.stack.region)
 
     def physical_id(self, logical_id: str) -> str:
         found = self.client("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=logical_id)
@@ -73,6 +68,12 @@ class Aws:
 
     # --- logs ---------------------------------------------------------------------------------------------------------
 
+    def log_groups(self) -> list[str]:
+        """Return the logical ids of the functions' log groups."""
+        pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK_NAME)
+        resources = [each for page in pages for each in page["StackResourceSummaries"]]
+        return [each["LogicalResourceId"] for each in resources if each["ResourceType"] == "AWS::Logs::LogGroup"]
+
     def log_lines(self, log_group: str, since: float) -> list[str]:
         """Return what a function has logged; ``since`` in seconds since the epoch."""
         pages = self.client("logs").get_paginator("filter_log_events")
@@ -85,12 +86,8 @@ class Aws:
         """Return the AWS as a role sees it. The local AWS lets its root assume any role, whatever the role's trust policy."""
         arn = self.client("iam").get_role(RoleName=self.physical_id(role))["Role"]["Arn"]
         credentials = self.client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
-        return Aws(
-            self.stack,
-            aws_access_key_id=credentials["AccessKeyId"],
-            aws_secret_access_key=credentials["SecretAccessKey"],
-            aws_session_token=credentials["SessionToken"],
-        )
+        keys = [credentials[name] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
+        return Aws(self.stack, boto3.Session(*keys))
 
     def role_policies(self, role: str) -> dict[str, Policy]:
         iam, name = self.client("iam"), self.physical_id(role)

@@ -335,7 +335,7 @@ def test_a_logout_is_shown_from_the_moment_it_was_asked_for(provider: Provider) 
     shown = ask(provider, "GET", f"/logouts/{accepted.body['logout_id']}")
 
     assert (accepted.status, shown.status) == (202, 200)
-    expected = {"sub": sub, "sid": None, "client_id": "wiki", "reason": "left the company", "deliveries": []}
+    expected: Json = {"sub": sub, "sid": None, "client_id": "wiki", "reason": "left the company", "deliveries": []}
     assert shown.body == shown.body | expected
 
 

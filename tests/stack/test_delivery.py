@@ -61,7 +61,7 @@ def logout(stack: Stack) -> Iterator[Logout]:
     with contextlib.ExitStack() as running:
         provider, trap = Provider(stack), running.enter_context(RelyingParty())
         provider.create()
-        said = SAID | {"redirects": (Answer(307, headers={"Location": trap.uri()}),)}
+        said = {**SAID, "redirects": (Answer(307, headers={"Location": trap.uri()}),)}
         rps = {name: running.enter_context(RelyingParty(*answers)) for name, answers in said.items()}
         closed = running.enter_context(socket.socket())
         closed.bind(("127.0.0.1", 0))

@@ -14,8 +14,6 @@ from tests.stack.provider import SOURCE, Provider, new_secret
 from tests.stack.relying_party import Answer
 from tests.stack.unspeakable import new_id
 
-LOG_GROUPS = ("WebhookLogGroup", "SessionEndedLogGroup", "DeliveryLogGroup", "AdminLogGroup", "DiscoveryLogGroup")
-
 
 @pytest.fixture
 def eventful(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> str:
@@ -44,9 +42,9 @@ def test_no_log_contains_a_token_a_secret_a_subject_or_a_session(aws: Aws, began
     marker = f"marker-{secrets.token_hex(8)}"
     aws.send("DeliveryQueue", marker)
     assert until(lambda: aws.take("DeliveryDeadLetterQueue", marker))
-    until(lambda: [line for line in aws.log_lines("DeliveryLogGroup", began) if "delivery.not_understood" in line])
+    until(lambda: [line for line in aws.log_lines("DeliveryLogGroup", began) if "message.not_understood" in line])
 
-    logged = {group: "\n".join(aws.log_lines(group, began)) for group in LOG_GROUPS}
+    logged = {group: "\n".join(aws.log_lines(group, began)) for group in aws.log_groups()}
 
     assert "delivery.attempted" in logged["DeliveryLogGroup"]
     assert "session.ended" in logged["SessionEndedLogGroup"]

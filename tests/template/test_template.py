@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
+from annotated_types import Le
 
 from backchannel.api.resolver import app
+from backchannel.api.schemas import ClientMetadata
 from tests.template.cloudformation import ROOT, as_list, load
 
 TEMPLATE = load()
@@ -93,7 +95,9 @@ def _settings(function: str) -> set[str]:
     """Return the variables that a handler's Settings are read from."""
     tree = ast.parse((ROOT / FUNCTIONS[function]["CodeUri"] / "app.py").read_text())
     (settings,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "Settings"]
-    return {node.target.id.upper() for node in settings.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}
+    return {
+        node.target.id.upper() for node in settings.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
 
 
 STATEMENTS = list(_statements())
@@ -134,7 +138,9 @@ def test_a_function_has_a_log_group_of_its_own_with_retention_and_writes_to_no_o
     assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert [other for other, function in FUNCTIONS.items() if function["LoggingConfig"]["LogGroup"]["Ref"] == group] == [name]
     role = FUNCTIONS[name]["Role"]["Fn::GetAtt"][0]
-    written = [statement.resources for statement in STATEMENTS if statement.owner == role and "logs:PutLogEvents" in statement.actions]
+    written = [
+        statement.resources for statement in STATEMENTS if statement.owner == role and "logs:PutLogEvents" in statement.actions
+    ]
     assert written == [[{"Fn::GetAtt": [group, "Arn"]}]]
 
 
@@ -269,6 +275,12 @@ def test_one_dead_letter_alarms(queue: str, dead_letter_queue: str) -> None:  # 
 
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1), "a gauge: its sum counts one message many times"
     assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+
+
+def test_a_delivery_is_given_up_before_its_message_is_forgotten() -> None:
+    (bounds,) = [each.le for each in ClientMetadata.model_fields["give_up_after"].metadata if isinstance(each, Le)]
+
+    assert bounds < QUEUES["RetryQueue"]["MessageRetentionPeriod"]
 
 
 @every_queue

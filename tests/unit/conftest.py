@@ -48,5 +48,6 @@ def log() -> Iterator[Log]:
 def no_metrics() -> Iterator[None]:
     """Begin and end without any metric: they are kept in one place for the whole process."""
     metrics.clear_metrics()
+    metrics.namespace = "Backchannel"
     yield
     metrics.clear_metrics()

@@ -3,6 +3,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,7 +47,7 @@ REFUSED_URIS = {
     "line break": "https://wiki.example/logout\r\nX-Evil: 1",
     "backslash": "https://wiki.example\\@10.0.0.1/",
     "not ASCII": "https://bücher.example/logout",
-    "full-width digits": "https://１０.0.0.1/logout",
+    "full-width digits": "https://\uff11\uff10.0.0.1/logout",
     "port 0": "https://wiki.example:0/logout",
     "port too high": "https://wiki.example:65536/logout",
     "port not a number": "https://wiki.example:https/logout",
@@ -98,6 +99,12 @@ def test_any_other_uri_is_refused(uri: str) -> None:
         _register(replace(WIKI, backchannel_logout_uri=uri), permit_private_networks=True)
 
 
+@pytest.mark.parametrize("name", [name for name in REFUSED_URIS if "userinfo" in name])
+def test_whoever_registers_a_password_in_a_uri_is_told_what_is_wrong(name: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match="must not have userinfo"):
+        _register(replace(WIKI, backchannel_logout_uri=REFUSED_URIS[name]))
+
+
 @pytest.mark.parametrize("host", NUMERIC_HOSTS.values(), ids=NUMERIC_HOSTS)
 def test_an_ipv4_address_in_disguise_is_refused_even_where_all_networks_are_allowed(host: str) -> None:
     client = replace(WIKI, backchannel_logout_uri=f"https://{host}/logout", allowed_networks=("0.0.0.0/0", "::/0"))
@@ -122,7 +129,9 @@ def test_a_private_network_is_reached_where_client_and_deployment_both_name_it(u
     assert _register(client, permit_private_networks=True) == client
 
 
-@pytest.mark.parametrize("uri", ["https://10.2.0.1/", "https://[fd13::1]/", "https://93.184.215.14/", "https://[::ffff:10.1.0.1]/"])
+@pytest.mark.parametrize(
+    "uri", ["https://10.2.0.1/", "https://[fd13::1]/", "https://93.184.215.14/", "https://[::ffff:10.1.0.1]/"]
+)
 def test_an_address_outside_of_the_allowed_networks_is_refused(uri: str) -> None:
     client = replace(WIKI, backchannel_logout_uri=uri, allowed_networks=("10.1.0.0/16", "fd12::/64"))
 
@@ -181,6 +190,20 @@ def test_any_other_algorithm_is_refused(alg: str) -> None:
 def test_a_client_cannot_insist_on_sid_and_want_tokens_without_it() -> None:
     with pytest.raises(RegistrationInvalidError, match="sub_only"):
         _register(replace(WIKI, subject="sub_only", backchannel_logout_session_required=True))
+
+
+def test_a_client_may_bring_the_certificates_of_its_own_pki() -> None:
+    assert _register(replace(WIKI, ca_bundle=trustme.CA().cert_pem.bytes().decode()))
+
+
+@pytest.mark.parametrize(
+    "pem",
+    ["", "none", "é", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "a" * 100_000],
+    ids=["empty", "no PEM", "not ASCII", "no certificate", "too long"],
+)
+def test_what_holds_no_certificate_is_refused_rather_than_trusted_for_nothing(pem: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match="ca_bundle"):
+        _register(replace(WIKI, ca_bundle=pem))
 
 
 @pytest.mark.parametrize(
@@ -254,8 +277,6 @@ def test_an_http_issuer_on_loopback_is_for_deployments_that_permit_private_netwo
         check_issuer(issuer, permit_private_networks=False)
 
 
-def _register(
-    client: Client, encryption: Mapping[str, Any] | None = None, *, permit_private_networks: bool = False
-) -> Client:
+def _register(client: Client, encryption: Mapping[str, Any] | None = None, *, permit_private_networks: bool = False) -> Client:
     absent = {"id_token_encrypted_response_alg": None, "id_token_encrypted_response_enc": None}
     return register(client, absent | dict(encryption or {}), permit_private_networks=permit_private_networks)

@@ -6,9 +6,7 @@ import pytest
 from backchannel import errors
 from backchannel.errors import BackchannelError, CallerError, OurFault, RelyingPartyFault
 
-ALL = [
-    kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BackchannelError)
-]
+ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BackchannelError)]
 BRANCHES = (CallerError, RelyingPartyFault, OurFault)
 
 

@@ -113,9 +113,7 @@ def test_every_sid_in_a_token_is_one_that_its_client_has(found: list[RpSession],
 
 
 @given(st.lists(sessions, max_size=8, unique_by=lambda session: session.client_id), st.frozensets(few))
-def test_the_order_in_which_sessions_are_found_makes_no_difference(
-    found: list[RpSession], sid_required: frozenset[str]
-) -> None:
+def test_the_order_in_which_sessions_are_found_makes_no_difference(found: list[RpSession], sid_required: frozenset[str]) -> None:
     told = deliveries(SUBJECT, found, sid_required)
 
     assert set(told) == set(deliveries(SUBJECT, reversed(found), sid_required))

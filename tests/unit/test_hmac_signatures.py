@@ -162,9 +162,7 @@ KEYCLOAK_SIGNATURE = "410fbf204165dea459aa48c98052190d1aeb39153e217963b81f1613f5
 KEYCLOAK_SECRET = "kc-synthetic"
 
 
-@pytest.mark.parametrize(
-    "signature", [KEYCLOAK_SIGNATURE, KEYCLOAK_SIGNATURE.upper(), f"sha256={KEYCLOAK_SIGNATURE}"]
-)
+@pytest.mark.parametrize("signature", [KEYCLOAK_SIGNATURE, KEYCLOAK_SIGNATURE.upper(), f"sha256={KEYCLOAK_SIGNATURE}"])
 def test_the_hexadecimal_vector_verifies(signature: str) -> None:
     hex_over_body("x-keycloak-signature", Request(KEYCLOAK_BODY, {"x-keycloak-signature": signature}), [KEYCLOAK_SECRET])
 
@@ -197,7 +195,5 @@ def test_no_secret_proves_nothing() -> None:
         hex_over_body("x-keycloak-signature", Request(b"", {"x-keycloak-signature": ""}), [])
 
 
-def _verify(
-    headers: dict[str, str], body: bytes = BODY, secrets: list[str] | None = None, now: int = SENT * 1000
-) -> None:
+def _verify(headers: dict[str, str], body: bytes = BODY, secrets: list[str] | None = None, now: int = SENT * 1000) -> None:
     standard_webhooks(Request(body, headers), [SECRET] if secrets is None else secrets, now)

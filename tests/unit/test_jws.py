@@ -11,14 +11,11 @@ from backchannel.keys import SigningKey
 from tests.unit.fakes import ring, signer, verified
 
 # RFC 7515, appendix A.3
-RFC_INPUT = (
-    b"eyJhbGciOiJFUzI1NiJ9"
-    b".eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
-)
+RFC_INPUT = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"
 RFC_R = 0x0ED12153_79636C48_3C2F7F15_5807D402_A3B22803_3AF97C7E_17819AC3_169EA665
 RFC_S = 0xC50A07D3_8C3C70E5_D8F12DAF_084A5480_A66590C5_F293509A_8F3F7F8A_83A354D5
 RFC_SIGNATURE = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q"
-RFC_KEY = {
+RFC_KEY: dict[str, str | list[str]] = {
     "kty": "EC",
     "crv": "P-256",
     "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",

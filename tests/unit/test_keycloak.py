@@ -32,9 +32,7 @@ SAMPLES: Mapping[str, tuple[SessionEvent, ...]] = {
     "access.UPDATE_PASSWORD": (
         SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000004", reason="credential_changed"),
     ),
-    "admin.USER-ACTION-logout": (
-        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason="admin_logout"),
-    ),
+    "admin.USER-ACTION-logout": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason="admin_logout"),),
     "admin.USER-DELETE": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000009", reason="user_deleted"),),
     "admin.USER-UPDATE-disabled": (
         SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000008", reason="user_disabled"),
@@ -48,8 +46,17 @@ anything = st.recursive(
     max_leaves=6,
 )
 types = st.sampled_from(
-    ["access.CODE_TO_TOKEN", "access.LOGOUT", "access.UPDATE_PASSWORD", "access.UPDATE_CREDENTIAL"]
-    + ["admin.USER_SESSION-DELETE", "admin.USER-ACTION", "admin.USER-DELETE", "admin.USER-UPDATE", "x"]
+    [
+        "access.CODE_TO_TOKEN",
+        "access.LOGOUT",
+        "access.UPDATE_PASSWORD",
+        "access.UPDATE_CREDENTIAL",
+        "admin.USER_SESSION-DELETE",
+        "admin.USER-ACTION",
+        "admin.USER-DELETE",
+        "admin.USER-UPDATE",
+        "admin.USER-CREATE",
+    ]
 )
 changes = st.dictionaries(
     st.sampled_from(["type", "time", "uid", "authDetails", "resourcePath", "representation"]),
@@ -124,6 +131,7 @@ def test_a_deleted_session_without_a_trusted_sid_cannot_be_mapped() -> None:
         ("admin.USER-UPDATE-disabled", {"representation": None}),
         ("admin.USER-UPDATE-disabled", {"representation": "{"}),
         ("admin.USER-UPDATE-disabled", {"representation": "[]"}),
+        ("admin.USER-UPDATE-disabled", {"representation": "[" * 100_000}),
         ("admin.USER-UPDATE-disabled", {"representation": '{"enabled": 0}'}),
         ("admin.USER-UPDATE-disabled", {"resourcePath": f"users/{ADA}/role-mappings"}),
     ],

@@ -64,7 +64,7 @@ def test_nothing_private_is_published() -> None:
 
 
 def test_another_library_reads_the_published_set() -> None:
-    assert {key.kid for key in relying_partys_keys().keys} == {key.kid for key in ring()}  # noqa: SIM118 - a list
+    assert {key.kid for key in relying_partys_keys().keys} == {key.kid for key in ring()}
 
 
 def test_an_empty_ring_is_an_empty_set() -> None:

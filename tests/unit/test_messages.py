@@ -24,7 +24,9 @@ anything = st.recursive(
     lambda children: st.lists(children, max_size=4) | st.dictionaries(text, children, max_size=4),
     max_leaves=8,
 )
-names = st.sampled_from(["provider", "logout_id", "fanout_id", "ended_at", "source_event_id", "client_id", "sid", "sub", "sweep", "x"])
+names = st.sampled_from(
+    ["provider", "logout_id", "fanout_id", "ended_at", "source_event_id", "client_id", "sid", "sub", "sweep", "x"]
+)
 
 
 @given(end_messages)

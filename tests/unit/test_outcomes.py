@@ -1,6 +1,6 @@
 from collections.abc import Mapping
-from email.utils import format_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from random import Random
 
 import pytest
@@ -18,6 +18,7 @@ from backchannel.outcomes import (
     Result,
     Status,
     decide,
+    is_passing,
     parse_retry_after,
 )
 
@@ -130,22 +131,43 @@ def test_at_the_deadline_a_delivery_is_given_up(result: Result, age: float) -> N
     assert _decide(result, attempts=3, age=age).status is Status.UNDELIVERABLE
 
 
+def test_a_client_may_have_its_deliveries_given_up_at_another_age() -> None:
+    rng = Random(0)  # noqa: S311 - spreads load, protects nothing
+
+    early, late = (
+        decide(503, attempts=3, last_status_code=None, age=3600, deadline=deadline, retry_after=None, rng=rng)
+        for deadline in (3600, 259_200)
+    )
+
+    assert (early.status, late.status) == (Status.UNDELIVERABLE, Status.RETRYING)
+
+
+@pytest.mark.parametrize("result", [408, 425, 429, 500, 503, errors.ReadTimeout(), errors.DnsFailure()])
+def test_passing_trouble_is_what_opens_a_circuit(result: Result) -> None:
+    assert is_passing(result)
+
+
+@pytest.mark.parametrize("result", [200, 204, 302, 400, 401, 404, errors.TlsFailed(), errors.AddressForbidden()])
+def test_an_answer_is_no_passing_trouble_even_if_it_is_a_refusal(result: Result) -> None:
+    assert not is_passing(result)
+
+
 def test_an_acceptance_after_the_deadline_is_one() -> None:
     assert _decide(200, attempts=11, age=DEADLINE + 10).status is Status.ACCEPTED
 
 
 @given(
-    results,
-    st.integers(1, 20),
-    st.none() | st.integers(100, 599),
-    st.floats(0, 2 * DEADLINE),
-    st.none() | st.floats(0, 1e12),
-    st.integers(0),
+    result=results,
+    attempts=st.integers(1, 20),
+    last_status_code=st.none() | st.integers(100, 599),
+    age=st.floats(0, 2 * DEADLINE),
+    retry_after=st.none() | st.floats(0, 1e12),
+    seed=st.integers(0),
 )
 def test_an_attempt_follows_exactly_when_the_delivery_is_pending_and_never_after_the_deadline(
-    result: Result, attempts: int, last_status_code: int | None, age: float, retry_after: float | None, seed: int
+    result: Result, attempts: int, last_status_code: int | None, *, age: float, retry_after: float | None, seed: int
 ) -> None:
-    outcome = _decide(result, attempts, last_status_code, age, retry_after, seed)
+    outcome = _decide(result, attempts, last_status_code, age=age, retry_after=retry_after, seed=seed)
 
     assert (outcome.delay is None) == (outcome.status not in PENDING)
     if outcome.delay is not None:
@@ -160,7 +182,7 @@ def test_whatever_a_relying_party_answers_it_comes_to_an_end(answers: list[Resul
 
     for answer in answers:
         attempts += 1
-        outcome = _decide(answer, attempts, last_status_code, age, seed=seed + attempts)
+        outcome = _decide(answer, attempts, last_status_code, age=age, seed=seed + attempts)
         if outcome.delay is None:
             break
         age += outcome.delay
@@ -191,7 +213,9 @@ def test_retry_after_is_seconds_or_a_date(value: str, expected: float) -> None:
     assert parse_retry_after(value, NOW) == expected
 
 
-@pytest.mark.parametrize("value", [None, "", " ", "soon", "-5", "1.5", "1e5", "\u0661\u0662", "12s", "9" * 10, "Mon", "2026-09-01"])
+@pytest.mark.parametrize(
+    "value", [None, "", " ", "soon", "-5", "1.5", "1e5", "\u0661\u0662", "12s", "9" * 10, "Mon", "2026-09-01"]
+)
 def test_anything_else_asks_for_nothing(value: str | None) -> None:
     assert parse_retry_after(value, NOW) is None
 
@@ -214,6 +238,7 @@ def _decide(
     result: Result,
     attempts: int = 1,
     last_status_code: int | None = None,
+    *,
     age: float = 0.0,
     retry_after: float | None = None,
     seed: int = 0,

@@ -1,3 +1,4 @@
+import base64
 import json
 from typing import Any
 
@@ -13,22 +14,22 @@ text = st.text(max_size=40)
 
 @given(text)
 def test_a_position_survives_its_cursor(place: str) -> None:
-    assert position(cursor(place), str) == place
+    assert position(cursor(place, "list"), "list", str) == place
 
 
 @given(st.dictionaries(text, text, max_size=4))
 def test_a_position_of_several_parts_survives_its_cursor(place: dict[str, str]) -> None:
-    assert position(cursor(place), dict) == place
+    assert position(cursor(place, "list"), "list", dict) == place
 
 
 @given(st.dictionaries(text, text, max_size=4))
 def test_a_cursor_needs_no_escaping_in_a_query(place: dict[str, str]) -> None:
-    assert set(cursor(place) or "") <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
+    assert set(cursor(place, "list") or "") <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def test_the_end_of_a_list_has_no_cursor_and_its_beginning_needs_none() -> None:
-    assert cursor(None) is None
-    assert position(None, str) is None
+    assert cursor(None, "list") is None
+    assert position(None, "list", str) is None
 
 
 @pytest.mark.parametrize("kind", [str, dict])
@@ -39,7 +40,7 @@ def test_the_end_of_a_list_has_no_cursor_and_its_beginning_needs_none() -> None:
 @example(after="W1tbWw")  # [[[[
 def test_what_is_no_cursor_is_the_callers_fault(kind: type[Any], after: str) -> None:
     try:
-        found = position(after, kind)
+        found = position(after, "list", kind)
     except MalformedRequestError:
         return
 
@@ -49,11 +50,24 @@ def test_what_is_no_cursor_is_the_callers_fault(kind: type[Any], after: str) -> 
 @pytest.mark.parametrize(("place", "kind"), [("RP#wiki", dict), ({"pk": "a"}, str), (7, str), ([], dict)])
 def test_a_cursor_of_another_list_is_the_callers_fault(place: object, kind: type[Any]) -> None:
     with pytest.raises(MalformedRequestError, match="this list"):
-        position(cursor(place), kind)
+        position(cursor(place, "list"), "list", kind)
 
 
 def test_a_cursor_too_deep_to_read_is_the_callers_fault() -> None:
-    after = cursor(json.loads("[" * 500 + "]" * 500)) or ""
+    after = cursor(json.loads("[" * 500 + "]" * 500), "list") or ""
 
     with pytest.raises(MalformedRequestError):
-        position("W1tb" * 50_000 + after, str)
+        position("W1tb" * 50_000 + after, "list", str)
+
+
+def test_a_cursor_leads_into_no_other_list() -> None:
+    with pytest.raises(MalformedRequestError, match="this list"):
+        position(cursor("RP#wiki", "clients/one"), "clients/other", str)
+
+
+@pytest.mark.parametrize("decoded", ["x", {"pk": "x"}, {"of": "list"}, {"at": "x"}, None, 7])
+def test_what_only_looks_like_a_cursor_is_the_callers_fault(decoded: object) -> None:
+    after = base64.urlsafe_b64encode(json.dumps(decoded).encode()).decode()
+
+    with pytest.raises(MalformedRequestError, match="this list"):
+        position(after, "list", str)

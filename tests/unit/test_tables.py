@@ -1,4 +1,7 @@
+from typing import TYPE_CHECKING, cast
+
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pynamodb.attributes import UnicodeAttribute
@@ -7,6 +10,10 @@ from pynamodb.models import Model
 
 from backchannel.errors import StorageUnavailable
 from backchannel.tables import ConditionFailedError, bind, key, storage
+from backchannel.tables import parts as split
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 parts = st.lists(st.text("#%23ab", max_size=4), min_size=1, max_size=4)
 
@@ -35,15 +42,25 @@ def test_a_key_is_readable() -> None:
     assert key("SID", "https://idp.example/", "sid-1") == "SID#https://idp.example/#sid-1"
 
 
+@given(parts)
+def test_the_parts_come_out_of_a_key_as_they_went_in(parts: list[str]) -> None:
+    assert split(key(*parts)) == parts
+
+
 def test_a_model_is_bound_to_each_table_by_itself() -> None:
-    one, other = bind(_Item, "one"), bind(_Item, "other")
+    clients: list[object] = [object(), object()]
+
+    one, other = (
+        bind(_Item, cast("DynamoDBClient", client), name) for client, name in zip(clients, ("one", "other"), strict=True)
+    )
 
     assert (one.Meta.table_name, other.Meta.table_name) == ("one", "other")
+    assert [cast("object", bound._get_connection().connection._client) for bound in (one, other)] == clients
 
 
 def test_a_failed_condition_is_told_apart_from_a_table_that_does_not_answer() -> None:
-    failed = UpdateError("failed", cause=_Cause("ConditionalCheckFailedException"))
-    throttled = GetError("throttled", cause=_Cause("ProvisionedThroughputExceededException"))
+    failed = UpdateError("failed", cause=_refusal("ConditionalCheckFailedException"))
+    throttled = GetError("throttled", cause=_refusal("ProvisionedThroughputExceededException"))
 
     with pytest.raises(ConditionFailedError), storage():
         raise failed
@@ -56,6 +73,12 @@ def test_a_table_that_cannot_be_reached_is_our_fault_too() -> None:
         raise GetError("no connection")
 
 
-class _Cause(Exception):  # noqa: N818 - what botocore's ClientError looks like to pynamodb
-    def __init__(self, code: str) -> None:
-        self.response = {"Error": {"Code": code, "Message": ""}}
+def test_a_table_that_broke_the_connection_off_is_our_fault_too() -> None:
+    unreachable = GetError("failed", cause=EndpointConnectionError(endpoint_url="http://127.0.0.1"))
+
+    with pytest.raises(StorageUnavailable, match="EndpointConnectionError"), storage():
+        raise unreachable
+
+
+def _refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": ""}}, "UpdateItem")

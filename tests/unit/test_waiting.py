@@ -4,6 +4,7 @@ from typing import Any, cast
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Attempted, Delivering, Verdict
 from backchannel.messages import DeliveryMessage
 from backchannel.observability import metrics
@@ -42,7 +43,7 @@ class World:
         self.delivering = FakeDelivering(self.verdict)
 
     def handle(self, source: str, body: str = MESSAGE.to_json()) -> Handled:
-        waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, self.dead_letter_queue)
+        waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue))
         return waiting.handle(_record(source, body))
 
 
@@ -87,7 +88,9 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
     assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
 
 
-@pytest.mark.parametrize("body", ["", "garbage", "{}", '{"provider": "idp"}', '{"provider": 1, "logout_id": "l", "client_id": "c"}'])
+@pytest.mark.parametrize(
+    "body", ["", "garbage", "{}", '{"provider": "idp"}', '{"provider": 1, "logout_id": "l", "client_id": "c"}']
+)
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body: str, log: Log) -> None:
     world = World()
@@ -97,7 +100,7 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
     assert handled == Handled("m1")
     assert [message.body for message in world.dead_letter_queue.sent] == [body]
     assert world.delivering.attempted == []
-    assert [(line["message"], line["level"]) for line in log.lines] == [("delivery.not_understood", "ERROR")]
+    assert [(line["message"], line["level"]) for line in log.lines] == [("message.not_understood", "ERROR")]
 
 
 def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:

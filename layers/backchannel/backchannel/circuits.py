@@ -19,6 +19,8 @@ from aws_lambda_powertools.utilities.circuit_breaker import (
 )
 from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitBreakerDynamoDBPersistence
 
+from backchannel.aws import AWS_ERRORS, aws_code
+from backchannel.errors import StorageUnavailable
 from backchannel.observability import logger
 from backchannel.tables import key
 
@@ -71,6 +73,7 @@ class Circuits:
 
         Raises:
             CircuitOpenError: it is.
+            StorageUnavailable: it is open, and whether this call is the probe cannot be found out.
 
         """
         guarded = circuit_breaker(
@@ -80,6 +83,8 @@ class Circuits:
             result: T = guarded()
         except CircuitBreakerOpenError as error:
             raise CircuitOpenError from error
+        except AWS_ERRORS as error:
+            raise StorageUnavailable(aws_code(error)) from error
         return result
 
     def get(self, provider: str, client_id: str) -> Circuit:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from backchannel.errors import RegistrationInvalidError
+from backchannel.addresses import vet
+from backchannel.errors import AddressForbidden, RegistrationInvalidError
 from backchannel.jws import ALGORITHMS
 from backchannel.outcomes import DEADLINE
 
@@ -113,8 +114,13 @@ def _check_logout_uri(client: Client, uri: str) -> None:
             _refuse("backchannel_logout_uri of a public client must be https")  # section 2.2
     elif parts.scheme != "https":
         _refuse("backchannel_logout_uri must be https")
-    if literal is not None and not any(literal in ipaddress.ip_network(network) for network in client.allowed_networks):
-        _refuse("backchannel_logout_uri must name a host, unless its address is within allowed_networks")
+    if literal is not None:
+        try:
+            dialled = vet(host, [ipaddress.ip_network(network) for network in client.allowed_networks], public=False)
+        except AddressForbidden as error:
+            raise RegistrationInvalidError(f"backchannel_logout_uri must name a host: {error}") from error
+        if dialled != literal:
+            _refuse("backchannel_logout_uri must name a host, not an IPv4 address written as an IPv6 address")
 
 
 def _split(uri: str, name: str) -> SplitResult:
@@ -139,8 +145,8 @@ def _check_ca_bundle(pem: str) -> None:
     if len(pem) > MAX_CA_BUNDLE:
         _refuse(f"ca_bundle must have at most {MAX_CA_BUNDLE} characters")
     try:
-        ssl.create_default_context(cadata=pem)
-    except (ssl.SSLError, ValueError) as error:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII; ValueError: empty
         raise RegistrationInvalidError("ca_bundle must be certificates in PEM form") from error
 
 

@@ -46,7 +46,17 @@ MAX_DIALLED = 4
 MAX_LOOKUPS = 32
 TLS_RECORD = 16_384
 
-_HEADERS = {"User-Agent": "backchannel", "Content-Type": "application/x-www-form-urlencoded"}
+_HEAD = """\
+POST {target} HTTP/1.1\r
+Host: {authority}\r
+Accept-Encoding: identity\r
+Content-Length: {length}\r
+User-Agent: backchannel\r
+Content-Type: application/x-www-form-urlencoded\r
+\r
+"""
+
+_TRUST_LOCK = threading.Lock()
 
 _FAULTS: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], type[RelyingPartyFault]]] = (
     (TimeoutError, TlsTimeout),  # every other wait names its own fault
@@ -127,46 +137,66 @@ class Connection(HTTPConnection):
         if self.sock is None:
             self.connect()
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
-            self.request("POST", target, body=body, headers=_HEADERS)
-        # Not urllib3's getresponse(), which reads the body to its end and logs URIs.
-        with http.client.HTTPConnection.getresponse(self) as response:
+            self._send(self._head(target, len(body)) + body)
+        # http.client reads the answer from a bounded stream in the place of the socket's file.
+        with http.client.HTTPResponse(cast("socket.socket", _Stream(self)), method="POST") as response:
+            response.begin()
             if self.ended:  # http.client takes this for the end of the header section
                 raise ConnectionReset("closed within the headers")
             content = response.read(MAX_BODY)
             if response.length and len(content) < MAX_BODY:
                 raise ConnectionReset("closed within the body")
             whole = response.isclosed()
-        self.reusable = whole and self.sock is not None
+        self.reusable = whole and not response.will_close
         return response, content
 
-    def patience(self, longest: float) -> float:
+    def read_into(self, buffer: "WriteableBuffer") -> int:
+        """Read some of the answer, which is not to be larger than MAX_ANSWER."""
+        if self.received > MAX_ANSWER:
+            raise AnswerMalformed("larger than we read")
+        self._be_patient()
+        try:
+            count = self.sock.recv_into(buffer)
+        except TimeoutError as error:
+            raise self._silence() from error
+        self.received += count
+        self.ended = count == 0
+        return count
+
+    def _head(self, target: str, length: int) -> bytes:
+        """Return the request line and the headers: in one piece with the body, they are one TLS record and one write."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = host if self.port == self.default_port else f"{host}:{self.port}"
+        return _HEAD.format(target=target, authority=authority, length=length).encode("ascii")
+
+    def _send(self, data: bytes) -> None:
+        for start in range(0, len(data), TLS_RECORD):  # sendall() on TLS waits anew for each record
+            self._be_patient()
+            try:
+                self.sock.sendall(data[start : start + TLS_RECORD])
+            except TimeoutError as error:
+                raise self._silence() from error
+
+    def _be_patient(self) -> None:
+        """Bound the next wait on the socket."""
+        patience = self._patience(self._limits.read_timeout)
+        if patience != self.sock.gettimeout():  # setting it is a system call, for which other threads get their turn
+            self.sock.settimeout(patience)
+
+    def _patience(self, longest: float) -> float:
         """Return the seconds that the next wait may take."""
         left = self.deadline - self._limits.clock()
         if left <= 0:
             raise DeadlineExceeded
         return min(longest, left)
 
-    def silence(self) -> RelyingPartyFault:
-        """Return the fault that a wait of ``patience`` seconds ended with."""
+    def _silence(self) -> RelyingPartyFault:
+        """Return the fault that a wait of ``_patience`` seconds ended with."""
         return DeadlineExceeded() if self._limits.clock() >= self.deadline else ReadTimeout()
-
-    def send(self, data: bytes) -> None:  # type: ignore[override]  # urllib3 sends bytes only
-        for start in range(0, len(data), TLS_RECORD):  # sendall() on TLS waits anew for each record
-            self.sock.settimeout(self.patience(self._limits.read_timeout))
-            try:
-                self.sock.sendall(data[start : start + TLS_RECORD])
-            except TimeoutError as error:
-                raise self.silence() from error
-
-    def response_class(  # type: ignore[override]  # called like the class that it stands for
-        self, sock: socket.socket, method: str | None = None
-    ) -> http.client.HTTPResponse:
-        """Let http.client read the answer from a bounded stream in the place of the socket's file."""
-        return http.client.HTTPResponse(cast("socket.socket", _Stream(sock, self)), method=method)
 
     def _new_conn(self) -> socket.socket:
         addresses = self._vetted()[:MAX_DIALLED]
-        end = self._limits.clock() + self.patience(self._limits.connect_timeout)
+        end = self._limits.clock() + self._patience(self._limits.connect_timeout)
         failure: OSError | None = None
         for position, address in enumerate(addresses):
             share = (end - self._limits.clock()) / (len(addresses) - position)
@@ -177,7 +207,7 @@ class Connection(HTTPConnection):
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # For the TLS handshake, which counts it down as a whole, however often a byte comes.
-            sock.settimeout(self.patience(self._limits.read_timeout))
+            sock.settimeout(self._patience(self._limits.read_timeout))
             self.address = str(address)
             return sock
         raise (ConnectTimeout if isinstance(failure, TimeoutError) else ConnectFailed)(str(failure)) from failure
@@ -188,7 +218,7 @@ class Connection(HTTPConnection):
         if scheme == "http" and not allowed_networks:
             raise AddressForbidden("http leads into allowed networks only")
         networks = [ip_network(network) for network in allowed_networks]
-        texts = [host] if is_literal(host) else self._limits.lookup(host, port, self.patience(float("inf")))
+        texts = [host] if is_literal(host) else self._limits.lookup(host, port, self._patience(float("inf")))
         return [vet(text, networks, public=scheme == "https") for text in texts]
 
 
@@ -200,8 +230,14 @@ class TlsConnection(Connection, HTTPSConnection):
         self.ssl_context = trust(key.ca_bundle)
 
 
-@functools.lru_cache(maxsize=64)
 def trust(ca_bundle: str | None) -> ssl.SSLContext:
+    """Return the context that trusts these certificate authorities (PEM), or the public ones."""
+    with _TRUST_LOCK:  # ten threads that start at once would each read the whole trust store
+        return _trust(ca_bundle)
+
+
+@functools.lru_cache(maxsize=64)
+def _trust(ca_bundle: str | None) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cadata=ca_bundle)
     except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII
@@ -211,12 +247,10 @@ def trust(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 class _Stream(io.RawIOBase):
-    """Reads one answer, each time with what is left of the deadline, and not more than MAX_ANSWER."""
+    """What a connection receives, as the file that http.client reads."""
 
-    def __init__(self, sock: socket.socket, connection: Connection) -> None:
-        self._sock = sock
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until the answer is read
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         return io.BufferedReader(self)
@@ -224,22 +258,8 @@ class _Stream(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: "WriteableBuffer") -> int | None:
-        connection = self._connection
-        if connection.received > MAX_ANSWER:
-            raise AnswerMalformed("larger than we read")
-        self._sock.settimeout(connection.patience(connection._limits.read_timeout))  # noqa: SLF001 - two halves of one
-        try:
-            count = self._file.readinto(buffer)
-        except TimeoutError as error:
-            raise connection.silence() from error
-        connection.received += count or 0
-        connection.ended = count == 0
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        return self._connection.read_into(buffer)
 
 
 @contextlib.contextmanager

@@ -155,6 +155,10 @@ class Deliveries:
             created_at=now,
             updated_at=now,
             next_attempt_at=None,
+            last_code=None,
+            last_status_code=None,
+            error=None,
+            error_description=None,
         )
         return self._update(record, actions, ~self._items.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED)))
 

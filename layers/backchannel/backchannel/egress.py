@@ -48,7 +48,8 @@ class Egress:
         self._deadline = deadline
         self._limits = Limits(clock, connect_timeout, read_timeout, Resolver(resolve))
         self._idle = _Idle(idle_connections)
-        trust(None)  # now rather than in ten threads at once: it reads the whole trust store
+        # Reading the whole trust store takes its time: beside the rest of a cold start.
+        threading.Thread(target=trust, args=(None,), daemon=True).start()
 
     def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
         """POST a form to the RP; ``ca_bundle`` (PEM) is trusted instead of the public certificate authorities.

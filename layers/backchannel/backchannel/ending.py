@@ -1,6 +1,6 @@
 """An ended session carried out: tombstone, look, claim, record, queue - page by page, from wherever an earlier try came to."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -63,8 +63,10 @@ class Ending:
             self.logouts.close(message.logout_id, now())
         return True
 
-    def _fan_out(self, message: EndMessage, issuer: str, sessions: Iterable[RpSession], now: int) -> None:
+    def _fan_out(self, message: EndMessage, issuer: str, sessions: Sequence[RpSession], now: int) -> None:
         event, claim = message.event, Claim(message.logout_id, message.fanout_id, message.ended_at)
+        if message.only_client_id is not None:
+            self._mark_again(issuer, sessions, now)
         candidates = [
             session
             for session in sessions
@@ -89,6 +91,13 @@ class Ending:
                 if is_to_be_queued
             )
             list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
+
+    def _mark_again(self, issuer: str, sessions: Iterable[RpSession], now: int) -> None:
+        """Mark what is claimed: a start that lies between its two writes then has no second item yet that could be marked."""
+        for session in sessions:
+            if session.ended_by and session.fanout_id and session.ended_at is not None:
+                claim = Claim(session.ended_by, session.fanout_id, session.ended_at)
+                self.sessions.mark_ended(issuer, session, claim, now)
 
     def _sid_required(self, provider: str, client_ids: set[str]) -> frozenset[str]:
         return frozenset(client.client_id for client in self.providers.get_clients(provider, client_ids) if client.needs_sid)

@@ -1,10 +1,13 @@
 """The one logger and the one set of metrics; subjects and sessions are logged as short hashes."""
 
 import hashlib
+import warnings
 
 from aws_lambda_powertools import Logger, Metrics
 
-logger = Logger()
+warnings.filterwarnings("ignore", message="No application metrics to publish")  # an invocation may have nothing to count
+
+logger = Logger(json_deserializer=str)  # messages are names: there is no JSON in them to look for
 metrics = Metrics()
 
 

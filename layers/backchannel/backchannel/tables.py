@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
+from backchannel.aws import aws_code
 from backchannel.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def storage() -> Iterator[None]:
     try:
         yield
     except PynamoDBException as error:
-        if error.cause_response_code == CONDITION_FAILED:
+        # Not cause_response_code: it breaks off where the cause is a connection that did.
+        code = aws_code(error.cause or error)
+        if code == CONDITION_FAILED:
             raise ConditionFailedError from error
-        raise StorageUnavailable(error.cause_response_code or type(error).__name__) from error
+        raise StorageUnavailable(code) from error

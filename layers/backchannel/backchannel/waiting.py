@@ -6,6 +6,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Attempted, Delivering
 from backchannel.errors import MessageNotUnderstood, QueueUnavailable
 from backchannel.messages import DeliveryMessage
@@ -30,7 +31,7 @@ class Waiting:
     delivering: Delivering
     retry_queue: Queue
     retry_queue_arn: str
-    dead_letter_queue: Queue
+    dead_letters: DeadLetters
 
     def handle(self, record: dict[str, Any]) -> Handled:
         """Attempt the delivery of a record, and see to it that it comes again if it has to.
@@ -41,7 +42,7 @@ class Waiting:
         try:
             message = DeliveryMessage.from_json(record["body"])
         except MessageNotUnderstood as fault:
-            return self._dead_letter(record, fault)
+            return Handled(message_id, stays=not self.dead_letters.take(record, fault))
         verdict = self.delivering.attempt(message)
         if verdict.again is None:
             return Handled(message_id, attempted=verdict.attempted)
@@ -54,15 +55,6 @@ class Waiting:
             logger.error("delivery.kept", code=fault.code, detail=str(fault), logout_id=message.logout_id)
             return Handled(message_id, stays=True, attempted=verdict.attempted)
         return Handled(message_id, attempted=verdict.attempted)
-
-    def _dead_letter(self, record: dict[str, Any], fault: MessageNotUnderstood) -> Handled:
-        """Put what we do not understand where it alarms, at once instead of after a thousand receives."""
-        logger.error("delivery.not_understood", code=fault.code, detail=str(fault), message_id=record["messageId"])
-        try:
-            self.dead_letter_queue.send([Outgoing(record["body"], ("not_understood",))])
-        except QueueUnavailable:
-            return Handled(record["messageId"], stays=True)
-        return Handled(record["messageId"])
 
 
 def count(attempts: Iterable[Attempted | None]) -> None:

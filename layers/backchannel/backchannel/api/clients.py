@@ -71,5 +71,6 @@ def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Cli
     """Return a page of the provider's clients."""
     using = dependencies(router)
     using.providers.get(provider)
-    page, last = using.providers.clients(provider, position(after, str), limit)
-    return Clients(clients=[Client(**asdict(client)) for client in page], next=cursor(last))
+    listed = f"clients/{provider}"
+    page, last = using.providers.clients(provider, position(after, listed, str), limit)
+    return Clients(clients=[Client(**asdict(client)) for client in page], next=cursor(last, listed))

@@ -54,7 +54,8 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     """Return the logout and a page of its deliveries."""
     using = dependencies(router)
     found = using.logouts.get(provider, logout_id)
-    page, last = using.deliveries.of_logout(logout_id, position(after, str), limit)
+    listed = f"logouts/{logout_id}"
+    page, last = using.deliveries.of_logout(logout_id, position(after, listed, str), limit)
     return Logout(
         logout_id=logout_id,
         sid=found.sid,
@@ -64,7 +65,7 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
         ended_at=timestamp(found.ended_at),
         complete=found.fanned_out_at is not None,
         deliveries=[_shown(record) for record in page],
-        next=cursor(last),
+        next=cursor(last, listed),
     )
 
 
@@ -79,8 +80,10 @@ def list_deliveries(
     """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
     using = dependencies(router)
     using.providers.get(provider)
-    page, last = using.deliveries.of_client(provider, client_id, status, after=position(after, dict), limit=limit)
-    return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last))
+    listed = f"deliveries/{provider}/{client_id}/{status}"
+    start = position(after, listed, dict)
+    page, last = using.deliveries.of_client(provider, client_id, status, after=start, limit=limit)
+    return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last, listed))
 
 
 def _event(request: LogoutRequest) -> session_events.Ended:

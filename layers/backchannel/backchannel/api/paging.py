@@ -7,16 +7,18 @@ import json
 from backchannel.errors import MalformedRequestError
 
 
-def cursor(position: object) -> str | None:
-    """Return the cursor of a position, None at the end of a list."""
-    return None if position is None else base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+def cursor(position: object, of: str) -> str | None:
+    """Return the cursor of a position in the list ``of`` that name, None at the end of the list."""
+    if position is None:
+        return None
+    return base64.urlsafe_b64encode(json.dumps({"of": of, "at": position}).encode()).decode().rstrip("=")
 
 
-def position[T](after: str | None, kind: type[T]) -> T | None:
+def position[T](after: str | None, of: str, kind: type[T]) -> T | None:
     """Return the position of a cursor.
 
     Raises:
-        MalformedRequestError: it is no cursor of ours.
+        MalformedRequestError: it is no cursor of this list.
 
     """
     if after is None:
@@ -25,6 +27,7 @@ def position[T](after: str | None, kind: type[T]) -> T | None:
         decoded = json.loads(base64.urlsafe_b64decode(after + "=" * (-len(after) % 4)))
     except (binascii.Error, ValueError, RecursionError) as error:
         raise MalformedRequestError("after is not a cursor") from error
-    if not isinstance(decoded, kind):
-        raise MalformedRequestError("after is not a cursor of this list")
-    return decoded
+    match decoded:
+        case {"of": str(name), "at": at} if name == of and isinstance(at, kind):
+            return at
+    raise MalformedRequestError("after is not a cursor of this list")

@@ -8,6 +8,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.schemas import Name, PathIdentifier, Redelivered, RedeliveryRequest, answers, milliseconds
 from backchannel.delivery_items import DeliveryRecord
+from backchannel.errors import MalformedRequestError
 from backchannel.outcomes import Status
 from backchannel.queues import Outgoing
 
@@ -44,6 +45,8 @@ def of_client(provider: Name, client_id: PathIdentifier, request: RedeliveryRequ
     using = dependencies(router)
     using.providers.get(provider)
     since, until = milliseconds(request.since), now() if request.until is None else milliseconds(request.until)
+    if since > until:
+        raise MalformedRequestError("since is later than until")
     failed = using.deliveries.all_of_client(provider, client_id, FAILED, since, until)
     return _redeliver(using, failed), HTTPStatus.ACCEPTED
 

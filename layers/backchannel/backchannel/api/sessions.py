@@ -61,14 +61,15 @@ def get(
     """Return a page of RP sessions, active and ended ones, each with the logout that took care of it."""
     using = dependencies(router)
     issuer = using.providers.get(provider).issuer
-    start = position(after, str)
+    listed = f"sessions/{provider}/{sub}/{sid}"
+    start = position(after, listed, str)
     if sub is not None and sid is None:
         page = using.sessions.of_subject(issuer, sub, after=start, limit=limit, now=now())
     elif sid is not None and sub is None:
         page = using.sessions.of_session(issuer, sid, after=start, limit=limit, now=now())
     else:
         raise MalformedRequestError("one of sub and sid is needed")
-    return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor))
+    return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor, listed))
 
 
 def _shown(session: fanout.RpSession) -> RpSession:

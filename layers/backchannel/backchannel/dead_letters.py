@@ -1,0 +1,25 @@
+"""Messages that nobody understands: put where they alarm at once, instead of after hundreds of receives."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backchannel.errors import MessageNotUnderstood, QueueUnavailable
+from backchannel.observability import logger
+from backchannel.queues import Outgoing, Queue
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """The dead-letter queue of a function's queues."""
+
+    queue: Queue
+
+    def take(self, record: Mapping[str, Any], fault: MessageNotUnderstood) -> bool:
+        """Take an SQS record over; False when it has to stay where it is."""
+        logger.error("message.not_understood", code=fault.code, detail=str(fault), message_id=record["messageId"])
+        try:
+            self.queue.send([Outgoing(record["body"], ("not_understood",))])
+        except QueueUnavailable:
+            return False
+        return True

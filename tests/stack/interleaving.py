@@ -1,0 +1,459 @@
+"""Tasks that take turns: the library over the real tables, one AWS call at a time, in an order that a test chooses.
+
+Every task - a webhook, a run of a fan-out, a delivery's attempt - runs in a thread of its own and stops before each call to AWS
+and before each POST, until it is let go on or killed there. Queues are lists that can deliver a message twice. The clock ticks
+with each step, and leaps when everybody waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import batched
+from random import Random
+from typing import TYPE_CHECKING, Any, Self
+from unittest import mock
+
+from backchannel.clients import Client
+from backchannel.deliveries import Deliveries
+from backchannel.delivering import Delivering
+from backchannel.egress import Answer
+from backchannel.ending import Ending
+from backchannel.intake import Intake
+from backchannel.logouts import Logouts
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.observability import logger
+from backchannel.providers import Provider, Providers
+from backchannel.queues import Outgoing, Queue
+from backchannel.session_events import RpSessionStarted, SessionEvent
+from backchannel.sessions import Sessions
+from tests.unit.fakes import ring, signer, unverified_part
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+MAX_STEPS = 3000
+MAX_RUNNING = 4
+MAX_CRASHES = 3
+MAX_REPEATS = 2
+PAGE = 2
+"""RP sessions in a page of a fan-out: few, so that there are several pages."""
+
+class Crash(BaseException):
+    """The process is gone: nothing in the library may catch it."""
+
+
+class Task:
+    """Work in a thread of its own that stops before every step."""
+
+    def __init__(self, label: str, work: Callable[[], None], done: Callable[[Task], None]) -> None:
+        self.label = label
+        self.at = ""
+        self.crashed = False
+        self.finished = False
+        self.done = done
+        self.posted: list[Posted] = []
+        self._work = work
+        self._doomed = False
+        self._error: BaseException | None = None
+        self._go, self._halt = threading.Semaphore(0), threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._run, name=label, daemon=True)
+        self._thread.start()
+
+    def go_on(self, *, doomed: bool = False) -> None:
+        """Take the step that the task stands before, or die there.
+
+        Raises:
+            BaseException: what the work raised, unless it was killed.
+
+        """
+        self._doomed = doomed
+        self._go.release()
+        self._halt.acquire()
+        if self.finished:
+            self._thread.join()
+            if self._error is not None:
+                raise self._error
+
+    def _stop(self, at: str) -> None:
+        self.at = at
+        self._halt.release()
+        self._go.acquire()
+        if self._doomed:
+            raise Crash
+
+    def _run(self) -> None:
+        _here.task = self
+        self._go.acquire()
+        try:
+            self._work()
+            self._stop("acknowledge")
+        except Crash:
+            self.crashed = True
+        except BaseException as error:  # noqa: BLE001 - raised again by the scheduler
+            self._error = error
+        finally:
+            self.finished = True
+            self._halt.release()
+
+
+class _Here(threading.local):
+    task: Task | None = None
+
+
+_here = _Here()
+
+
+def step(at: str) -> None:
+    """Stop here until let go on, in a task; elsewhere go on at once."""
+    if _here.task is not None:
+        _here.task._stop(at)
+
+
+def steps_of(dynamodb: DynamoDBClient) -> None:
+    """Make every call of the client a step."""
+
+    def stop(model: Any, **_: Any) -> None:
+        step(model.name)
+
+    dynamodb.meta.events.register("before-call.dynamodb", stop)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A token that an RP took, the logout that it is of, and the steps at which its attempt began and it was posted."""
+
+    logout_id: str
+    claims: dict[str, Any]
+    at: int
+    began: int
+
+    @property
+    def client_id(self) -> str:
+        client_id: str = self.claims["aud"]
+        return client_id
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A message that waits in a queue until it is due."""
+
+    body: str
+    due: int = 0
+
+
+@dataclass(slots=True)
+class Webhook:
+    """An event on its way to us; with ``at`` None it has happened when it is first sent."""
+
+    event: Callable[[int], SessionEvent]
+    at: int | None
+    began: int | None = None
+    taken: int | None = None
+    """The step after which it was answered."""
+
+    @property
+    def happened(self) -> SessionEvent:
+        """The event with its own time."""
+        assert self.at is not None
+        return self.event(self.at)
+
+
+class ListQueue(Queue):
+    """A queue that the scheduler delivers from."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self.held: list[Held] = []
+        self._clock = clock
+
+    def send(self, messages: Iterable[Outgoing]) -> None:
+        for batch in batched(messages, 10, strict=False):
+            step("SendMessageBatch")
+            self.held += [Held(message.body, self._clock() + message.delay * 1000) for message in batch]
+
+
+class KnownProviders(Providers):
+    """A provider and its clients, known without asking."""
+
+    def __init__(self, provider: Provider, clients: Sequence[Client]) -> None:
+        self._provider = provider
+        self.of_id = {client.client_id: client for client in clients}
+
+    def get(self, provider: str) -> Provider:  # noqa: ARG002 - there is one
+        return self._provider
+
+    def get_clients(self, provider: str, client_ids: Iterable[str]) -> list[Client]:  # noqa: ARG002
+        return [self.of_id[client_id] for client_id in client_ids]
+
+
+class _NoCircuits:
+    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:  # noqa: ARG002
+        return call()
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where everything is kept."""
+
+    dynamodb: DynamoDBClient
+    sessions: str
+    deliveries: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """After so many steps by themselves, the tasks' order is changed: one of the possibilities is taken."""
+
+    after: int
+    choice: int
+
+
+@dataclass
+class World:
+    """One provider of nobody else's, what happens to it from ``began`` on (milliseconds since the epoch), and in which order.
+
+    ``impatient`` fan-outs give their message back after every page. With ``sweeps`` False the sweep's message is lost.
+    """
+
+    tables: Tables
+    issuer: str
+    began: int
+    clients: Sequence[Client]
+    webhooks: list[Webhook]
+    turns: Sequence[Turn]
+    impatient: bool = False
+    sweeps: bool = True
+    sessions_class: type[Sessions] = Sessions
+    steps: int = 0
+    posted: list[Posted] = field(default_factory=list)
+    posted_in_vain: list[Posted] = field(default_factory=list)
+    """By attempts that died before they could note it."""
+    trace: list[str] = field(default_factory=list)
+    _leapt: int = 0
+    _crashes: int = 0
+    _repeats: int = 0
+    _running: list[Task] = field(default_factory=list)
+    _in_flight: dict[Task, Callable[[], Task]] = field(default_factory=dict)
+    _unsent: list[Webhook] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        dynamodb = self.tables.dynamodb
+        self.provider = Provider("interleaved", self.issuer, ring())
+        providers = KnownProviders(self.provider, self.clients)
+        self.sessions = self.sessions_class(dynamodb, self.tables.sessions)
+        self.deliveries = Deliveries(dynamodb, self.tables.deliveries)
+        self.ended, self.to_deliver = ListQueue(self.now), ListQueue(self.now)
+        logouts = Logouts(dynamodb, self.tables.deliveries)
+        self.intake = Intake(self.sessions, self.ended)
+        self.ending = Ending(providers, self.sessions, logouts, self.deliveries, self.ended, self.to_deliver)
+        self.delivering = Delivering(
+            provider=providers.get,
+            client=lambda names: providers.of_id[names[1]],
+            sessions=self.sessions,
+            deliveries=self.deliveries,
+            signer=signer(),
+            egress=self,
+            circuits=_NoCircuits(),
+            queue=self.to_deliver,
+            rng=Random(0),
+            now=lambda: self.now() / 1000,
+        )
+        self._unsent = list(self.webhooks)
+
+    def now(self) -> int:
+        """Return the time, in milliseconds since the epoch."""
+        return self.began + self._leapt + self.steps
+
+    def run(self) -> Self:
+        """Let everything happen, until nothing is left to do.
+
+        Raises:
+            AssertionError: it does not end.
+
+        """
+        turns = list(self.turns)
+        left = turns[0].after if turns else -1
+        current: Task | None = None
+        while True:
+            if left == 0:
+                possible = self._possible(current)
+                turn = turns.pop(0)
+                left = turns[0].after if turns else -1
+                if possible:
+                    current = possible[turn.choice % len(possible)]()
+                    continue
+            left -= 1
+            if current is None or current.finished:
+                current = self._next()
+            if current is None:
+                return self
+            self._let_go_on(current)
+            assert self.steps < MAX_STEPS, "it does not end"
+
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:  # noqa: ARG002
+        """Take a token, as a relying party does."""
+        task = _here.task
+        assert task is not None
+        step("POST")
+        claims = unverified_part(body.decode().removeprefix("logout_token="), 1)
+        logout_id, began = task.label.rsplit("@", 1)
+        task.posted.append(Posted(logout_id, claims, self.now(), int(began)))
+        self.posted.append(task.posted[-1])
+        return Answer(200, None, b"", None, "127.0.0.1")
+
+    # --- what may happen next -----------------------------------------------------------------------------------------
+
+    def _possible(self, current: Task | None) -> list[Callable[[], Task | None]]:
+        """Return everything that might happen instead of what happens by itself."""
+        possible: list[Callable[[], Task | None]] = [
+            lambda task=task: task for task in self._running if task is not current
+        ]  # type: ignore[misc]
+        if len(self._running) < MAX_RUNNING:
+            if self._unsent:
+                possible.append(self._send_webhook)
+            for message in self.ended.held:
+                possible.append(lambda message=message: self._fan_out(message))  # type: ignore[misc]
+            for message in self.to_deliver.held:
+                if message.due <= self.now():
+                    possible.append(lambda message=message: self._attempt(message))  # type: ignore[misc]
+            if current in self._in_flight and self._repeats < MAX_REPEATS:
+                possible.append(lambda: self._repeat(current))
+        if current in self._running and self._crashes < MAX_CRASHES:
+            possible.append(lambda: self._kill(current))
+        return possible
+
+    def _next(self) -> Task | None:
+        """Return what happens by itself: who runs goes on, and webhooks come before fan-outs before deliveries."""
+        if not self.sweeps:
+            self.ended.held = [held for held in self.ended.held if not EndMessage.from_json(held.body).sweep]
+        if self._running:
+            return self._running[0]
+        if self._unsent:
+            return self._send_webhook()
+        for queue, begin in ((self.ended, self._fan_out), (self.to_deliver, self._attempt)):
+            for message in queue.held:
+                if message.due <= self.now():
+                    return begin(message)
+        waiting = [message.due for queue in (self.ended, self.to_deliver) for message in queue.held]
+        if not waiting:
+            return None
+        self._leapt += min(waiting) - self.now()
+        return self._next()
+
+    def _send_webhook(self) -> Task:
+        webhook = self._unsent.pop(0)
+        if webhook.at is None:
+            webhook.at = self.now()
+
+        def take() -> None:
+            self.intake.take(self.provider, [webhook.happened], self.now())
+
+        def done(task: Task) -> None:
+            if task.crashed:
+                self._unsent.insert(0, webhook)  # not answered: its sender tries again
+            elif webhook.taken is None:
+                webhook.taken = self.steps
+
+        return self._begin(f"webhook {webhook.happened}", take, done)
+
+    def _fan_out(self, held: Held, *, is_copy: bool = False) -> Task:
+        if not is_copy:
+            self.ended.held.remove(held)
+        finished = False
+
+        def carry_out() -> None:
+            nonlocal finished
+            message = EndMessage.from_json(held.body)
+            finished = self.ending.carry_out(message, now=self.now, time_is_short=lambda: self.impatient)
+
+        def done(task: Task) -> None:
+            if not is_copy and (task.crashed or not finished):
+                self.ended.held.append(held)
+
+        task = self._begin(f"fan-out {held.body}", carry_out, done)
+        self._in_flight[task] = lambda: self._fan_out(held, is_copy=True)
+        return task
+
+    def _attempt(self, held: Held, *, is_copy: bool = False) -> Task:
+        if not is_copy:
+            self.to_deliver.held.remove(held)
+        message = DeliveryMessage.from_json(held.body)
+        again: int | None = 0
+
+        def attempt() -> None:
+            nonlocal again
+            again = self.delivering.attempt(message).again
+
+        def done(task: Task) -> None:
+            if task.crashed:
+                self.posted_in_vain += task.posted
+            if not is_copy and (task.crashed or again is not None):
+                self.to_deliver.held.append(Held(held.body, self.now() + (again or 0) * 1000))
+
+        task = self._begin(f"{message.logout_id}@{self.steps}", attempt, done)
+        self._in_flight[task] = lambda: self._attempt(held, is_copy=True)
+        return task
+
+    def _repeat(self, task: Task | None) -> Task:
+        """Deliver a message again that is being worked on."""
+        assert task is not None
+        self._repeats += 1
+        return self._in_flight[task]()
+
+    def _kill(self, task: Task | None) -> None:
+        assert task is not None
+        self._crashes += 1
+        self._let_go_on(task, doomed=True)
+
+    def _begin(self, label: str, work: Callable[[], None], done: Callable[[Task], None]) -> Task:
+        task = Task(label, work, done)
+        self._running.append(task)
+        self._let_go_on(task)  # to the door of its first step
+        return task
+
+    def _let_go_on(self, task: Task, *, doomed: bool = False) -> None:
+        self.trace.append(f"{self.steps:4} {'dies before' if doomed else 'does'} {task.at or 'begin'}: {task.label}")
+        self.steps += 1
+        task.go_on(doomed=doomed)
+        if task.finished:
+            self._running.remove(task)
+            self._in_flight.pop(task, None)
+            task.done(task)
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
+
+    @property
+    def starts(self) -> list[tuple[RpSessionStarted, Webhook]]:
+        """The sessions that started, each with the webhook that told of it."""
+        happened = [(webhook.happened, webhook) for webhook in self.webhooks]
+        return [(event, webhook) for event, webhook in happened if isinstance(event, RpSessionStarted)]
+
+
+class _Serially:
+    """A pool of one worker: the caller."""
+
+    def __init__(self, _: int) -> None:
+        """Ignore how many there should be."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def map[A, B](self, call: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+        return iter([call(item) for item in items])
+
+
+@contextmanager
+def taking_turns() -> Iterator[None]:
+    """Have fan-outs work serially, in small pages, and nobody log."""
+    level = logger.log_level
+    logger.setLevel("CRITICAL")
+    try:
+        with mock.patch.multiple("backchannel.ending", ThreadPoolExecutor=_Serially, PAGE=PAGE):
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,381 @@
+"""The handlers, each with the event of its trigger."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from backchannel.api.dependencies import Dependencies
+from backchannel.dead_letters import DeadLetters
+from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.intake import Intake
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.providers import Provider, Source
+from backchannel.session_events import SessionEnded, logout_id
+from backchannel.sessions import Sessions
+from backchannel.waiting import Handled
+from tests.unit.conftest import Log
+from tests.unit.fakes import EVENTS, FakeQueue, public_key, ring, sample
+
+ISSUER = "https://idp.example.test/"
+ACME = Provider("acme", ISSUER, ring())
+AT = 1_788_256_800_000
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+    "POWERTOOLS_METRICS_NAMESPACE": "Backchannel",
+    "PROVIDERS_TABLE": "providers",
+    "SESSIONS_TABLE": "sessions",
+    "DELIVERIES_TABLE": "deliveries",
+    "CIRCUITS_TABLE": "circuits",
+    "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
+    "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
+    "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",
+    "RETRY_QUEUE_URL": "https://sqs.example/retry",
+    "RETRY_QUEUE_ARN": "arn:aws:sqs:eu-central-1:123456789012:retry",
+    "DELIVERY_DEAD_LETTER_QUEUE_URL": "https://sqs.example/dead",
+    "SECRET_PREFIX": "backchannel-dev",
+    "SESSION_LIFETIME_DAYS": "30",
+    "PERMIT_PRIVATE_NETWORKS": "false",
+    "SIGNING_KEY_ARNS": "{}",
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+
+type Load = Callable[..., ModuleType]
+
+
+class Context(LambdaContext):
+    """What Lambda tells a handler about itself."""
+
+    def __init__(self) -> None:
+        self._function_name = "function"
+        self._memory_limit_in_mb = 512
+        self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
+        self._aws_request_id = "5f6e7d8c-0000-4000-8000-000000000001"
+
+
+class NoSessions(Sessions):
+    """For events that start nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load a function's handler module, and put something else in the place of what it has made."""
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+    def module(name: str, **instead: object) -> ModuleType:
+        spec = importlib.util.spec_from_file_location(f"function_{name}", EVENTS.parent / "functions" / name / "app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        for each, value in instead.items():
+            assert hasattr(loaded, each)
+            setattr(loaded, each, value)
+        return loaded
+
+    return module
+
+
+@pytest.mark.parametrize("path", sorted(EVENTS.glob("sqs-*.json")), ids=lambda path: path.stem)
+def test_every_body_in_a_sample_batch_is_a_message_of_ours(path: Any) -> None:
+    kinds: dict[str, type[EndMessage | DeliveryMessage]] = {
+        "sqs-session_ended": EndMessage,
+        "sqs-delivery": DeliveryMessage,
+    }
+    kind = kinds[path.stem]
+
+    messages = [kind.from_json(record["body"]) for record in sample(path.name)["Records"]]
+
+    assert {message.provider for message in messages} == {"acme"}
+
+
+# --- webhook ----------------------------------------------------------------------------------------------------------
+
+
+def _webhook(load: Load, queue: FakeQueue, provider: Callable[[str], Provider] = lambda _: ACME) -> ModuleType:
+    return load(
+        "webhook",
+        provider_of=provider,
+        source_of=lambda _: Source("portal", "standard-webhooks", "backchannel-dev/acme/portal"),
+        secrets=SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]),
+        intake=Intake(NoSessions(), queue),
+        time=SimpleNamespace(time=lambda: AT / 1000 + 2),
+    )
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_proven_webhook_has_its_end_queued_before_it_is_answered(load: Load) -> None:
+    queue = FakeQueue()
+
+    answer = _webhook(load, queue).handler(sample("api-webhook.json"), Context())
+
+    assert answer["statusCode"] == 202
+    assert json.loads(answer["body"]) == {"started": 0, "ended": 1, "ignored": 0}
+    (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
+    assert message.event == SessionEnded("sid-0001", AT, "msg_0001", reason="logout")
+    assert message.logout_id == logout_id(ISSUER, message.event)
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"body": '{"type": "session.ended"}'}, 401, "signature_invalid"),
+        ({"headers": {}}, 401, "signature_invalid"),
+        ({"headers": None, "body": None}, 401, "signature_invalid"),
+        ({"body": "a" * 2_000_000}, 413, "payload_too_large"),
+    ],
+)
+def test_an_unproven_webhook_queues_nothing(load: Load, change: dict[str, Any], status: int, code: str) -> None:
+    queue = FakeQueue()
+
+    answer = _webhook(load, queue).handler(sample("api-webhook.json") | change, Context())
+
+    assert answer["statusCode"] == status
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
+    assert json.loads(answer["body"])["code"] == code
+    assert queue.sent == []
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_webhook_of_nobody_is_not_found(load: Load) -> None:
+    def unknown(name: str) -> Provider:
+        raise NotFoundError(f"no provider {name!r}")
+
+    answer = _webhook(load, FakeQueue(), unknown).handler(sample("api-webhook.json"), Context())
+
+    assert answer["statusCode"] == 404
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_webhook_that_cannot_be_queued_is_to_be_sent_again(load: Load) -> None:
+    answer = _webhook(load, FakeQueue(broken=True)).handler(sample("api-webhook.json"), Context())
+
+    assert answer["statusCode"] == 503
+    assert answer["headers"]["Retry-After"]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_no_log_line_of_a_webhook_has_its_subject_session_or_secret_in_it(load: Load, log: Log) -> None:
+    _webhook(load, FakeQueue()).handler(sample("api-webhook.json"), Context())
+
+    assert "webhook.received" in log.text
+    assert not [secret for secret in ("sid-0001", '"ada"', "whsec_", "v1,") if secret in log.text]
+
+
+# --- session_ended ----------------------------------------------------------------------------------------------------
+
+
+class FakeEnding:
+    """Carries out what it is given, or raises."""
+
+    def __init__(self, result: bool | Exception) -> None:  # noqa: FBT001 - what carry_out returns
+        self.result = result
+        self.messages: list[EndMessage] = []
+
+    def carry_out(self, message: EndMessage, **_: object) -> bool:
+        self.messages.append(message)
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+def test_an_ended_session_that_is_carried_out_leaves_its_queue(load: Load) -> None:
+    ending, queue = FakeEnding(result=True), FakeQueue()
+
+    answer = load("session_ended", ending=ending, queue=queue).handler(sample("sqs-session_ended.json"), Context())
+
+    assert answer == {"batchItemFailures": []}
+    assert [message.event for message in ending.messages] == [SessionEnded("sid-0001", AT, "msg_0001", reason="logout")]
+    assert queue.given_back == []
+
+
+@pytest.mark.parametrize(("result", "delay"), [(False, 0), (StorageUnavailable("throttled"), 10)])
+def test_an_ended_session_that_is_not_finished_comes_back(load: Load, result: bool | Exception, delay: int) -> None:  # noqa: FBT001 - a row of the table
+    event, queue = sample("sqs-session_ended.json"), FakeQueue()
+    (record,) = event["Records"]
+
+    answer = load("session_ended", ending=FakeEnding(result), queue=queue).handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert queue.given_back == [(record["receiptHandle"], delay)]
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_an_ended_session_that_nobody_understands_is_a_dead_letter_at_once_or_stays(load: Load, is_broken: bool) -> None:  # noqa: FBT001 - a row of the table
+    event, ending, dead = sample("sqs-session_ended.json"), FakeEnding(result=True), FakeQueue(broken=is_broken)
+    event["Records"][0]["body"] = "garbage"
+
+    function = load("session_ended", ending=ending, queue=FakeQueue(), dead_letters=DeadLetters(dead))
+    answer = function.handler(event, Context())
+
+    assert [message.body for message in dead.sent] == ([] if is_broken else ["garbage"])
+    assert len(answer["batchItemFailures"]) == is_broken
+    assert ending.messages == []
+
+
+def test_a_fault_of_ours_has_an_ended_session_wait_longer_each_time(load: Load) -> None:
+    function = load("session_ended")
+
+    delays = [function.fault_delay(received) for received in range(1, 101)]
+
+    assert delays[0] == function.FAULT_DELAY
+    assert delays == sorted(delays)
+    assert delays[-1] == function.FAULT_DELAY_MAX
+    assert sum(delays) > 23 * 3600, "about a day of faults makes no dead letter"
+
+
+def test_an_ended_session_of_a_provider_that_is_gone_leaves_its_queue(load: Load) -> None:
+    ending, queue = FakeEnding(NotFoundError("no provider 'acme'")), FakeQueue()
+
+    answer = load("session_ended", ending=ending, queue=queue).handler(sample("sqs-session_ended.json"), Context())
+
+    assert answer == {"batchItemFailures": []}
+
+
+# --- delivery ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_of_a_batch_only_what_stays_is_reported(load: Load) -> None:
+    event = sample("sqs-delivery.json")
+    _, waits, _ = [record["messageId"] for record in event["Records"]]
+    waiting = SimpleNamespace(handle=lambda record: Handled(record["messageId"], stays=record["messageId"] == waits))
+
+    answer = load("delivery", waiting=waiting).handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": waits}]}
+
+
+# --- admin ------------------------------------------------------------------------------------------------------------
+
+
+def _admin(load: Load, queue: FakeQueue) -> ModuleType:
+    def get(name: str) -> Provider:
+        if name != "acme":
+            raise NotFoundError(f"no provider {name!r}")
+        return ACME
+
+    using = SimpleNamespace(
+        providers=SimpleNamespace(get=get),
+        logouts=SimpleNamespace(open=lambda *_: None),
+        intake=Intake(NoSessions(), queue),
+        permit_private_networks=False,
+    )
+    return load("admin", dependencies=cast("Dependencies", using))
+
+
+def test_a_logout_that_the_operator_asks_for_is_queued_and_can_be_followed(load: Load) -> None:
+    queue = FakeQueue()
+
+    answer = _admin(load, queue).handler(sample("api-admin.json"), Context())
+
+    assert answer["statusCode"] == 202
+    (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
+    assert (message.sid, message.reason) == ("sid-0001", "admin_logout")
+    assert json.loads(answer["body"]) == {"logout_id": message.logout_id}
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"body": '{"sid": "sid-1", "misspelt": 1}'}, 400, "malformed_request"),
+        ({"body": "{"}, 400, "malformed_request"),
+        ({"body": "{}"}, 400, "malformed_request"),
+        ({"body": '{"sid": "sid-1", "sub": "ada"}'}, 400, "malformed_request"),
+        ({"body": '{"sid": "tab\\t"}'}, 400, "identifier_invalid"),
+        ({"path": "/providers/other/logouts"}, 404, "not_found"),
+        ({"path": "/providers/acme/nothing"}, 404, "not_found"),
+    ],
+)
+def test_a_request_that_cannot_be_carried_out_is_a_problem_document(
+    load: Load, change: dict[str, Any], status: int, code: str
+) -> None:
+    queue = FakeQueue()
+
+    answer = _admin(load, queue).handler(sample("api-admin.json") | change, Context())
+
+    assert answer["statusCode"] == status
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
+    assert json.loads(answer["body"])["code"] == code
+    assert queue.sent == []
+
+
+def test_a_refused_secret_is_not_repeated(load: Load, log: Log) -> None:
+    secret = "whsec_not/for/anybody"
+    event = sample("api-admin.json") | {
+        "path": "/providers/acme/sources/portal",
+        "httpMethod": "PUT",
+        "body": json.dumps({"format": "standard-webhooks", "secret": secret, "previous_secret": [secret], "misspelt": secret}),
+    }
+
+    answer = _admin(load, FakeQueue()).handler(event, Context())
+
+    assert answer["statusCode"] == 400
+    assert {error["at"] for error in json.loads(answer["body"])["errors"]} == {"body/previous_secret", "body/misspelt"}
+    assert secret not in answer["body"] + log.text
+
+
+# --- discovery --------------------------------------------------------------------------------------------------------
+
+
+def _discovery(load: Load) -> ModuleType:
+    keys = SimpleNamespace(get=lambda arn: public_key(arn.rpartition("/")[2]))
+    return load("discovery", provider_of=lambda _: ACME, public_keys=keys)
+
+
+def test_the_published_keys_are_those_of_the_ring_and_may_be_cached(load: Load) -> None:
+    answer = _discovery(load).handler(sample("api-discovery.json"), Context())
+
+    assert answer["statusCode"] == 200
+    assert [key["kid"] for key in json.loads(answer["body"])["keys"]] == [key.kid for key in ring()]
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
+    assert answer["multiValueHeaders"]["Cache-Control"][0].startswith("public, max-age=")
+
+
+@pytest.mark.parametrize("quoted", ["{}", "W/{}", '"other", {}', "*"])
+def test_whoever_has_the_keys_is_not_sent_them_again(load: Load, quoted: str) -> None:
+    function, event = _discovery(load), sample("api-discovery.json")
+    etag = function.handler(event, Context())["multiValueHeaders"]["ETag"][0]
+    event["headers"]["If-None-Match"] = quoted.format(etag)
+    event["multiValueHeaders"]["If-None-Match"] = [quoted.format(etag)]
+
+    answer = function.handler(event, Context())
+
+    assert answer["statusCode"] == 304
+    assert not answer["body"]
+    assert answer["multiValueHeaders"]["ETag"] == [etag]
+
+
+def test_the_discovery_document_announces_back_channel_logout_in_booleans(load: Load) -> None:
+    event = sample("api-discovery.json") | {"path": "/providers/acme/openid-configuration"}
+
+    document = json.loads(_discovery(load).handler(event, Context())["body"])
+
+    assert document == {
+        "issuer": ISSUER,
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
+    }
+
+
+# --- session_expiry ---------------------------------------------------------------------------------------------------
+
+
+def test_a_scheduled_pass_ends_what_has_expired(load: Load) -> None:
+    expiring = SimpleNamespace(run=lambda **_: 3)
+
+    answer = load("session_expiry", expiring=expiring).handler(sample("schedule-session_expiry.json"), Context())
+
+    assert answer == {"ended": 3}
