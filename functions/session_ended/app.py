@@ -16,15 +16,12 @@ from backchannel.logouts import Logouts
 from backchannel.messages import EndMessage
 from backchannel.observability import logger
 from backchannel.providers import Providers
-from backchannel.queues import Queue
+from backchannel.queues import Queue, fault_delay
 from backchannel.sessions import Sessions
 from backchannel.settings import from_environment
 
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the message is given back instead of another page begun."""
-
-FAULT_DELAY, FAULT_DELAY_MAX = 10, 900
-"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, up to the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +52,6 @@ ending = Ending(
 )
 
 
-def fault_delay(received: int) -> int:
-    """Return how long a message waits that has been received this many times: a day in all before it is a dead letter."""
-    return min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
-
-
 def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
     """Carry out one ended session; False when it has to come back."""
     try:
@@ -74,7 +66,7 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
         return dead_letters.take(record, fault)
     except OurFault as fault:
         logger.error("session.postponed", code=fault.code, detail=str(fault))
-        queue.give_back(record["receiptHandle"], fault_delay(int(record["attributes"]["ApproximateReceiveCount"])))
+        queue.give_back(record["receiptHandle"], fault_delay(record))
         return False
     except NotFoundError as error:
         # The operator removed the provider meanwhile, with all its clients: nobody is left to be told.

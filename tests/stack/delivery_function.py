@@ -30,15 +30,14 @@ from tests.stack.unspeakable import new_id
 
 APP = Path(__file__).resolve().parents[2] / "functions" / "delivery" / "app.py"
 QUEUES = ("first", "retry", "dead")
-VISIBILITY = 2
+VISIBILITY = 1
 """Seconds after which a message comes back that was neither deleted nor given back."""
 
-SOON = 1
 CONSTANTS: Mapping[str, object] = {
-    "outcomes.RETRY_SCHEDULE": (SOON,) * len(outcomes.RETRY_SCHEDULE),
-    "delivering.OUR_FAULT_DELAY": SOON,
-    "delivering.RECOVERY": SOON,
-    "deliveries.LEASE": 2 * SOON * 1000,
+    "outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
+    "queues.FAULT_DELAY": 0,
+    "delivering.RECOVERY": 0,
+    "deliveries.LEASE": 1500,
     "providers.CACHE_SECONDS": 0,
 }
 """What would take longer in earnest."""
@@ -170,7 +169,9 @@ class Function:
     def poll(self, queue: str) -> int:
         """Do once what Lambda does all the time; return how many messages there were."""
         arn, url = self._arn(queue), self.urls[queue]
-        answer = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)
+        answer = self._sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+        )
         received = {each["MessageId"]: each for each in answer.get("Messages", [])}
         if received:
             records = [_sqs_record(each, arn) for each in received.values()]
@@ -270,7 +271,7 @@ def _sqs_record(message: Json, arn: str) -> Json:
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
         "body": message["Body"],
-        "attributes": {},
+        "attributes": message["Attributes"],
         "messageAttributes": {},
         "md5OfBody": message["MD5OfBody"],
         "eventSource": "aws:sqs",

@@ -41,6 +41,7 @@ MAX_REPEATS = 2
 PAGE = 2
 """RP sessions in a page of a fan-out: few, so that there are several pages."""
 
+
 class Crash(BaseException):
     """The process is gone: nothing in the library may catch it."""
 
@@ -307,9 +308,7 @@ class World:
 
     def _possible(self, current: Task | None) -> list[Callable[[], Task | None]]:
         """Return everything that might happen instead of what happens by itself."""
-        possible: list[Callable[[], Task | None]] = [
-            lambda task=task: task for task in self._running if task is not current
-        ]  # type: ignore[misc]
+        possible: list[Callable[[], Task | None]] = [lambda task=task: task for task in self._running if task is not current]  # type: ignore[misc]
         if len(self._running) < MAX_RUNNING:
             if self._unsent:
                 possible.append(self._send_webhook)

@@ -10,14 +10,14 @@ from backchannel import errors
 from backchannel.circuits import RECOVERY, CircuitOpenError
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
-from backchannel.delivering import OUR_FAULT_DELAY, WAIT_MAX, Delivering, Verdict
+from backchannel.delivering import WAIT_MAX, Delivering, Verdict
 from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Answer
 from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
 from backchannel.fanout import Delivery, RpSession
 from backchannel.keys import SigningKey
 from backchannel.messages import DeliveryMessage, EndMessage
-from backchannel.outcomes import Outcome, Status
+from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.providers import Provider
 from backchannel.sessions import Sessions
 from tests.unit.conftest import Log
@@ -489,8 +489,18 @@ def test_a_fault_of_ours_gives_the_lease_back_and_spends_no_attempt(world: World
 def test_without_a_lease_nothing_is_posted() -> None:
     world = World(begun=StorageUnavailable("ThrottlingException"))
 
-    assert world.attempt() == Verdict(again=OUR_FAULT_DELAY)
+    assert world.attempt() == Verdict(postponed=True)
     assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], [])
+
+
+def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() -> None:
+    record = replace(RECORD, created_at=(NOW - DEADLINE_MAX) * 1000)
+    world = World(begun=Begun(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
+
+    verdict = world.attempt()
+
+    assert verdict == Verdict()
+    assert world.deliveries.settled == [(Outcome(Status.UNDELIVERABLE, "signing_unavailable"), None)]
 
 
 def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
@@ -499,7 +509,7 @@ def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
 
     verdict = world.attempt()
 
-    assert verdict.again == OUR_FAULT_DELAY
+    assert verdict.postponed
     assert "delivery.lease_kept" in [line["message"] for line in log.lines]
 
 
@@ -509,7 +519,7 @@ def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> 
 
     verdict = world.attempt()
 
-    assert verdict.again == OUR_FAULT_DELAY
+    assert verdict.postponed
     assert verdict.attempted is not None
     assert "delivery.lease_lost" in [line["message"] for line in log.lines]
 
@@ -616,7 +626,7 @@ def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
 def _has_spent_no_attempt(world: World) -> None:
     verdict = world.attempt()
 
-    assert verdict == Verdict(again=OUR_FAULT_DELAY)
+    assert verdict == Verdict(postponed=True)
     assert world.deliveries.settled == []
     assert world.deliveries.released == ["lease-1"]
     assert world.egress.posts == []

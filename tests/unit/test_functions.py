@@ -225,17 +225,6 @@ def test_an_ended_session_that_nobody_understands_is_a_dead_letter_at_once_or_st
     assert ending.messages == []
 
 
-def test_a_fault_of_ours_has_an_ended_session_wait_longer_each_time(load: Load) -> None:
-    function = load("session_ended")
-
-    delays = [function.fault_delay(received) for received in range(1, 101)]
-
-    assert delays[0] == function.FAULT_DELAY
-    assert delays == sorted(delays)
-    assert delays[-1] == function.FAULT_DELAY_MAX
-    assert sum(delays) > 23 * 3600, "about a day of faults makes no dead letter"
-
-
 def test_an_ended_session_of_a_provider_that_is_gone_leaves_its_queue(load: Load) -> None:
     ending, queue = FakeEnding(NotFoundError("no provider 'acme'")), FakeQueue()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import QueueUnavailable
-from backchannel.queues import MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue
+from backchannel.queues import FAULT_DELAY, FAULT_DELAY_MAX, MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue, fault_delay
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -144,3 +144,14 @@ def _queue(sqs: FakeSqs) -> Queue:
 
 def _messages(count: int) -> list[Outgoing]:
     return [Outgoing(f"body-{number}", ("idp", "wiki")) for number in range(count)]
+
+
+def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_letter_within_a_day() -> None:
+    received = [{"attributes": {"ApproximateReceiveCount": str(number)}} for number in range(1, 101)]
+
+    delays = [fault_delay(record) for record in received]
+
+    assert delays[0] == FAULT_DELAY
+    assert delays == sorted(delays)
+    assert delays[-1] == FAULT_DELAY_MAX
+    assert sum(delays) > 23 * 3600

@@ -42,9 +42,9 @@ class World:
     def __post_init__(self) -> None:
         self.delivering = FakeDelivering(self.verdict)
 
-    def handle(self, source: str, body: str = MESSAGE.to_json()) -> Handled:
+    def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1) -> Handled:
         waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue))
-        return waiting.handle(_record(source, body))
+        return waiting.handle(_record(source, body, received))
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
@@ -66,6 +66,25 @@ def test_the_first_failure_moves_to_the_retry_queue() -> None:
     assert handled == Handled("m1", stays=False, attempted=RETRYING)
     assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 5)]
     assert world.retry_queue.given_back == []
+
+
+@pytest.mark.parametrize(("received", "seconds"), [(1, 10), (2, 20), (5, 160), (7, 640), (8, 900), (1000, 900)])
+def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, seconds: int) -> None:
+    world = World(Verdict(postponed=True))
+
+    handled = world.handle(RETRY_QUEUE, received=received)
+
+    assert handled == Handled("m1", stays=True)
+    assert world.retry_queue.given_back == [("receipt-1", seconds)]
+
+
+def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() -> None:
+    world = World(Verdict(postponed=True))
+
+    handled = world.handle(DELIVERY_QUEUE)
+
+    assert handled == Handled("m1", stays=False)
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10)]
 
 
 def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
@@ -143,5 +162,11 @@ def _counted() -> dict[str, list[float]]:
     return {name: metric["Value"] for name, metric in metrics.metric_set.items()}
 
 
-def _record(source: str, body: str) -> dict[str, Any]:
-    return {"messageId": "m1", "receiptHandle": "receipt-1", "body": body, "eventSourceARN": source}
+def _record(source: str, body: str, received: int) -> dict[str, Any]:
+    return {
+        "messageId": "m1",
+        "receiptHandle": "receipt-1",
+        "body": body,
+        "attributes": {"ApproximateReceiveCount": str(received)},
+        "eventSourceARN": source,
+    }

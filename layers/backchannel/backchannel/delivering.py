@@ -19,13 +19,10 @@ from backchannel.errors import NotFoundError, OurFault, StorageUnavailable
 from backchannel.fanout import Delivery
 from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.observability import logger, short_hash
-from backchannel.outcomes import Outcome, Status
+from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.providers import Provider
 from backchannel.queues import Outgoing, Queue
 from backchannel.sessions import Sessions
-
-OUR_FAULT_DELAY = 10
-"""Seconds before a delivery is tried again that a fault of ours was in the way of."""
 
 WAIT_MAX = 900
 """Seconds, on top of RECOVERY, that a delivery waits for a circuit to close or a client to be resumed."""
@@ -55,9 +52,10 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of the message: done with, or ``again`` in so many seconds."""
+    """What becomes of the message: done with, ``again`` in so many seconds, or ``postponed`` by a fault of ours."""
 
     again: int | None = None
+    postponed: bool = False
     attempted: Attempted | None = None
 
 
@@ -84,7 +82,7 @@ class Delivering:
         try:
             begun = self.deliveries.begin(message, self._milliseconds())
         except OurFault as fault:
-            return self._postponed(message, fault)
+            return _postponed(message, fault)
         match begun:
             case Settled():
                 return Verdict()
@@ -93,12 +91,17 @@ class Delivering:
         try:
             return self._carry_out(begun)
         except OurFault as fault:
-            verdict = self._postponed(message, fault)
+            return self._give_way(begun, message, fault)
+
+    def _give_way(self, begun: Begun, message: DeliveryMessage, fault: OurFault) -> Verdict:
+        """Give the lease back; a fault that has lasted as long as any delivery is tried is its outcome, to be seen."""
         try:
+            if self.now() - begun.record.created_at / 1000 >= DEADLINE_MAX:
+                return self._settle(begun, Outcome(Status.UNDELIVERABLE, fault.code))
             self.deliveries.release(begun)
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
-        return verdict
+        return _postponed(message, fault)
 
     def _carry_out(self, begun: Begun) -> Verdict:
         record = begun.record
@@ -172,7 +175,7 @@ class Delivering:
     ) -> Verdict:
         if not self.deliveries.settle(begun, outcome, self._milliseconds(), answered):
             logger.warning("delivery.lease_lost", logout_id=begun.record.logout_id, client_id=begun.record.client_id)
-            return Verdict(again=OUR_FAULT_DELAY, attempted=attempted)
+            return Verdict(postponed=True, attempted=attempted)
         if attempted is None:
             logger.info(
                 "delivery.settled",
@@ -206,16 +209,6 @@ class Delivering:
                     self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])
         return True
 
-    def _postponed(self, message: DeliveryMessage, fault: OurFault) -> Verdict:
-        logger.warning(
-            "delivery.postponed",
-            logout_id=message.logout_id,
-            client_id=message.client_id,
-            code=fault.code,
-            detail=str(fault),
-        )
-        return Verdict(again=OUR_FAULT_DELAY)
-
     def _log(self, record: DeliveryRecord, attempted: Attempted, attempt: Attempt) -> None:
         answer = attempt.answer
         logger.info(
@@ -246,6 +239,17 @@ class _NotToBeSentError(Exception):
     def __init__(self, outcome: Outcome) -> None:
         super().__init__(outcome.code)
         self.outcome = outcome
+
+
+def _postponed(message: DeliveryMessage, fault: OurFault) -> Verdict:
+    logger.warning(
+        "delivery.postponed",
+        logout_id=message.logout_id,
+        client_id=message.client_id,
+        code=fault.code,
+        detail=str(fault),
+    )
+    return Verdict(postponed=True)
 
 
 def _answered(answer: Answer | None) -> Answered:

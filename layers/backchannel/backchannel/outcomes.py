@@ -37,6 +37,9 @@ JITTER = 0.2
 DEADLINE = 86_400
 """Seconds after which a delivery is given up; the last attempt is made at the deadline."""
 
+DEADLINE_MAX = 2 * DEADLINE
+"""The latest deadline that a client may have; SQS keeps a message twice as long."""
+
 RETRY_AFTER_MAX = 3600
 SECOND_CHANCE = 60
 """Seconds before the one more attempt after a 400: RPs say 400, too, when they could not fetch a new key."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backchannel.aws import AWS_ERRORS, aws_code
 from backchannel.errors import QueueUnavailable
@@ -20,6 +20,9 @@ MAX_DELAY = 900
 
 MAX_VISIBILITY = 43_200
 """Seconds that a received message can stay invisible."""
+
+FAULT_DELAY, FAULT_DELAY_MAX = 10, 900
+"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, up to the other."""
 
 _BATCH = 10
 _TRIES = 4
@@ -87,6 +90,12 @@ class Queue:
         except AWS_ERRORS as error:
             raise QueueUnavailable(aws_code(error)) from error
         return [messages[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
+
+def fault_delay(record: Mapping[str, Any]) -> int:
+    """Return how long an SQS record waits that a fault of ours was in the way of, by how often it has been received."""
+    received = int(record["attributes"]["ApproximateReceiveCount"])
+    return min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
 
 
 def _group(tenant: tuple[str, ...]) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pynamodb.exceptions import PynamoDBException
 from pynamodb.models import Model
 
-from backchannel.aws import aws_code
 from backchannel.errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ def storage() -> Iterator[None]:
     try:
         yield
     except PynamoDBException as error:
-        # Not cause_response_code: it breaks off where the cause is a connection that did.
-        code = aws_code(error.cause or error)
+        # Not cause_response_code, which raises where the cause is a connection that broke: its response is None.
+        code = (getattr(error.cause, "response", None) or {}).get("Error", {}).get("Code")
         if code == CONDITION_FAILED:
             raise ConditionFailedError from error
-        raise StorageUnavailable(code) from error
+        raise StorageUnavailable(code or type(error.cause or error).__name__) from error

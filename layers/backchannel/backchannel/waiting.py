@@ -12,7 +12,7 @@ from backchannel.errors import MessageNotUnderstood, QueueUnavailable
 from backchannel.messages import DeliveryMessage
 from backchannel.observability import logger, metrics
 from backchannel.outcomes import Status
-from backchannel.queues import Outgoing, Queue
+from backchannel.queues import Outgoing, Queue, fault_delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,14 @@ class Waiting:
         except MessageNotUnderstood as fault:
             return Handled(message_id, stays=not self.dead_letters.take(record, fault))
         verdict = self.delivering.attempt(message)
-        if verdict.again is None:
+        seconds = fault_delay(record) if verdict.postponed else verdict.again
+        if seconds is None:
             return Handled(message_id, attempted=verdict.attempted)
         try:
             if record["eventSourceARN"] == self.retry_queue_arn:
-                self.retry_queue.give_back(record["receiptHandle"], verdict.again)
+                self.retry_queue.give_back(record["receiptHandle"], seconds)
                 return Handled(message_id, stays=True, attempted=verdict.attempted)
-            self.retry_queue.send([Outgoing(record["body"], (message.provider, message.client_id), verdict.again)])
+            self.retry_queue.send([Outgoing(record["body"], (message.provider, message.client_id), seconds)])
         except QueueUnavailable as fault:
             logger.error("delivery.kept", code=fault.code, detail=str(fault), logout_id=message.logout_id)
             return Handled(message_id, stays=True, attempted=verdict.attempted)

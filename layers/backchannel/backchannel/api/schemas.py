@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from backchannel.outcomes import DEADLINE
+from backchannel.outcomes import DEADLINE, DEADLINE_MAX
 from backchannel.session_events import MAX_IDENTIFIER
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
@@ -74,7 +74,7 @@ class ClientMetadata(_Request):
     exp: Annotated[int, Field(ge=10, le=120, description="seconds that a token lives")] = 120
     allowed_networks: Annotated[list[str], Field(description="private networks its URI may lead into")] = []
     ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
-    give_up_after: Annotated[int, Field(ge=60, le=259_200, description="seconds that its deliveries are tried")] = DEADLINE
+    give_up_after: Annotated[int, Field(ge=60, le=DEADLINE_MAX, description="seconds that its deliveries are tried")] = DEADLINE
     paused: Annotated[bool, Field(description="its deliveries wait; those that wait too long become undeliverable")] = False
     logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = False
 

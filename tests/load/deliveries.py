@@ -1,0 +1,224 @@
+"""`python -m tests.load.deliveries`: many logouts through the deployed service, at relying parties good and bad.
+
+Without options, the soak: every delivery ends, accepted or in a state that explains itself, and the numbers add up.
+`--isolation` instead measures whether one relying party that hangs delays the others, `--backlog` whether thousands of waiting
+deliveries of one do.
+"""
+
+import argparse
+import base64
+import contextlib
+import itertools
+import json
+import secrets
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from backchannel.outcomes import PENDING, Status
+from backchannel.session_events import RpSessionStarted
+from backchannel.sessions import Sessions
+from backchannel.tables import key
+from local.client import Stack
+from tests.stack.aws import Aws
+from tests.stack.provider import Provider
+from tests.stack.relying_party import HANG, Answer, RelyingParty
+
+GIVE_UP_AFTER = 120
+"""Seconds: short enough for every delivery to end while somebody waits for it."""
+
+WRITERS = 8
+LOOK_EVERY = 2.0
+
+EXPLAINED = {
+    Status.UNDELIVERABLE: {"http_503", "read_timeout", "connection_reset", "circuit_open"},
+}
+"""Final states but ``accepted`` that a soak may end in, and the codes that explain them."""
+
+
+def kinds(logouts: int) -> dict[str, tuple[Answer, ...]]:
+    """Return the relying parties of a soak with their answers, the last of which is repeated."""
+    return {
+        "healthy-1": (Answer(),),
+        "healthy-2": (Answer(),),
+        "failing": (Answer(503),),
+        "hanging": (HANG,),
+        "flapping": (Answer(503), Answer()) * (20 * logouts),
+    }
+
+
+class OutOfTimeError(Exception):
+    """The time bound of a run is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How long a run has taken, and when it has to end; in seconds."""
+
+    began: float
+    limit: float
+
+    def wait(self, look: Callable[[], object]) -> None:
+        """Look until there is something to see.
+
+        Raises:
+            OutOfTimeError: there was not in time.
+
+        """
+        while not look():
+            if time.monotonic() - self.began > self.limit:
+                raise OutOfTimeError
+            time.sleep(LOOK_EVERY)
+
+    def say(self, text: str) -> None:
+        print(f"{time.monotonic() - self.began:5.0f} s  {text}", flush=True)
+
+
+class Table:
+    """DeliveriesTable as it is, for counting what no page of the API counts."""
+
+    def __init__(self, aws: Aws, provider: str) -> None:
+        self._dynamodb = aws.client("dynamodb")
+        self._name = aws.stack.tables["DeliveriesTable"]
+        self._provider = provider
+
+    def count(self, client_id: str, *statuses: Status) -> int:
+        """Return how many deliveries a client has with these statuses, or at all."""
+        return sum(self._query(client_id, each, Select="COUNT")[0] for each in statuses or Status)
+
+    def items(self, client_id: str) -> list[dict[str, Any]]:
+        """Return all deliveries of a client."""
+        return [item for status in Status for item in self._query(client_id, status)[1]]
+
+    def _query(self, client_id: str, status: Status, **options: Any) -> tuple[int, list[dict[str, Any]]]:
+        pages = self._dynamodb.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName="by_client",
+            KeyConditionExpression="client = :client AND begins_with(status_changed, :status)",
+            ExpressionAttributeValues={
+                ":client": {"S": key(self._provider, client_id)},
+                ":status": {"S": key(status, "")},
+            },
+            **options,
+        )
+        found = list(pages)
+        items = [item for page in found for item in page.get("Items", [])]
+        return sum(page["Count"] for page in found), items
+
+
+def start_sessions(stack: Stack, provider: Provider, client_ids: Iterable[str], sids: Iterable[str]) -> None:
+    """Store RP sessions as the webhook function does, without the way through it."""
+    config = Config(max_pool_connections=WRITERS)
+    dynamodb = boto3.client("dynamodb", endpoint_url=stack.endpoint_url, region_name=stack.region, config=config)
+    sessions = Sessions(dynamodb, stack.tables["SessionsTable"])
+    now = round(time.time() * 1000)
+
+    def start(client_id: str, sid: str) -> None:
+        sessions.start(provider.issuer, RpSessionStarted(f"sub-{sid}", client_id, now, sid=sid), now)
+
+    with ThreadPoolExecutor(WRITERS) as writers:
+        for _ in writers.map(start, *zip(*itertools.product(client_ids, sids), strict=True)):
+            pass
+
+
+def end_sessions(provider: Provider, sids: Iterable[str]) -> None:
+    """Send the signed webhooks."""
+    with ThreadPoolExecutor(WRITERS) as senders:
+        for _ in senders.map(provider.end_session, sids):
+            pass
+
+
+def sid_of(token: str) -> str:
+    """Return the ``sid`` of a logout token, unverified."""
+    payload = token.split(".")[1]
+    sid: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["sid"]
+    return sid
+
+
+@contextlib.contextmanager
+def registered(provider: Provider, answers: Mapping[str, tuple[Answer, ...]]) -> Iterator[dict[str, RelyingParty]]:
+    """Start relying parties and register them by their names."""
+    with contextlib.ExitStack() as running:
+        rps = {name: running.enter_context(RelyingParty(*each)) for name, each in answers.items()}
+        for name, rp in rps.items():
+            provider.register_client(rp, name, give_up_after=GIVE_UP_AFTER)
+        yield rps
+
+
+# --- Soak ---------------------------------------------------------------------------------------------------------------
+
+
+def soak(stack: Stack, logouts: int, clock: Clock) -> bool:
+    """End many sessions and follow every delivery to its end; True when all add up."""
+    provider, aws = Provider(stack), Aws(stack)
+    provider.create()
+    table = Table(aws, provider.name)
+    sids = {f"sid-{secrets.token_hex(8)}" for _ in range(logouts)}
+    with registered(provider, kinds(logouts)) as rps:
+        start_sessions(stack, provider, rps, sids)
+        clock.say(f"{logouts * len(rps)} RP sessions are stored")
+        end_sessions(provider, sids)
+        clock.say(f"{logouts} sessions have ended, by signed webhooks")
+        clock.wait(lambda: sum(table.count(name) for name in rps) >= logouts * len(rps))
+        clock.say(f"{logouts * len(rps)} deliveries are recorded")
+        clock.wait(lambda: all(table.count(name, Status.QUEUED) == 0 for name in rps))
+        clock.say("none of them is without an attempt")
+        clock.wait(lambda: all(table.count(name, *PENDING) == 0 for name in rps))
+        clock.say("all deliveries are final")
+        clock.wait(lambda: not any(aws.messages(queue, provider.name) for queue in ("DeliveryQueue", "RetryQueue")))
+        clock.say("and their queues empty")
+    good = [_report(name, table.items(name), rp, sids) for name, rp in rps.items()]
+    dead = [each for queue in stack.queues if "DeadLetter" in queue for each in aws.messages(queue, provider.name)]
+    print(f"{sum(table.count(name) for name in rps)} deliveries, {len(dead)} dead letters")
+    return all(good) and not dead
+
+
+def _report(name: str, items: list[dict[str, Any]], rp: RelyingParty, sids: set[str]) -> bool:
+    """Print what became of a relying party's deliveries; True when that is what had to become of them."""
+    tokens = Counter(sid_of(token) for token in rp.tokens)
+    ends = Counter((Status(item["status"]["S"]), item["last_code"]["S"]) for item in items)
+    accepted = {item["sid"]["S"] for item in items if item["status"]["S"] == Status.ACCEPTED}
+    wrong: list[str] = []
+    if {item["sid"]["S"] for item in items} != sids or len(items) != len(sids):
+        wrong.append("not one delivery for each session")
+    if not accepted <= tokens.keys():
+        wrong.append("accepted without a token")
+    if unexplained := [end for end in ends if end[0] is not Status.ACCEPTED and end[1] not in EXPLAINED.get(end[0], ())]:
+        wrong.append(f"unexplained: {unexplained}")
+    if name.startswith("healthy") and not accepted == tokens.keys() == sids:
+        wrong.append("not every session was ended")
+    spent = sum(int(item["attempts"]["N"]) for item in items)
+    print(
+        f"{name:<10} {len(items):6} deliveries, {spent:6} attempts, {tokens.total():6} tokens for {len(tokens):6} sessions"
+        f" ({sum(count - 1 for count in tokens.values()):5} repeated): "
+        + ", ".join(f"{count} {status} ({code})" for (status, code), count in sorted(ends.items()))
+    )
+    for each in wrong:
+        print(f"{'':<10} WRONG: {each}")
+    return not wrong
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.load.deliveries")
+    parser.add_argument("--logouts", type=int, default=2000, help="sessions that end, each at five relying parties")
+    parser.add_argument("--minutes", type=float, default=30, help="the run is given up after so many")
+    chosen = parser.parse_args(arguments)
+    clock = Clock(time.monotonic(), chosen.minutes * 60)
+    try:
+        good = soak(Stack.load(), chosen.logouts, clock)
+    except OutOfTimeError:
+        clock.say("out of time")
+        return 1
+    clock.say("as it should be" if good else "NOT as it should be")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
