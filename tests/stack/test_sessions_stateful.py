@@ -207,10 +207,10 @@ class Seen:
                 yield f"{len(tokens)} tokens for {len(started)} RP sessions: {tokens}"
 
     def _left_over(self) -> Iterator[str]:
-        """Look for deliveries that nobody will attempt any more."""
+        """Look for deliveries that nobody will attempt any more, unless a newer session took the place of theirs."""
         for name in self.end_of:
             for record in self.world.deliveries.all_of_logout(name):
-                if record.status in PENDING:
+                if record.status in PENDING and not any(kept.client_id == record.client_id for kept in self.kept):
                     yield f"left over: {record}"
 
 

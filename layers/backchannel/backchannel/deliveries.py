@@ -70,9 +70,11 @@ class Deliveries:
     def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
         """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
 
-        A record of an earlier run that is final begins anew, since it knew nothing of these RP sessions; one that is pending
-        will take care of them. A record of this very run is queued again as long as nothing has come of it.
+        The record of another run, or of a ``sid``'s earlier RP session, begins anew: it knew nothing of these RP sessions, and
+        nobody else may be left to queue it. An attempt that is being made then loses its lease. So does a superseded one, which
+        has to find the older sessions again. Any other record of this very run is queued again as long as nothing has come of it.
         """
+        run = message.fanout_id if delivery.started_at is None else key(message.fanout_id, str(delivery.started_at))
         item = self._items(
             message.logout_id,
             delivery_key(delivery.client_id, delivery.sid),
@@ -85,20 +87,20 @@ class Deliveries:
             ended_at=message.ended_at,
             created_at=now,
             updated_at=now,
-            fanout_id=message.fanout_id,
+            fanout_id=run,
             expires_at=expiry(now),
             **status_attributes(message.provider, delivery.client_id, delivery.status, now),
         )
-        another_run = self._items.fanout_id != message.fanout_id
-        final = ~self._items.status.is_in(*PENDING_STATUSES)
+        another_run = self._items.fanout_id != run
+        superseded = self._items.status == str(Status.SUPERSEDED)
         try:
             with storage():
-                item.save(condition=self._items.pk.does_not_exist() | (another_run & final))
+                item.save(condition=self._items.pk.does_not_exist() | another_run | superseded)
         except ConditionFailedError:
             found = self._items.read(item.pk, item.sk)
             return (
                 found is not None
-                and (found.fanout_id, found.status, int(found.attempts)) == (message.fanout_id, Status.QUEUED, 0)
+                and (found.fanout_id, found.status, int(found.attempts)) == (run, Status.QUEUED, 0)
             )  # fmt: skip
         return delivery.status is Status.QUEUED
 

@@ -203,7 +203,9 @@ class Delivering:
                 is_ours = session.ended_by in {None, record.logout_id}  # None: its mark is on the way
                 if not is_ours or session.started_at > record.ended_at or session.sid is None:
                     continue
-                delivery = Delivery(session.client_id, session.sid, session.sub, session.client_sub)
+                delivery = Delivery(
+                    session.client_id, session.sid, session.sub, session.client_sub, started_at=session.started_at
+                )
                 if self.deliveries.record(run, delivery, now):
                     message = DeliveryMessage(record.provider, record.logout_id, session.client_id, session.sid)
                     self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])

@@ -1,7 +1,7 @@
 """Who gets which token: from the RP sessions that an end covers to the deliveries it needs."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backchannel.outcomes import Status
 from backchannel.session_events import Ended, SessionEnded
@@ -30,7 +30,8 @@ class RpSession:
 class Delivery:
     """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
 
-    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs.
+    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the RP session's
+    that a ``sid`` stands for at the moment.
     """
 
     client_id: str
@@ -38,6 +39,7 @@ class Delivery:
     sub: str
     client_sub: str | None = None
     status: Status = Status.QUEUED
+    started_at: int | None = field(default=None, compare=False)
 
 
 def is_covered(session: RpSession, event: Ended) -> bool:
@@ -74,4 +76,5 @@ def deliveries(event: Ended, sessions: Iterable[RpSession], sid_required: Collec
 
 
 def _of(session: RpSession, sid: str | None, status: Status = Status.QUEUED) -> Delivery:
-    return Delivery(session.client_id, sid, session.sub, session.client_sub, status)
+    started_at = None if sid is None else session.started_at
+    return Delivery(session.client_id, sid, session.sub, session.client_sub, status, started_at)

@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger, Metrics
 warnings.filterwarnings("ignore", message="No application metrics to publish")  # an invocation may have nothing to count
 
 logger = Logger(json_deserializer=str)  # messages are names: there is no JSON in them to look for
-metrics = Metrics()
+metrics = Metrics(namespace="Backchannel")
 
 
 def short_hash(value: str | None) -> str | None:
