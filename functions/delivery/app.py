@@ -1,7 +1,7 @@
 """delivery: attempts the deliveries of a batch side by side; what has to wait goes to, or stays in, RetryQueue."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import boto3
@@ -33,6 +33,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     circuits_table: str
+    permit_private_networks: bool
     retry_queue_url: str
     retry_queue_arn: str
     delivery_dead_letter_queue_url: str
@@ -43,9 +44,17 @@ dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(dynamodb, settings.providers_table)
+
+
+def client_of(names: tuple[str, str]) -> Client:
+    """Return a client as this deployment permits it by now."""
+    client = providers.get_client(*names)
+    return client if settings.permit_private_networks else replace(client, allowed_networks=())
+
+
 delivering = Delivering(
     provider=Cache[str, Provider](providers.get),
-    client=Cache[tuple[str, str], Client](lambda names: providers.get_client(*names)),
+    client=Cache[tuple[str, str], Client](client_of),
     sessions=Sessions(dynamodb, settings.sessions_table),
     deliveries=Deliveries(dynamodb, settings.deliveries_table),
     signer=KmsSigner(boto3.client("kms", config=CONFIG)),
@@ -67,6 +76,6 @@ pool = ThreadPoolExecutor(BATCH)
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it."""
     handled = list(pool.map(waiting.handle, event["Records"]))
-    count(one.attempted for one in handled)
+    count(one.verdict for one in handled)
     failed = [one.message_id for one in handled if one.stays]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws import CONFIG
@@ -14,7 +15,7 @@ from backchannel.ending import Ending
 from backchannel.errors import MessageNotUnderstood, NotFoundError, OurFault
 from backchannel.logouts import Logouts
 from backchannel.messages import EndMessage
-from backchannel.observability import logger
+from backchannel.observability import logger, metrics
 from backchannel.providers import Providers
 from backchannel.queues import Queue, fault_delay
 from backchannel.sessions import Sessions
@@ -66,6 +67,7 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
         return dead_letters.take(record, fault)
     except OurFault as fault:
         logger.error("session.postponed", code=fault.code, detail=str(fault))
+        metrics.add_metric("Postponed", MetricUnit.Count, 1)
         queue.give_back(record["receiptHandle"], fault_delay(record))
         return False
     except NotFoundError as error:
@@ -79,6 +81,7 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Carry out a batch; what is not finished is reported, so that SQS delivers it again."""
     failed = [record["messageId"] for record in event["Records"] if not carry_out(record, context)]

@@ -48,10 +48,10 @@ from tests.faults.servers import (
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 BODY = b"logout_token=a.b.c"
 HEAD = b"HTTP/1.1 200 OK\r\n"
-AT_ONCE = 1.5
+AT_ONCE = 1.9
 """Seconds: less than any timeout that ships."""
 
-CONNECT, READ, DEADLINE = 0.55, 0.75, 0.75
+CONNECT, READ, DEADLINE = 0.7, 0.85, 1.4
 """Seconds within which the impatient egress gives up, with some for a busy machine."""
 
 zeros = itertools.repeat(b"0")
@@ -71,6 +71,7 @@ SLOW: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
 
 BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "endless interim answers": (floods(b"", b"HTTP/1.1 100 C\r\n\r\n" * 99), AnswerMalformed),
+    "endless early hints": (floods(b"", b"HTTP/1.1 103 E\r\nLink: </>\r\n\r\n" * 99), AnswerMalformed),
     "endless status": (floods(b"HTTP/1.1 200 ", b"0" * 9999), AnswerMalformed),
     "endless header": (floods(HEAD + b"X: ", b"0" * 9999), AnswerMalformed),
     "too many headers": (floods(HEAD, b"X: 0\r\n"), AnswerMalformed),
@@ -148,6 +149,8 @@ def test_a_broken_relying_party_is_named_for_what_it_did(
         (b"HTTP/1.1 204 No Content\r\n\r\n", Answer(204, None, b"", None, "127.0.0.1")),
         (b"HTTP/1.1 202 \r\nContent-Length: 0\r\n\r\n", Answer(202, None, b"", None, "127.0.0.1")),
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
         (
             b"HTTP/1.1 429 Slow Down\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n",
             Answer(429, "120", b"", None, "127.0.0.1"),

@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import json
 import secrets
+import statistics
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from backchannel.outcomes import PENDING, Status
+from backchannel.outcomes import Status
 from backchannel.session_events import RpSessionStarted
 from backchannel.sessions import Sessions
 from backchannel.tables import key
@@ -35,7 +36,6 @@ GIVE_UP_AFTER = 120
 """Seconds: short enough for every delivery to end while somebody waits for it."""
 
 WRITERS = 8
-LOOK_EVERY = 2.0
 
 EXPLAINED = {
     Status.UNDELIVERABLE: {"http_503", "read_timeout", "connection_reset", "circuit_open"},
@@ -65,52 +65,38 @@ class Clock:
     began: float
     limit: float
 
-    def wait(self, look: Callable[[], object]) -> None:
-        """Look until there is something to see.
+    def wait(self, look: Callable[[], object], step: float = 2) -> None:
+        """Look until there is something to see, and spend no more than a fifth of the time on looking.
 
         Raises:
             OutOfTimeError: there was not in time.
 
         """
-        while not look():
+        while True:
+            looked = time.monotonic()
+            if look():
+                return
             if time.monotonic() - self.began > self.limit:
                 raise OutOfTimeError
-            time.sleep(LOOK_EVERY)
+            time.sleep(max(step, 4 * (time.monotonic() - looked)))
 
     def say(self, text: str) -> None:
         print(f"{time.monotonic() - self.began:5.0f} s  {text}", flush=True)
 
 
-class Table:
-    """DeliveriesTable as it is, for counting what no page of the API counts."""
-
-    def __init__(self, aws: Aws, provider: str) -> None:
-        self._dynamodb = aws.client("dynamodb")
-        self._name = aws.stack.tables["DeliveriesTable"]
-        self._provider = provider
-
-    def count(self, client_id: str, *statuses: Status) -> int:
-        """Return how many deliveries a client has with these statuses, or at all."""
-        return sum(self._query(client_id, each, Select="COUNT")[0] for each in statuses or Status)
-
-    def items(self, client_id: str) -> list[dict[str, Any]]:
-        """Return all deliveries of a client."""
-        return [item for status in Status for item in self._query(client_id, status)[1]]
-
-    def _query(self, client_id: str, status: Status, **options: Any) -> tuple[int, list[dict[str, Any]]]:
-        pages = self._dynamodb.get_paginator("query").paginate(
-            TableName=self._name,
+def deliveries_of(aws: Aws, provider: Provider, client_id: str) -> list[dict[str, Any]]:
+    """Return all deliveries of a client as they stand in the table, whatever their status."""
+    pages = (
+        aws.client("dynamodb")
+        .get_paginator("query")
+        .paginate(
+            TableName=aws.stack.tables["DeliveriesTable"],
             IndexName="by_client",
-            KeyConditionExpression="client = :client AND begins_with(status_changed, :status)",
-            ExpressionAttributeValues={
-                ":client": {"S": key(self._provider, client_id)},
-                ":status": {"S": key(status, "")},
-            },
-            **options,
+            KeyConditionExpression="client = :client",
+            ExpressionAttributeValues={":client": {"S": key(provider.name, client_id)}},
         )
-        found = list(pages)
-        items = [item for page in found for item in page.get("Items", [])]
-        return sum(page["Count"] for page in found), items
+    )
+    return [item for page in pages for item in page["Items"]]
 
 
 def start_sessions(stack: Stack, provider: Provider, client_ids: Iterable[str], sids: Iterable[str]) -> None:
@@ -159,31 +145,34 @@ def soak(stack: Stack, logouts: int, clock: Clock) -> bool:
     """End many sessions and follow every delivery to its end; True when all add up."""
     provider, aws = Provider(stack), Aws(stack)
     provider.create()
-    table = Table(aws, provider.name)
     sids = {f"sid-{secrets.token_hex(8)}" for _ in range(logouts)}
     with registered(provider, kinds(logouts)) as rps:
         start_sessions(stack, provider, rps, sids)
         clock.say(f"{logouts * len(rps)} RP sessions are stored")
         end_sessions(provider, sids)
         clock.say(f"{logouts} sessions have ended, by signed webhooks")
-        clock.wait(lambda: sum(table.count(name) for name in rps) >= logouts * len(rps))
-        clock.say(f"{logouts * len(rps)} deliveries are recorded")
-        clock.wait(lambda: all(table.count(name, *PENDING) == 0 for name in rps if name.startswith("healthy")))
-        clock.say("those of the healthy relying parties are final")
-        clock.wait(lambda: all(table.count(name, *PENDING) == 0 for name in rps))
-        clock.say("all deliveries are final")
-        clock.wait(lambda: not any(aws.messages(queue, provider.name) for queue in ("DeliveryQueue", "RetryQueue")))
-        clock.say("and their queues empty")
-    good = [_report(name, table.items(name), rp, sids) for name, rp in rps.items()]
+        for queue, done in (
+            ("SessionEndedQueue", "all of them are fanned out"),
+            ("DeliveryQueue", "all deliveries have been attempted, or wait"),
+            ("RetryQueue", "none of them waits any more"),
+        ):
+            clock.wait(lambda queue=queue: not _waiting(aws, queue, provider))  # type: ignore[misc]
+            clock.say(done)
+    good = [_report(name, deliveries_of(aws, provider, name), rp, sids) for name, rp in rps.items()]
     dead = [each for queue in stack.queues if "DeadLetter" in queue for each in aws.messages(queue, provider.name)]
-    print(f"{sum(table.count(name) for name in rps)} deliveries, {len(dead)} dead letters")
+    print(f"{len(dead)} dead letters")
     return all(good) and not dead
+
+
+def _waiting(aws: Aws, queue: str, provider: Provider) -> list[dict[str, Any]]:
+    """Return what there is in a queue, but for the sweeps."""
+    return [each for each in aws.messages(queue, provider.name) if '"sweep":true' not in each["Body"]]
 
 
 def _report(name: str, items: list[dict[str, Any]], rp: RelyingParty, sids: set[str]) -> bool:
     """Print what became of a relying party's deliveries; True when that is what had to become of them."""
     tokens = Counter(sid_of(token) for token in rp.tokens)
-    ends = Counter((Status(item["status"]["S"]), item["last_code"]["S"]) for item in items)
+    ends = Counter((Status(item["status"]["S"]), item.get("last_code", {}).get("S", "")) for item in items)
     accepted = {item["sid"]["S"] for item in items if item["status"]["S"] == Status.ACCEPTED}
     wrong: list[str] = []
     if {item["sid"]["S"] for item in items} != sids or len(items) != len(sids):
@@ -205,14 +194,62 @@ def _report(name: str, items: list[dict[str, Any]], rp: RelyingParty, sids: set[
     return not wrong
 
 
+# --- Isolation ----------------------------------------------------------------------------------------------------------
+
+RPS = 10
+RATIO_LIMIT = 1.2
+
+
+def isolation(stack: Stack, logouts: int, clock: Clock) -> bool:
+    """Compare the times to acceptance at nine relying parties: beside a tenth that works, and beside one that hangs.
+
+    One logout after the other, now of a session with the one and now of a session with the other.
+    """
+    provider = Provider(stack)
+    provider.create()
+    names = [f"rp-{number}" for number in range(1, RPS)]
+    beside = ("working", "hanging")
+    with registered(provider, {**dict.fromkeys(names, (Answer(),)), "working": (Answer(),), "hanging": (HANG,)}) as rps:
+        sids = {tenth: [f"sid-{secrets.token_hex(8)}" for _ in range(logouts)] for tenth in beside}
+        for tenth in beside:
+            start_sessions(stack, provider, [*names, tenth], sids[tenth])
+        clock.say(f"{len(beside) * logouts * RPS} RP sessions are stored")
+        nine = [rps[name] for name in names]
+        times: dict[str, list[float]] = {tenth: [] for tenth in beside}
+        for turn in range(logouts):
+            for tenth in beside if turn % 2 else reversed(beside):
+                times[tenth] += _seconds_to_acceptance(provider, nine, sids[tenth][turn], clock)
+    working, hanging = (_p95(times[tenth]) for tenth in beside)
+    ratio = hanging / working
+    for tenth in beside:
+        median = statistics.median(times[tenth])
+        print(f"beside one that is {tenth}: p50 {median * 1000:4.0f} ms, p95 {_p95(times[tenth]) * 1000:4.0f} ms")
+    print(f"p95 with one of ten relying parties hanging: {ratio:.2f} of that without (at most {RATIO_LIMIT})")
+    return ratio <= RATIO_LIMIT
+
+
+def _seconds_to_acceptance(provider: Provider, rps: list[RelyingParty], sid: str, clock: Clock) -> list[float]:
+    """End a session, and return how long it takes until each relying party has its token, and answers 200."""
+    before = [len(rp.requests) for rp in rps]
+    ended_at = time.time()
+    provider.end_session(sid)
+    clock.wait(lambda: all(len(rp.requests) > count for rp, count in zip(rps, before, strict=True)), step=0.01)
+    return [rp.requests[count].at - ended_at for rp, count in zip(rps, before, strict=True)]
+
+
+def _p95(times: list[float]) -> float:
+    return statistics.quantiles(times, n=20)[-1]
+
+
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.load.deliveries")
     parser.add_argument("--logouts", type=int, default=2000, help="sessions that end, each at five relying parties")
+    parser.add_argument("--isolation", action="store_true", help="measure whether one that hangs delays the others")
     parser.add_argument("--minutes", type=float, default=30, help="the run is given up after so many")
     chosen = parser.parse_args(arguments)
     clock = Clock(time.monotonic(), chosen.minutes * 60)
     try:
-        good = soak(Stack.load(), chosen.logouts, clock)
+        good = (isolation if chosen.isolation else soak)(Stack.load(), chosen.logouts, clock)
     except OutOfTimeError:
         clock.say("out of time")
         return 1

@@ -94,9 +94,9 @@ def ours(uri: str, ca_bundle: str) -> Send:
     messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in jws.ALGORITHMS}
 
     def send(alg: str) -> None:
-        attempted = delivering.attempt(messages[alg]).attempted
-        if attempted is None or attempted.outcome.code != "http_204":
-            raise RuntimeError(attempted)
+        outcome = delivering.attempt(messages[alg]).outcome
+        if outcome is None or outcome.code != "http_204":
+            raise RuntimeError(outcome)
 
     return send
 

@@ -61,7 +61,7 @@ RESET: Fault = None
 
 
 @dataclass
-class _Rule:
+class Rule:
     """Which requests meet a fault: those of an operation with a certain word in them."""
 
     operation: str
@@ -75,7 +75,7 @@ class FaultyAws:
     """A way to the local AWS on which requests meet faults. ``url`` is an endpoint of all services."""
 
     def __init__(self, endpoint_url: str) -> None:
-        self._rule: _Rule | None = None
+        self._rule: Rule | None = None
         self._lock = threading.Lock()
         self._upstream = urllib3.PoolManager(maxsize=32, timeout=10, retries=False)
         self._endpoint_url = endpoint_url
@@ -94,16 +94,16 @@ class FaultyAws:
         self._upstream.clear()
 
     @contextlib.contextmanager
-    def fault(self, operation: str, fault: Fault, word: str = "", *, carried_out: bool = False) -> Iterator[None]:
+    def fault(self, operation: str, fault: Fault, word: str = "", *, carried_out: bool = False) -> Iterator[Rule]:
         """Let an operation fail, after it was ``carried_out`` or instead; a test that does not meet the fault fails."""
-        rule = self._rule = _Rule(operation, word, fault, carried_out)
+        rule = self._rule = Rule(operation, word, fault, carried_out)
         try:
-            yield
+            yield rule
         finally:
             self._rule = None
         assert rule.met, f"nobody asked for {operation}"
 
-    def _meets(self, operation: str, body: bytes) -> _Rule | None:
+    def _meets(self, operation: str, body: bytes) -> Rule | None:
         with self._lock:
             rule = self._rule
             if rule is None or not operation.endswith(rule.operation) or rule.word.encode() not in body:

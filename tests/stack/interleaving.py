@@ -11,10 +11,14 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import batched
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 from unittest import mock
+
+import boto3
+from botocore.config import Config
 
 from backchannel.clients import Client
 from backchannel.deliveries import Deliveries
@@ -29,6 +33,7 @@ from backchannel.providers import Provider, Providers
 from backchannel.queues import Outgoing, Queue
 from backchannel.session_events import RpSessionStarted, SessionEvent
 from backchannel.sessions import Sessions
+from local.client import Stack
 from tests.unit.fakes import ring, signer, unverified_part
 
 if TYPE_CHECKING:
@@ -49,7 +54,7 @@ class Crash(BaseException):
 class Task:
     """Work in a thread of its own that stops before every step."""
 
-    def __init__(self, label: str, work: Callable[[], None], done: Callable[[Task], None]) -> None:
+    def __init__(self, label: str, work: Callable[[], object], done: Callable[[Task], None] = lambda _: None) -> None:
         self.label = label
         self.at = ""
         self.crashed = False
@@ -77,6 +82,18 @@ class Task:
             self._thread.join()
             if self._error is not None:
                 raise self._error
+
+    def go_to(self, at: str, number: int = 1) -> None:
+        """Go on until the task stands before a step of this name, of several the ``number``-th from here."""
+        while number > 0:
+            self.go_on()
+            assert not self.finished, f"it has no such step: {at}"
+            number -= self.at == at
+
+    def finish(self) -> None:
+        """Go on to the end."""
+        while not self.finished:
+            self.go_on()
 
     def _stop(self, at: str) -> None:
         self.at = at
@@ -111,15 +128,6 @@ def step(at: str) -> None:
     """Stop here until let go on, in a task; elsewhere go on at once."""
     if _here.task is not None:
         _here.task._stop(at)
-
-
-def steps_of(dynamodb: DynamoDBClient) -> None:
-    """Make every call of the client a step."""
-
-    def stop(model: Any, **_: Any) -> None:
-        step(model.name)
-
-    dynamodb.meta.events.register("before-call.dynamodb", stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +211,24 @@ class Tables:
     deliveries: str
 
 
+def tables_of(stack: Stack) -> Tables:
+    """Return the stack's tables through a client each of whose calls is a step."""
+    dynamodb = boto3.client(
+        "dynamodb",
+        endpoint_url=stack.endpoint_url,
+        region_name=stack.region,
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+    def stop(model: Any, **_: Any) -> None:
+        step(model.name)
+
+    dynamodb.meta.events.register("before-call.dynamodb", stop)
+    return Tables(dynamodb, stack.tables["SessionsTable"], stack.tables["DeliveriesTable"])
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """After so many steps by themselves, the tasks' order is changed: one of the possibilities is taken."""
@@ -258,7 +284,7 @@ class World:
             egress=self,
             circuits=_NoCircuits(),
             queue=self.to_deliver,
-            rng=Random(0),
+            rng=Random(0),  # noqa: S311 - jitter
             now=lambda: self.now() / 1000,
         )
         self._unsent = list(self.webhooks)
@@ -308,33 +334,31 @@ class World:
 
     def _possible(self, current: Task | None) -> list[Callable[[], Task | None]]:
         """Return everything that might happen instead of what happens by itself."""
-        possible: list[Callable[[], Task | None]] = [lambda task=task: task for task in self._running if task is not current]  # type: ignore[misc]
+        possible: list[Callable[[], Task | None]] = [partial(_same, task) for task in self._running if task is not current]
         if len(self._running) < MAX_RUNNING:
             if self._unsent:
                 possible.append(self._send_webhook)
-            for message in self.ended.held:
-                possible.append(lambda message=message: self._fan_out(message))  # type: ignore[misc]
-            for message in self.to_deliver.held:
-                if message.due <= self.now():
-                    possible.append(lambda message=message: self._attempt(message))  # type: ignore[misc]
+            possible += [partial(self._fan_out, held) for held in self.ended.held]
+            possible += [partial(self._attempt, held) for held in self.to_deliver.held if held.due <= self.now()]
             if current in self._in_flight and self._repeats < MAX_REPEATS:
-                possible.append(lambda: self._repeat(current))
+                possible.append(partial(self._repeat, current))
         if current in self._running and self._crashes < MAX_CRASHES:
-            possible.append(lambda: self._kill(current))
+            possible.append(partial(self._kill, current))
         return possible
 
     def _next(self) -> Task | None:
-        """Return what happens by itself: who runs goes on, and webhooks come before fan-outs before deliveries."""
+        """Return what happens by itself: webhooks before fan-outs before deliveries, and at last who was interrupted."""
         if not self.sweeps:
             self.ended.held = [held for held in self.ended.held if not EndMessage.from_json(held.body).sweep]
+        if len(self._running) < MAX_RUNNING:
+            if self._unsent:
+                return self._send_webhook()
+            for queue, begin in ((self.ended, self._fan_out), (self.to_deliver, self._attempt)):
+                for message in queue.held:
+                    if message.due <= self.now():
+                        return begin(message)
         if self._running:
             return self._running[0]
-        if self._unsent:
-            return self._send_webhook()
-        for queue, begin in ((self.ended, self._fan_out), (self.to_deliver, self._attempt)):
-            for message in queue.held:
-                if message.due <= self.now():
-                    return begin(message)
         waiting = [message.due for queue in (self.ended, self.to_deliver) for message in queue.held]
         if not waiting:
             return None
@@ -343,8 +367,9 @@ class World:
 
     def _send_webhook(self) -> Task:
         webhook = self._unsent.pop(0)
-        if webhook.at is None:
-            webhook.at = self.now()
+        for each in self.webhooks:
+            if each.at is None and each.event is webhook.event:
+                each.at = self.now()  # a repeated event has happened once
 
         def take() -> None:
             self.intake.take(self.provider, [webhook.happened], self.now())
@@ -395,14 +420,12 @@ class World:
         self._in_flight[task] = lambda: self._attempt(held, is_copy=True)
         return task
 
-    def _repeat(self, task: Task | None) -> Task:
+    def _repeat(self, task: Task) -> Task:
         """Deliver a message again that is being worked on."""
-        assert task is not None
         self._repeats += 1
         return self._in_flight[task]()
 
-    def _kill(self, task: Task | None) -> None:
-        assert task is not None
+    def _kill(self, task: Task) -> None:
         self._crashes += 1
         self._let_go_on(task, doomed=True)
 
@@ -424,10 +447,19 @@ class World:
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     @property
+    def interruptions(self) -> int:
+        """How often something died or was repeated."""
+        return self._crashes + self._repeats
+
+    @property
     def starts(self) -> list[tuple[RpSessionStarted, Webhook]]:
         """The sessions that started, each with the webhook that told of it."""
         happened = [(webhook.happened, webhook) for webhook in self.webhooks]
         return [(event, webhook) for event, webhook in happened if isinstance(event, RpSessionStarted)]
+
+
+def _same(task: Task) -> Task:
+    return task
 
 
 class _Serially:

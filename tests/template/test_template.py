@@ -344,7 +344,7 @@ def test_an_alarm_says_what_is_the_matter_and_notifies_the_topic(name: str) -> N
 
 def test_whoever_calls_the_api_is_known_to_iam_unless_a_method_says_otherwise() -> None:
     for api in _of_type("AWS::Serverless::Api").values():
-        assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM"}
+        assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
 
 
 @every_function

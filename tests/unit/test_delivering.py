@@ -252,7 +252,7 @@ def test_an_acceptance_is_final_and_measured(status: int) -> None:
     assert verdict.again is None
     assert verdict.attempted is not None
     assert verdict.attempted.since_end == 1000
-    assert verdict.attempted.outcome == world.outcome
+    assert verdict.outcome == world.outcome
 
 
 @pytest.mark.parametrize(
@@ -499,8 +499,8 @@ def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() ->
 
     verdict = world.attempt()
 
-    assert verdict == Verdict()
-    assert world.deliveries.settled == [(Outcome(Status.UNDELIVERABLE, "signing_unavailable"), None)]
+    assert verdict == Verdict(outcome=Outcome(Status.UNDELIVERABLE, "signing_unavailable"))
+    assert world.deliveries.settled == [(verdict.outcome, None)]
 
 
 def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
@@ -618,7 +618,7 @@ def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
 def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
     verdict = world.attempt()
 
-    assert verdict == Verdict()
+    assert verdict == Verdict(outcome=outcome)
     assert world.deliveries.settled == [(outcome, None)]
     assert world.egress.posts == []
 

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -17,17 +17,22 @@ from tests.unit.fakes import FakeQueue
 DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"
 RETRY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:retry"
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "sid-1")
-RETRYING = Attempted(Outcome(Status.RETRYING, "http_503", 5), signing=10.0, posting=20.0, since_end=1500)
-ACCEPTED = Attempted(Outcome(Status.ACCEPTED, "http_200"), signing=10.0, posting=20.0, since_end=900)
+MEASURED = Attempted(signing=10.0, posting=20.0, since_end=900)
+RETRYING = Verdict(again=5, outcome=Outcome(Status.RETRYING, "http_503", 5), attempted=MEASURED)
+ACCEPTED = Verdict(outcome=Outcome(Status.ACCEPTED, "http_200"), attempted=MEASURED)
+POSTPONED = Verdict(postponed=True)
 
 
 @dataclass
 class FakeDelivering:
     verdict: Verdict
     attempted: list[DeliveryMessage] = field(default_factory=list)
+    error: Exception | None = None
 
     def attempt(self, message: DeliveryMessage) -> Verdict:
         self.attempted.append(message)
+        if self.error is not None:
+            raise self.error
         return self.verdict
 
 
@@ -35,7 +40,7 @@ class FakeDelivering:
 class World:
     """A Waiting with everything around it."""
 
-    verdict: Verdict = field(default_factory=lambda: Verdict(again=5, attempted=RETRYING))
+    verdict: Verdict = RETRYING
     retry_queue: FakeQueue = field(default_factory=FakeQueue)
     dead_letter_queue: FakeQueue = field(default_factory=FakeQueue)
 
@@ -49,11 +54,11 @@ class World:
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_a_delivery_that_is_done_with_leaves_its_queue(source: str) -> None:
-    world = World(Verdict(attempted=ACCEPTED))
+    world = World(ACCEPTED)
 
     handled = world.handle(source)
 
-    assert handled == Handled("m1", stays=False, attempted=ACCEPTED)
+    assert handled == Handled("m1", stays=False, verdict=ACCEPTED)
     assert (world.retry_queue.sent, world.retry_queue.given_back) == ([], [])
     assert world.delivering.attempted == [MESSAGE]
 
@@ -63,36 +68,53 @@ def test_the_first_failure_moves_to_the_retry_queue() -> None:
 
     handled = world.handle(DELIVERY_QUEUE)
 
-    assert handled == Handled("m1", stays=False, attempted=RETRYING)
+    assert handled == Handled("m1", stays=False, verdict=RETRYING)
     assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 5)]
     assert world.retry_queue.given_back == []
 
 
+def test_what_nobody_foresaw_postpones_one_record_and_is_no_fault_of_the_batch(log: Log) -> None:
+    world = World()
+    world.delivering.error = TypeError("a bug")
+
+    handled = world.handle(RETRY_QUEUE)
+
+    assert handled == Handled("m1", stays=True, verdict=POSTPONED)
+    assert [line["message"] for line in log.lines] == ["delivery.failed"]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_what_became_of_a_delivery_is_counted_without_an_attempt_too() -> None:
+    count([Verdict(outcome=Outcome(Status.UNDELIVERABLE, "circuit_open")), POSTPONED, POSTPONED])
+
+    assert _counted() == {"DeliveriesUndeliverable": [1.0], "Postponed": [1.0, 1.0]}
+
+
 @pytest.mark.parametrize(("received", "seconds"), [(1, 10), (2, 20), (5, 160), (7, 640), (8, 900), (1000, 900)])
 def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, seconds: int) -> None:
-    world = World(Verdict(postponed=True))
+    world = World(POSTPONED)
 
     handled = world.handle(RETRY_QUEUE, received=received)
 
-    assert handled == Handled("m1", stays=True)
+    assert handled == Handled("m1", stays=True, verdict=POSTPONED)
     assert world.retry_queue.given_back == [("receipt-1", seconds)]
 
 
 def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() -> None:
-    world = World(Verdict(postponed=True))
+    world = World(POSTPONED)
 
     handled = world.handle(DELIVERY_QUEUE)
 
-    assert handled == Handled("m1", stays=False)
+    assert handled == Handled("m1", stays=False, verdict=POSTPONED)
     assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10)]
 
 
 def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
-    world = World(Verdict(again=1800, attempted=RETRYING))
+    world = World(replace(RETRYING, again=1800))
 
     handled = world.handle(RETRY_QUEUE)
 
-    assert handled == Handled("m1", stays=True, attempted=RETRYING)
+    assert handled == Handled("m1", stays=True, verdict=replace(RETRYING, again=1800))
     assert world.retry_queue.given_back == [("receipt-1", 1800)]
     assert world.retry_queue.sent == []
 
@@ -103,7 +125,7 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
 
     handled = world.handle(source)
 
-    assert handled == Handled("m1", stays=True, attempted=RETRYING)
+    assert handled == Handled("m1", stays=True, verdict=RETRYING)
     assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
 
 
@@ -130,7 +152,7 @@ def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not
 
 @pytest.mark.usefixtures("no_metrics")
 def test_an_accepted_attempt_is_counted_with_its_times() -> None:
-    count([ACCEPTED, None])
+    count([ACCEPTED, Verdict()])
 
     assert _counted() == {
         "Attempts": [1.0],

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import http
 import http.client
 import io
 import socket
@@ -139,7 +140,7 @@ class Connection(HTTPConnection):
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
             self._send(self._head(target, len(body)) + body)
         # http.client reads the answer from a bounded stream in the place of the socket's file.
-        with http.client.HTTPResponse(cast("socket.socket", _Stream(self)), method="POST") as response:
+        with _Response(cast("socket.socket", _Stream(self)), method="POST") as response:
             response.begin()
             if self.ended:  # http.client takes this for the end of the header section
                 raise ConnectionReset("closed within the headers")
@@ -244,6 +245,20 @@ def _trust(ca_bundle: str | None) -> ssl.SSLContext:
         raise TlsFailed("the client's own certificate authorities are not PEM") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+class _Response(http.client.HTTPResponse):
+    """The final answer; http.client itself passes over 100 alone of the interim ones (RFC 9110, section 15.2)."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                raise AnswerMalformed("switches to a protocol that nobody asked for")
+            if not http.HTTPStatus.PROCESSING <= status < http.HTTPStatus.OK:
+                return version, status, reason
+            while self.fp.readline(MAX_ANSWER).strip():
+                pass
 
 
 class _Stream(io.RawIOBase):

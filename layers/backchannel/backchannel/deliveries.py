@@ -28,8 +28,8 @@ from backchannel.tables import ConditionFailedError, bind, key, storage
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-LEASE = 20_000
-"""Milliseconds that an attempt has for itself: longer than signing and POST can take together."""
+LEASE = 30_000
+"""Milliseconds that an attempt has for itself: as long as its function may run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ class Guard(Protocol):
 class Attempted:
     """What is measured of an attempt; times in milliseconds, ``since_end`` from the end of the session."""
 
-    outcome: Outcome
     signing: float
     posting: float
     since_end: int
@@ -52,10 +51,14 @@ class Attempted:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of the message: done with, ``again`` in so many seconds, or ``postponed`` by a fault of ours."""
+    """What becomes of the message: done with, ``again`` in so many seconds, or ``postponed`` by a fault of ours.
+
+    ``outcome`` is the delivery's, if it has got one now; ``attempted`` what was measured, if there was an attempt.
+    """
 
     again: int | None = None
     postponed: bool = False
+    outcome: Outcome | None = None
     attempted: Attempted | None = None
 
 
@@ -134,8 +137,8 @@ class Delivering:
             retry_after=outcomes.parse_retry_after(attempt.retry_after, now),
             rng=self.rng,
         )
-        attempted = Attempted(outcome, attempt.signing, attempt.posting, round(now * 1000) - record.ended_at)
-        self._log(record, attempted, attempt)
+        attempted = Attempted(attempt.signing, attempt.posting, round(now * 1000) - record.ended_at)
+        self._log(record, outcome, attempted, attempt)
         return self._settle(begun, outcome, _answered(attempt.answer), attempted)
 
     def _claims(self, provider: Provider, client: Client, record: DeliveryRecord) -> Mapping[str, Any]:
@@ -184,7 +187,7 @@ class Delivering:
                 status=outcome.status,
                 code=outcome.code,
             )
-        return Verdict(again=outcome.delay, attempted=attempted)
+        return Verdict(again=outcome.delay, outcome=outcome, attempted=attempted)
 
     def _is_superseded(self, provider: Provider, client: Client, record: DeliveryRecord) -> bool:
         """Whether a token without ``sid`` would end a login that is newer than what it is about.
@@ -211,7 +214,7 @@ class Delivering:
                     self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])
         return True
 
-    def _log(self, record: DeliveryRecord, attempted: Attempted, attempt: Attempt) -> None:
+    def _log(self, record: DeliveryRecord, outcome: Outcome, attempted: Attempted, attempt: Attempt) -> None:
         answer = attempt.answer
         logger.info(
             "delivery.attempted",
@@ -220,15 +223,15 @@ class Delivering:
             client_id=record.client_id,
             sid_hash=short_hash(record.sid),
             attempt=record.attempts + 1,
-            status=attempted.outcome.status,
-            code=attempted.outcome.code,
+            status=outcome.status,
+            code=outcome.code,
             status_code=answer.status if answer else None,
             address=answer.address if answer else None,
             kid=attempt.kid,
             signing_ms=round(attempted.signing, 1),
             post_ms=round(attempted.posting, 1),
             since_end_ms=attempted.since_end,
-            next_delay_s=attempted.outcome.delay,
+            next_delay_s=outcome.delay,
         )
 
     def _milliseconds(self) -> int:

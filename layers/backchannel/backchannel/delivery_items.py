@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
-from pynamodb.indexes import AllProjection, GlobalSecondaryIndex
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
 from backchannel.messages import DeliveryMessage
@@ -24,6 +24,12 @@ RETENTION = 90 * 86_400
 """Seconds that a logout and its deliveries can be looked up."""
 
 LOGOUT = "LOGOUT"
+REPORTED = [
+    *("provider", "client_id", "sid", "sub", "client_sub", "status", "attempts", "ended_at", "created_at", "updated_at"),
+    *("last_code", "last_status_code", "next_attempt_at", "error", "error_description"),
+]
+"""What the index shows beside its keys."""
+
 PENDING_STATUSES = [str(status) for status in PENDING]
 
 
@@ -75,7 +81,7 @@ class DeliveryRecord:
 class _ByClient(GlobalSecondaryIndex["Item"]):  # type: ignore[no-untyped-call]
     class Meta:
         index_name = "by_client"
-        projection = AllProjection()
+        projection = IncludeProjection(REPORTED)
 
     client = UnicodeAttribute(hash_key=True)
     status_changed = UnicodeAttribute(range_key=True)

@@ -13,6 +13,10 @@ from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions import Sessions
 
 REASON = "expired"
+MILLISECONDS_PER_HOUR = 3_600_000
+PARTS = 16
+"""Segments in which the table is scanned."""
+
 _BATCH = 100
 
 
@@ -27,23 +31,24 @@ class Expiring:
     def run(self, now: int, time_is_short: Callable[[], bool]) -> int:
         """Queue the end of every expired RP session whose client wants to hear of it, and return how many were queued.
 
-        An end that is queued again by the next pass, because its fan-out has not come yet, is the same logout.
+        An end that is queued again by the next pass, because its fan-out has not come yet, is the same logout. Each pass
+        begins with another part of the table, so that one that is too large for a pass has its turn with every part.
         """
+        first = now // MILLISECONDS_PER_HOUR
         count = 0
-        for batch in batched(self._ends(now), _BATCH, strict=False):
-            by_provider: dict[Provider, list[Ended]] = {}
-            for provider, end in batch:
-                by_provider.setdefault(provider, []).append(end)
-            for provider, ends in by_provider.items():
-                count += self.intake.take(provider, ends, now).ended
-            if time_is_short():
-                break
+        for part in range(first, first + PARTS):
+            for batch in batched(self._ends(part % PARTS, now, time_is_short), _BATCH, strict=False):
+                by_provider: dict[Provider, list[Ended]] = {}
+                for provider, end in batch:
+                    by_provider.setdefault(provider, []).append(end)
+                for provider, ends in by_provider.items():
+                    count += self.intake.take(provider, ends, now).ended
         return count
 
-    def _ends(self, now: int) -> Iterator[tuple[Provider, Ended]]:
+    def _ends(self, part: int, now: int, time_is_short: Callable[[], bool]) -> Iterator[tuple[Provider, Ended]]:
         provider_of = Cache[str, Provider](self.providers.by_issuer)
         client_of = Cache[tuple[str, str], Client](lambda names: self.providers.get_client(*names))
-        for issuer, session in self.sessions.expired(now):
+        for issuer, session in self.sessions.expired(now, part, PARTS, time_is_short):
             try:
                 provider = provider_of(issuer)
                 wants_to_hear = client_of((provider.provider, session.client_id)).logout_on_expiry

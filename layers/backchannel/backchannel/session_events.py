@@ -16,6 +16,10 @@ MAX_IDENTIFIER = 255
 """Characters of a ``sub`` (OpenID Connect Core 1.0, section 2), and of ``sid`` and ``client_id`` so that both fit into a key."""
 
 
+MAX_ESCAPED = 500
+"""Characters of an identifier once it is escaped for a key; two of them fit into DynamoDB's 1024 octets."""
+
+
 @dataclass(frozen=True, slots=True)
 class RpSessionStarted:
     """A client got an ID token for a subject: from now on it has to be told when the session ends."""
@@ -83,6 +87,8 @@ def identifier(name: str, value: object, *, ascii_only: bool = True) -> str:
     """
     if not isinstance(value, str) or not 1 <= len(value) <= MAX_IDENTIFIER:
         raise IdentifierInvalidError(f"{name} must be a string of 1 to {MAX_IDENTIFIER} characters")
+    if len(value) + 2 * (value.count("#") + value.count("%")) > MAX_ESCAPED:
+        raise IdentifierInvalidError(f"{name} has too many of the characters # and %")
     if not value.isprintable() or (ascii_only and not value.isascii()):
         raise IdentifierInvalidError(f"{name} must consist of printable {'ASCII ' if ascii_only else ''}characters")
     return value

@@ -14,7 +14,7 @@ first and is the one that is claimed: claiming it gives the RP session to one ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -86,18 +86,18 @@ class Sessions:
             started.client_sub,
             expires_at=started.expires_at,
         )
-        actions = [
-            *self._set(
-                max(now, session.expires_at or now),
-                client_id=session.client_id,
-                sub=session.sub,
-                sid=session.sid,
-                client_sub=session.client_sub,
-                started_at=session.started_at,
-                session_expires_at=session.expires_at,
-            ),
-            *(attribute.remove() for attribute in (self._items.ended_at, self._items.ended_by, self._items.fanout_id)),
-        ]
+        actions = self._set(
+            max(now, session.expires_at or now),
+            client_id=session.client_id,
+            sub=session.sub,
+            sid=session.sid,
+            client_sub=session.client_sub,
+            started_at=session.started_at,
+            session_expires_at=session.expires_at,
+            ended_at=None,
+            ended_by=None,
+            fanout_id=None,
+        )
         for pk, sk in _item_keys(issuer, session):
             self._update(pk, sk, actions, _absent_or_before(self._items.started_at, session.started_at))
         return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
@@ -143,14 +143,19 @@ class Sessions:
         """Return a page of the session's RP sessions, ended ones too."""
         return self._query(key("SID", issuer, sid), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
-    def expired(self, now: int) -> Iterator[tuple[str, RpSession]]:
-        """Scan for RP sessions that ended by themselves and that no logout took care of, each with its issuer."""
+    def expired(
+        self, now: int, part: int, parts_in_all: int, time_is_short: Callable[[], bool]
+    ) -> Iterator[tuple[str, RpSession]]:
+        """Scan a part of the table for RP sessions that ended by themselves and that no logout took care of, with issuers."""
         overdue = (self._items.session_expires_at <= now) & self._items.ended_by.does_not_exist()
         with storage():
-            for item in self._items.scan(overdue):
-                kind, issuer, _ = parts(item.pk)
-                if kind == "SID" or item.sid is None:  # of its two items, the one that is claimed
-                    yield issuer, _rp_session(item)
+            for page in self._items.scan(overdue, segment=part, total_segments=parts_in_all).page_iter:
+                for item in map(self._items.from_raw_data, page["Items"]):
+                    kind, issuer, _ = parts(item.pk)
+                    if kind == "SID" or item.sid is None:  # of its two items, the one that is claimed
+                        yield issuer, _rp_session(item)
+                if time_is_short():
+                    return
 
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
         """Read every tombstone that could be about an RP session."""
@@ -183,7 +188,8 @@ class Sessions:
 
     def _set(self, now: int, **values: str | int | None) -> list[Action]:
         expiry = self._items.expires_at.set((now + self._lifetime) // 1000)
-        return [expiry, *(getattr(self._items, name).set(value) for name, value in values.items() if value is not None)]
+        attributes = ((getattr(self._items, name), value) for name, value in values.items())
+        return [expiry, *(attribute.remove() if value is None else attribute.set(value) for attribute, value in attributes)]
 
     def _update(self, pk: str, sk: str, actions: list[Action], condition: Condition) -> bool:
         try:

@@ -1,13 +1,13 @@
 """How a delivery waits: the first time it moves to RetryQueue, there it becomes visible again when its next attempt is due."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.dead_letters import DeadLetters
-from backchannel.delivering import Attempted, Delivering
+from backchannel.delivering import Delivering, Verdict
 from backchannel.errors import MessageNotUnderstood, QueueUnavailable
 from backchannel.messages import DeliveryMessage
 from backchannel.observability import logger, metrics
@@ -21,7 +21,7 @@ class Handled:
 
     message_id: str
     stays: bool = False
-    attempted: Attempted | None = None
+    verdict: Verdict = field(default_factory=Verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,29 +43,36 @@ class Waiting:
             message = DeliveryMessage.from_json(record["body"])
         except MessageNotUnderstood as fault:
             return Handled(message_id, stays=not self.dead_letters.take(record, fault))
-        verdict = self.delivering.attempt(message)
+        try:
+            verdict = self.delivering.attempt(message)
+        except Exception:  # noqa: BLE001 - the edge of one record: what nobody foresaw must not cost the others of the batch their attempts
+            logger.exception("delivery.failed", logout_id=message.logout_id, client_id=message.client_id)
+            verdict = Verdict(postponed=True)
         seconds = fault_delay(record) if verdict.postponed else verdict.again
         if seconds is None:
-            return Handled(message_id, attempted=verdict.attempted)
+            return Handled(message_id, verdict=verdict)
         try:
             if record["eventSourceARN"] == self.retry_queue_arn:
                 self.retry_queue.give_back(record["receiptHandle"], seconds)
-                return Handled(message_id, stays=True, attempted=verdict.attempted)
+                return Handled(message_id, stays=True, verdict=verdict)
             self.retry_queue.send([Outgoing(record["body"], (message.provider, message.client_id), seconds)])
         except QueueUnavailable as fault:
             logger.error("delivery.kept", code=fault.code, detail=str(fault), logout_id=message.logout_id)
-            return Handled(message_id, stays=True, attempted=verdict.attempted)
-        return Handled(message_id, attempted=verdict.attempted)
+            return Handled(message_id, stays=True, verdict=verdict)
+        return Handled(message_id, verdict=verdict)
 
 
-def count(attempts: Iterable[Attempted | None]) -> None:
-    """Add a batch's attempts to the metrics. There is no dimension for the client: it stands in the log line."""
-    for attempt in attempts:
-        if attempt is None:
+def count(verdicts: Iterable[Verdict]) -> None:
+    """Add a batch's verdicts to the metrics. There is no dimension for the client: it stands in the log line."""
+    for verdict in verdicts:
+        if verdict.postponed:
+            metrics.add_metric("Postponed", MetricUnit.Count, 1)
+        if verdict.outcome is not None:
+            metrics.add_metric(f"Deliveries{verdict.outcome.status.capitalize()}", MetricUnit.Count, 1)
+        if verdict.attempted is None:
             continue
         metrics.add_metric("Attempts", MetricUnit.Count, 1)
-        metrics.add_metric("SigningTime", MetricUnit.Milliseconds, attempt.signing)
-        metrics.add_metric("PostTime", MetricUnit.Milliseconds, attempt.posting)
-        metrics.add_metric(f"Deliveries{attempt.outcome.status.capitalize()}", MetricUnit.Count, 1)
-        if attempt.outcome.status is Status.ACCEPTED:
-            metrics.add_metric("TimeToAcceptance", MetricUnit.Milliseconds, attempt.since_end)
+        metrics.add_metric("SigningTime", MetricUnit.Milliseconds, verdict.attempted.signing)
+        metrics.add_metric("PostTime", MetricUnit.Milliseconds, verdict.attempted.posting)
+        if verdict.outcome is not None and verdict.outcome.status is Status.ACCEPTED:
+            metrics.add_metric("TimeToAcceptance", MetricUnit.Milliseconds, verdict.attempted.since_end)

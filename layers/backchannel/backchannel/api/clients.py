@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
@@ -35,7 +36,7 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
     encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
     members["allowed_networks"] = tuple(members["allowed_networks"])
     client = registered.register(
-        registered.Client(identifier("client_id", client_id), **members),
+        registered.Client(identifier("client_id", unquote(client_id)), **members),
         encryption,
         permit_private_networks=using.permit_private_networks,
     )
@@ -49,8 +50,8 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
 def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     """Return the client."""
     using = dependencies(router)
-    client = using.providers.get_client(provider, client_id)
-    circuit = using.circuits.get(provider, client_id)
+    client = using.providers.get_client(provider, unquote(client_id))
+    circuit = using.circuits.get(provider, unquote(client_id))
     shown = Circuit(
         state=circuit.state, opened_at=optional_timestamp(None if circuit.opened_at is None else circuit.opened_at * 1000)
     )
@@ -61,8 +62,8 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
 def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     """Remove the client; deliveries to it that are still queued become undeliverable."""
     using = dependencies(router)
-    using.providers.get_client(provider, client_id)
-    using.providers.delete_client(provider, client_id)
+    using.providers.get_client(provider, unquote(client_id))
+    using.providers.delete_client(provider, unquote(client_id))
     return None, HTTPStatus.NO_CONTENT
 
 

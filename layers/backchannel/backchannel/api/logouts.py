@@ -82,6 +82,8 @@ def list_deliveries(
     using.providers.get(provider)
     listed = f"deliveries/{provider}/{client_id}/{status}"
     start = position(after, listed, dict)
+    if start is not None and not all(isinstance(value, str) for value in start.values()):
+        raise MalformedRequestError("after is not a cursor of this list")
     page, last = using.deliveries.of_client(provider, client_id, status, after=start, limit=limit)
     return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last, listed))
 

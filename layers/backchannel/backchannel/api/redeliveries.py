@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
@@ -18,9 +19,10 @@ MOST = 500
 """How many deliveries one request queues again, well within the time that API Gateway waits."""
 
 STRANDED = 300_000
-"""Milliseconds: a delivery queued longer ago than this may have lost its message to a redelivery that was cut short."""
+"""Milliseconds: a delivery that was due longer ago than this may have lost its message to a redelivery that was cut short."""
 
-FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE)
+FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED)
+"""What is sent again of a client; of those that are queued, only what is stranded."""
 
 
 @router.post(
@@ -47,7 +49,7 @@ def of_client(provider: Name, client_id: PathIdentifier, request: RedeliveryRequ
     since, until = milliseconds(request.since), now() if request.until is None else milliseconds(request.until)
     if since > until:
         raise MalformedRequestError("since is later than until")
-    failed = using.deliveries.all_of_client(provider, client_id, FAILED, since, until)
+    failed = using.deliveries.all_of_client(provider, unquote(client_id), FAILED, since, until)
     return _redeliver(using, failed), HTTPStatus.ACCEPTED
 
 
@@ -55,7 +57,8 @@ def _redeliver(using: Dependencies, records: Iterable[DeliveryRecord]) -> Redeli
     received = now()
     queued = 0
     for record in records:
-        is_stranded = record.status is Status.QUEUED and record.updated_at < received - STRANDED
+        expected = record.next_attempt_at or record.updated_at
+        is_stranded = record.status is Status.QUEUED and expected < received - STRANDED
         if not is_stranded and not using.deliveries.reopen(record, received):
             continue
         using.delivery_queue.send([Outgoing(record.message.to_json(), (record.provider, record.client_id))])

@@ -40,8 +40,8 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
     """Remove the source and its secrets."""
     using = dependencies(router)
     found = using.providers.get_source(provider, source)
-    using.providers.delete_source(provider, source)
     using.secrets.delete(found.secret_name)
+    using.providers.delete_source(provider, source)
     return None, HTTPStatus.NO_CONTENT
 
 

@@ -1,0 +1,126 @@
+"""What the search found, step by step: each of these once let an RP session escape, or showed it as active for ever."""
+
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.session_events import SessionEvent
+from local.client import Stack
+from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
+from tests.stack.test_sessions_stateful import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
+
+
+@pytest.fixture(scope="module")
+def tables(stack: Stack) -> Iterator[Tables]:
+    with taking_turns():
+        yield tables_of(stack)
+
+
+@pytest.fixture
+def world(tables: Tables) -> World:
+    return World(tables, f"https://idp.example/{uuid.uuid4()}", round(time.time() * 1000), CLIENTS, [], [], sweeps=False)
+
+
+def take(world: World, event: SessionEvent) -> None:
+    world.intake.take(world.provider, [event], world.now())
+
+
+def fan_out(world: World, held: Held) -> Task:
+    """Return a run of a fan-out that stands before its first step."""
+    message = EndMessage.from_json(held.body)
+    task = Task(held.body, lambda: world.ending.carry_out(message, now=world.now, time_is_short=lambda: False))
+    task.go_on()
+    return task
+
+
+def attempt(world: World) -> Task:
+    """Return an attempt of the one delivery that waits, before its first step."""
+    message = DeliveryMessage.from_json(world.to_deliver.held.pop().body)
+    task = Task(f"{message.logout_id}@0", lambda: world.delivering.attempt(message))
+    task.go_on()
+    return task
+
+
+def test_an_rp_session_that_is_claimed_between_its_two_writes_is_marked_on_both_items(world: World) -> None:
+    start = Task("start", lambda: take(world, Starts("wiki", "s1")(world.began)))
+    start.go_to("UpdateItem", 2)
+
+    take(world, SessionEnds("s1")(world.now()))
+    world.run()
+    start.finish()
+    world.run()
+
+    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
+    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    assert by_subject.ended_by is not None
+    assert by_subject == by_session
+    assert len(world.posted) == 1
+
+
+def test_a_delivery_that_was_recorded_but_not_queued_is_queued_by_the_next_run_that_needs_it(world: World) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 2))
+    take(world, SessionEnds("s1")(world.began - 1))
+    end = world.ended.held.pop()
+    run = fan_out(world, end)
+    run.go_to("SendMessageBatch")
+    run.go_on(doomed=True)
+
+    take(world, Starts("wiki", "s1")(world.began))  # takes the place of the one that the dead run has claimed
+    world.run()
+    world.ended.held.append(end)
+    world.run()
+
+    assert [posted.claims["sid"] for posted in world.posted] == ["s1"]
+
+
+def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is_told(world: World) -> None:
+    take(world, Starts("wiki", "old")(world.began - 3))
+    take(world, SubjectEnds()(world.began - 1))
+    fan_out(world, world.ended.held.pop()).finish()
+    take(world, Starts("wiki", "new")(world.began))
+    giving_way = attempt(world)
+    giving_way.go_to("UpdateItem", 1)  # its outcome
+
+    take(world, Starts("wiki", "late")(world.began - 2))
+    fan_out(world, world.ended.held.pop()).finish()
+    giving_way.finish()
+    world.run()
+
+    assert sorted(posted.claims["sid"] for posted in world.posted) == ["late", "old"]
+
+
+def test_a_session_that_starts_late_after_an_attempt_gave_way_is_told_by_a_run_that_is_repeated(world: World) -> None:
+    take(world, Starts("wiki", "old")(world.began - 3))
+    take(world, SubjectEnds()(world.began - 1))
+    take(world, Starts("wiki", "new")(world.began))
+    end = world.ended.held.pop()
+    run = fan_out(world, end)
+    run.go_to("SendMessageBatch", 2)  # its sweep
+    run.go_on(doomed=True)
+    world.run()
+
+    take(world, Starts("wiki", "late")(world.began - 2))
+    world.ended.held.insert(0, end)
+    world.run()
+
+    assert sorted(posted.claims["sid"] for posted in world.posted) == ["late", "old"]
+
+
+def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated(world: World) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 2))
+    take(world, SessionEnds("s1")(world.began - 1))
+    end = world.ended.held.pop()
+    run = fan_out(world, end)
+    run.go_to("UpdateItem", 2)  # its mark
+    run.go_on(doomed=True)
+    world.run()
+
+    newer = Starts("wiki", "s1")(world.now())
+    take(world, newer)
+    world.ended.held.insert(0, end)
+    world.run()
+
+    assert [posted.at >= newer.started_at for posted in world.posted] == [False, True]
