@@ -83,6 +83,11 @@ format: $(DEV_READY) ## Format the code and fix what can be fixed
 bench: up $(NODE_READY) ## Measure the delivery core and the service
 	@$(LOCALLY) $(PYTHON) -m tests.load.imports
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.delivery
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.isolation
+
+.PHONY: soak
+soak: up ## Send ten thousand deliveries through the service, most of an hour long
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 
 # --- The local stack --------------------------------------------------------------------------------------------------
 

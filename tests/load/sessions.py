@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import boto3
 from hypothesis import HealthCheck, given, seed, settings
@@ -64,10 +64,17 @@ class Sink:
 
     def __init__(self) -> None:
         self.tokens: Counter[tuple[str, str]] = Counter()
+        self._lock = threading.Lock()
 
     def take(self, body: bytes) -> None:
         claims = unverified_part(body.decode().removeprefix("logout_token="), 1)
-        self.tokens[claims["aud"], claims["sid"]] += 1
+        with self._lock:
+            self.tokens[claims["aud"], claims["sid"]] += 1
+
+    @property
+    def sids(self) -> Counter[str]:
+        with self._lock:
+            return Counter({sid: number for (_, sid), number in self.tokens.items()})
 
     @property
     def duplicates(self) -> int:
@@ -114,18 +121,15 @@ def workers() -> list[int]:
     """Return the processes in which this clone's emulator runs session_ended."""
     running = emulator.running()
     assert running is not None, "the local stack is not up"
+    name = Stack.load().functions[_FUNCTION]
     found = []
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             command = (process / "cmdline").read_text()
-            if parent == running.pid and f"ministack-lambda-{running_name()}" in command:
+            if parent == running.pid and f"ministack-lambda-{name}" in command:
                 found.append(int(process.name))
     return found
-
-
-def running_name() -> str:
-    return Stack.load().functions[_FUNCTION]
 
 
 class Watch(threading.Thread):
@@ -136,7 +140,7 @@ class Watch(threading.Thread):
         self.peak = 0.0
         self._over = threading.Event()
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -268,7 +272,7 @@ def races(stack: Stack, pairs: int) -> bool:
         provider = Provider(stack)
         provider.create()
         client_id = provider.register_client(uri)
-        raced = race(provider, client_id, lambda: Counter({sid: n for (_, sid), n in sink.tokens.items()}), pairs, seed=2)
+        raced = race(provider, client_id, lambda: sink.sids, pairs, seed=2)
         print(f"  {raced.missed} missed, {raced.duplicates} duplicates", flush=True)
         return raced.missed == 0
 
@@ -278,7 +282,7 @@ def search(stack: Stack, minutes: float) -> bool:
     tables = tables_of(stack)
     end = time.monotonic() + minutes * 60
     examples = 0
-    first = number = random_seed()
+    first = number = int(time.time())
 
     def one(scenario: Scenario) -> None:
         nonlocal examples
@@ -297,26 +301,23 @@ def search(stack: Stack, minutes: float) -> bool:
     return True
 
 
-def random_seed() -> int:
-    return int(time.time())
-
-
 def main() -> int:
-    parts = {
-        "search": lambda stack: search(stack, arguments.minutes),
-        "races": lambda stack: races(stack, arguments.pairs),
-        "subject": lambda stack: subject(stack, arguments.rp_sessions),
-        "session": lambda stack: session(stack, 1000),
-        "calls": calls,
-    }
     parser = argparse.ArgumentParser(prog="tests.load.sessions")
-    parser.add_argument("parts", nargs="*", choices=[*parts, []])
+    parser.add_argument("parts", nargs="*", metavar="part")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--rp-sessions", type=int, default=10_000)
     arguments = parser.parse_args()
+    parts: dict[str, Callable[[Stack], bool]] = {
+        "search": lambda stack: search(stack, arguments.minutes),
+        "races": lambda stack: races(stack, arguments.pairs),
+        "session": lambda stack: session(stack, 1000),
+        "subject": lambda stack: subject(stack, arguments.rp_sessions),
+        "calls": calls,
+    }
     stack = Stack.load()
-    return 0 if all([parts[part](stack) for part in arguments.parts or parts]) else 1
+    good = [parts[part](stack) for part in arguments.parts or parts]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

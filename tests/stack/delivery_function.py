@@ -120,7 +120,8 @@ class FaultyAws:
                 rule = proxy._meets(self.headers.get("X-Amz-Target", ""), body)
                 if rule is None or rule.carried_out:
                     url = proxy._endpoint_url + self.path
-                    answer = proxy._upstream.request("POST", url, body=body, headers=dict(self.headers.items()))
+                    headers = dict(self.headers.items()) | {"Connection": "close"}  # a kept one could be closed by now: a fault
+                    answer = proxy._upstream.request("POST", url, body=body, headers=headers)
                 if rule is None:
                     self._answer(answer.status, answer.data)
                 elif rule.fault is not None:

@@ -21,12 +21,18 @@ from tests.stack.unspeakable import new_id
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
 DOWN = [Answer(503)] * FAILURES
-SHORT = CircuitBreakerConfig(
-    failure_threshold=FAILURES, recovery_timeout=1, success_threshold=1, handled_exceptions=FailingError, local_cache_max_age=0
-)
-"""The configuration in earnest, but for the times."""
-
 CLOSED = Circuit("closed", None)
+
+
+def config(recovery: int) -> CircuitBreakerConfig:
+    """Return the configuration in earnest, but for its times."""
+    return CircuitBreakerConfig(
+        failure_threshold=FAILURES,
+        recovery_timeout=recovery,
+        success_threshold=1,
+        handled_exceptions=FailingError,
+        local_cache_max_age=0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def faulty(stack: Stack) -> Iterator[FaultyAws]:
 
 @pytest.fixture
 def function(aws: Aws, faulty: FaultyAws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
-    monkeypatch.setattr(circuits, "_CONFIG", SHORT)
+    monkeypatch.setattr(circuits, "_CONFIG", config(recovery=2))
     with delivery_function(aws, monkeypatch, faulty.url) as function:
         yield function
 
@@ -61,8 +67,9 @@ def fail(function: Function, provider: Provider, client_id: str) -> list[Deliver
 
 
 def test_failures_in_a_row_open_the_circuit_and_deliveries_wait_without_an_attempt(
-    function: Function, provider: Provider, relying_party: MakeRelyingParty
+    function: Function, provider: Provider, relying_party: MakeRelyingParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(circuits, "_CONFIG", config(recovery=60))
     rp = relying_party(Answer(503))
     client_id = provider.register_client(rp)
 

@@ -124,3 +124,20 @@ def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated
     world.run()
 
     assert [posted.at >= newer.started_at for posted in world.posted] == [False, True]
+
+
+def test_a_run_that_is_repeated_after_another_has_told_the_same_client_tells_it_nothing_new(world: World) -> None:
+    take(world, Starts("wiki", "early")(world.began - 3))
+    take(world, SubjectEnds()(world.began - 1))
+    end = world.ended.held.pop()
+    run = fan_out(world, end)
+    run.go_to("SendMessageBatch", 2)  # its sweep
+    run.go_on(doomed=True)
+    world.run()
+    take(world, Starts("wiki", "late")(world.began - 2))
+    world.run()
+
+    world.ended.held.append(end)
+    world.run()
+
+    assert len(world.posted) == 2

@@ -3,7 +3,7 @@
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-CONFIG = Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 2}, max_pool_connections=16)
+CONFIG = Config(connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 2}, max_pool_connections=16)
 """A function must notice a service that hangs while there is time to give its message back."""
 
 AWS_ERRORS = (ClientError, BotoCoreError)

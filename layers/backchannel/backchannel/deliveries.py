@@ -70,14 +70,15 @@ class Deliveries:
     def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
         """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
 
-        The record of another run, or of a ``sid``'s earlier RP session, begins anew: it knew nothing of these RP sessions, and
-        nobody else may be left to queue it. An attempt that is being made then loses its lease. So does a superseded one, which
-        has to find the older sessions again. Any other record of this very run is queued again as long as nothing has come of it.
+        For a run that is not among those that it was recorded for, or for another RP session of its ``sid``, it begins anew: it
+        knew nothing of these RP sessions, and nobody else may be left to queue it. An attempt that is being made then loses its
+        lease. So does one that was superseded, since it has to look for older sessions again. Otherwise it is queued again as
+        long as nothing has come of it.
         """
         run = message.fanout_id if delivery.started_at is None else key(message.fanout_id, str(delivery.started_at))
-        item = self._items(
-            message.logout_id,
-            delivery_key(delivery.client_id, delivery.sid),
+        item = self._items(message.logout_id, delivery_key(delivery.client_id, delivery.sid))
+        actions = self._assign(
+            **status_attributes(message.provider, delivery.client_id, delivery.status, now),
             provider=message.provider,
             client_id=delivery.client_id,
             sid=delivery.sid,
@@ -87,21 +88,23 @@ class Deliveries:
             ended_at=message.ended_at,
             created_at=now,
             updated_at=now,
-            fanout_id=run,
             expires_at=expiry(now),
-            **status_attributes(message.provider, delivery.client_id, delivery.status, now),
+            last_code=None,
+            last_status_code=None,
+            next_attempt_at=None,
+            error=None,
+            error_description=None,
+            leased_until=None,
+            lease=None,
         )
-        another_run = self._items.fanout_id != run
+        another_run = ~self._items.runs.contains(run)
         superseded = self._items.status == str(Status.SUPERSEDED)
         try:
             with storage():
-                item.save(condition=self._items.pk.does_not_exist() | another_run | superseded)
+                item.update([*actions, self._items.runs.add({run})], condition=another_run | superseded)
         except ConditionFailedError:
             found = self._items.read(item.pk, item.sk)
-            return (
-                found is not None
-                and (found.fanout_id, found.status, int(found.attempts)) == (run, Status.QUEUED, 0)
-            )  # fmt: skip
+            return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0
         return delivery.status is Status.QUEUED
 
     def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:

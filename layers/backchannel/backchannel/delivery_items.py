@@ -12,7 +12,7 @@ The index ``by_client`` finds deliveries by client and status, for reports only.
 from dataclasses import dataclass
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
@@ -102,7 +102,7 @@ class Item(Model):
     created_at = NumberAttribute(null=True)
     updated_at = NumberAttribute(null=True)
     fanned_out_at = NumberAttribute(null=True)
-    fanout_id = UnicodeAttribute(null=True)
+    runs = UnicodeSetAttribute(null=True)
     cursor = UnicodeAttribute(null=True)
     last_code = UnicodeAttribute(null=True)
     last_status_code = NumberAttribute(null=True)
