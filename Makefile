@@ -82,11 +82,13 @@ format: $(DEV_READY) ## Format the code and fix what can be fixed
 .PHONY: bench
 bench: up $(NODE_READY) ## Measure the delivery core and the service
 	@$(LOCALLY) $(PYTHON) -m tests.load.imports
+	@$(LOCALLY) $(PYTHON) -m tests.load.webhook
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.delivery
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.isolation
 
 .PHONY: soak
-soak: up ## Send ten thousand deliveries through the service, most of an hour long
+soak: up ## Run the long tests of sessions and deliveries; they stop by themselves
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 
 # --- The local stack --------------------------------------------------------------------------------------------------

@@ -42,6 +42,9 @@ CONSTANTS: Mapping[str, object] = {
 }
 """What would take longer in earnest."""
 
+IMPATIENT = Config(retries={"total_max_attempts": 1}, read_timeout=10)
+"""botocore tries once instead of three times, and takes no busy machine for a fault."""
+
 LEASE, SETTLE = "attribute_not_exists", "last_code"
 """Words of the two UpdateItem of an attempt."""
 
@@ -181,6 +184,18 @@ class Function:
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=received[message_id]["ReceiptHandle"])
         return len(received)
 
+    def drain(self, queue: str, *, seconds: float = 10) -> None:
+        """Feed the function from a queue until nothing is left in it.
+
+        Raises:
+            AssertionError: something is, after that time.
+
+        """
+        deadline = time.monotonic() + seconds
+        while self.waiting(queue):
+            assert time.monotonic() < deadline, f"not within {seconds} s"
+            self.poll(queue)
+
     def poll_until(self, holds: Callable[[], object], *, seconds: float = 10) -> None:
         """Feed the function from both queues until something holds.
 
@@ -227,7 +242,7 @@ CONTEXT = SimpleNamespace(
 
 @contextlib.contextmanager
 def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None = None) -> Iterator[Function]:
-    """Start the function as Lambda does, with its delays cut short; botocore tries once instead of three times."""
+    """Start the function as Lambda does, with its delays cut short."""
     sqs, stack = aws.client("sqs"), aws.stack
     name = f"test-{secrets.token_hex(6)}"
     urls = {
@@ -246,7 +261,7 @@ def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: s
     }
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
-    monkeypatch.setattr(backchannel_aws, "CONFIG", backchannel_aws.CONFIG.merge(Config(retries={"total_max_attempts": 1})))
+    monkeypatch.setattr(backchannel_aws, "CONFIG", backchannel_aws.CONFIG.merge(IMPATIENT))
     for constant, value in CONSTANTS.items():
         monkeypatch.setattr(f"backchannel.{constant}", value)
     function = Function(load(), aws, urls, Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"]))
