@@ -121,9 +121,7 @@ def validate_jwks_sequence(jwks: Json) -> None:
 
 LOGOUT_REQUEST_CHECKS: Mapping[str, Callable[[Evidence], None]] = {
     "ExtractLogoutTokenFromBackchannelLogoutRequest": extract_logout_token_from_backchannel_logout_request,
-    "CheckForUnexpectedParametersInBackchannelLogoutRequest": (
-        check_for_unexpected_parameters_in_backchannel_logout_request
-    ),
+    "CheckForUnexpectedParametersInBackchannelLogoutRequest": (check_for_unexpected_parameters_in_backchannel_logout_request),
     "ValidateLogoutTokenSignature": validate_logout_token_signature,
     "ValidateLogoutTokenClaims": validate_logout_token_claims,
     "CheckIdTokenSubMatchesLogoutToken": check_id_token_sub_matches_logout_token,

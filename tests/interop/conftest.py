@@ -14,9 +14,7 @@ from .polling import eventually
 from .processes import running
 from .recorder import Recorder, recording
 
-pytest.register_assert_rewrite(
-    f"{__package__}.browser", f"{__package__}.conformance"
-)  # failures there show their values
+pytest.register_assert_rewrite(f"{__package__}.browser", f"{__package__}.conformance")  # failures there show their values
 
 SOURCE = "oidc-provider"
 

@@ -41,9 +41,7 @@ def test_a_logout_at_the_provider_ends_the_users_session_at_every_relying_party_
     assert eventually(lambda: provider.accepted_by(second_rp.client_id).count(alice_at_second["sid"]) == 1)
 
 
-def test_a_logout_of_a_subject_ends_each_of_its_sessions_and_nobody_elses(
-    provider: Provider, first_rp: RelyingParty
-) -> None:
+def test_a_logout_of_a_subject_ends_each_of_its_sessions_and_nobody_elses(provider: Provider, first_rp: RelyingParty) -> None:
     laptop, phone, other = Browser(), Browser(), Browser()
     sids = {browser.log_in(first_rp.url, "carol")["sid"] for browser in (laptop, phone)}
     other.log_in(first_rp.url, "dave")
@@ -79,14 +77,10 @@ def test_a_relying_party_is_sent_one_request_by_the_service_and_none_by_the_prov
 
 
 @pytest.mark.parametrize("check", LOGOUT_REQUEST_CHECKS.values(), ids=LOGOUT_REQUEST_CHECKS)
-def test_the_logout_request_passes_the_conformance_suites_check(
-    check: Callable[[Evidence], None], evidence: Evidence
-) -> None:
+def test_the_logout_request_passes_the_conformance_suites_check(check: Callable[[Evidence], None], evidence: Evidence) -> None:
     check(evidence)
 
 
 @pytest.mark.parametrize("check", JWKS_CHECKS.values(), ids=JWKS_CHECKS)
-def test_the_published_keys_pass_the_conformance_suites_check(
-    check: Callable[[Json], None], evidence: Evidence
-) -> None:
+def test_the_published_keys_pass_the_conformance_suites_check(check: Callable[[Json], None], evidence: Evidence) -> None:
     check(evidence.jwks)
