@@ -37,7 +37,7 @@ CONSTANTS: Mapping[str, object] = {
     "outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
     "queues.FAULT_DELAY": 0,
     "delivering.RECOVERY": 0,
-    "deliveries.LEASE": 1500,
+    "deliveries.LEASE": 3000,
     "providers.CACHE_SECONDS": 0,
 }
 """What would take longer in earnest."""

