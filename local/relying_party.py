@@ -19,6 +19,10 @@ from joserfc.jwk import KeySet
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+
+
 class RefusedError(Exception):
     """The logout token is not one to act upon."""
 
@@ -37,7 +41,7 @@ class RelyingParty:
 
     def __enter__(self) -> Self:
         """Listen."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 import urllib3
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+
+
 @dataclass(slots=True)
 class Recorder:
     """Where it listens, and the bodies it passed on."""
@@ -37,7 +41,7 @@ def recording(backchannel_logout_uri: str) -> Generator[Recorder]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
             """Say nothing: the requests are kept."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     path = urlsplit(backchannel_logout_uri).path
     recorder = Recorder(f"http://127.0.0.1:{server.server_port}{path}")
     thread = Thread(target=server.serve_forever, daemon=True)

@@ -55,6 +55,10 @@ type Fault = Callable[[], tuple[int, Json]] | None
 """Returns status and body in the place of an answer; None breaks the connection."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+
+
 def error(code: str, status: int = 400) -> Fault:
     """Return the fault of being answered with an error, in the form that AWS gives it in its JSON protocols."""
     return lambda: (status, {"__type": f"com.amazonaws#{code}", "message": "injected"})
@@ -82,7 +86,7 @@ class FaultyAws:
         self._lock = threading.Lock()
         self._upstream = urllib3.PoolManager(maxsize=32, timeout=10, retries=False)
         self._endpoint_url = endpoint_url
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

@@ -11,6 +11,10 @@ from typing import Self
 from tests.stack.unspeakable import note
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a request gets after ``delay`` seconds; it hangs for ever with HANG."""
@@ -51,7 +55,7 @@ class RelyingParty:
         self.requests: list[LogoutRequest] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _Server(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
