@@ -50,7 +50,7 @@ def egress(make_egress: MakeEgress) -> Egress:
 @pytest.fixture
 def impatient_egress(make_egress: MakeEgress) -> Egress:
     """For faults that take their time."""
-    return make_egress(connect_timeout=0.3, read_timeout=0.3, deadline=0.9)
+    return make_egress(connect_timeout=0.3, read_timeout=0.25, deadline=0.4)
 
 
 def server_context(authority: trustme.CA, *names: str, not_after: datetime = datetime(2099, 1, 1, tzinfo=UTC)) -> ssl.SSLContext:

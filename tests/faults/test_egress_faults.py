@@ -48,10 +48,10 @@ from tests.faults.servers import (
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 BODY = b"logout_token=a.b.c"
 HEAD = b"HTTP/1.1 200 OK\r\n"
-AT_ONCE = 1.9
+AT_ONCE = 1.5
 """Seconds: less than any timeout that ships."""
 
-CONNECT, READ, DEADLINE = 0.7, 0.85, 1.4
+CONNECT, READ, DEADLINE = 0.55, 0.75, 0.75
 """Seconds within which the impatient egress gives up, with some for a busy machine."""
 
 zeros = itertools.repeat(b"0")
