@@ -90,6 +90,7 @@ bench: up $(NODE_READY) ## Measure the delivery core and the service
 soak: up ## Run the long tests of sessions and deliveries; they stop by themselves
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog
 
 # --- The local stack --------------------------------------------------------------------------------------------------
 

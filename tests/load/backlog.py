@@ -1,0 +1,74 @@
+"""`python -m tests.load.backlog`: whether the backlog of a relying party that is down delays a logout that comes after it.
+
+An hour ago a relying party went down, and thousands of its deliveries wait in RetryQueue. Through the deployed service, sessions
+at another one end, each on its own, before there is a backlog and beside it.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+
+from backchannel.outcomes import PENDING
+from local.client import Stack
+from tests.stack.backlog import Backlog
+from tests.stack.provider import Provider
+from tests.stack.relying_party import Answer, RelyingParty
+from tests.stack.test_isolation import seconds_to_acceptance
+
+OUTAGE = 3600
+"""Seconds since the relying party went down."""
+
+DELAYS = range(0, 900, 7)
+"""Seconds after which the waiting deliveries are due again: all over the quarter of an hour that they wait by then."""
+
+LOGOUTS = 60
+WARM_UP = 5
+RATIO_LIMIT = 1.5
+
+
+def times(provider: Provider, client_id: str, rp: RelyingParty, name: str) -> list[float]:
+    """End sessions one after the other; return and print how many milliseconds each takes until its token is there."""
+    found = [seconds_to_acceptance(provider, client_id, rp) * 1000 for _ in range(LOGOUTS)]
+    print(f"  {name}: median {statistics.median(found):4.0f} ms, p95 {p95(found):4.0f} ms to the token", flush=True)
+    return found
+
+
+def p95(found: Sequence[float]) -> float:
+    return statistics.quantiles(found, n=20)[-1]
+
+
+def measure(stack: Stack, count: int) -> bool:
+    """Measure both; True when the backlog is no burden, and nothing of it is lost."""
+    print(f"backlog: {count} deliveries of a relying party that is down", flush=True)
+    provider = Provider(stack)
+    provider.create()
+    with RelyingParty(Answer(503)) as down, RelyingParty() as healthy:
+        down_id, healthy_id = provider.register_client(down), provider.register_client(healthy)
+        for _ in range(WARM_UP):
+            seconds_to_acceptance(provider, healthy_id, healthy)
+        without = times(provider, healthy_id, healthy, "without it")
+        backlog = Backlog(stack, provider, down_id, count, age=OUTAGE)
+        backlog.queue("RetryQueue", DELAYS)
+        began = time.monotonic()
+        beside = times(provider, healthy_id, healthy, "beside it ")
+        took = time.monotonic() - began
+        found = backlog.deliveries()
+        provider.delete(f"/clients/{down_id}")  # what comes up from now on is settled, and no burden to anybody
+    ratio = statistics.median(beside) / statistics.median(without)
+    touched = sum(each.last_code is not None for each in found)
+    pending = sum(each.status in PENDING for each in found)
+    print(f"  {touched} of it came up meanwhile, {touched / took:.0f} a second; {pending} of {len(found)} still wait")
+    print(f"  median beside the backlog: {ratio:.2f} of that without (at most {RATIO_LIMIT})")
+    return ratio <= RATIO_LIMIT and pending == len(found) == count
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.load.backlog")
+    parser.add_argument("--deliveries", type=int, default=10_000)
+    return 0 if measure(Stack.load(), parser.parse_args().deliveries) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Many deliveries of one client, as the end of a subject with many sessions leaves them behind."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from backchannel.deliveries import Deliveries
+from backchannel.delivery_items import DeliveryRecord
+from backchannel.fanout import Delivery
+from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.queues import Outgoing, Queue
+from local.client import Stack
+from tests.stack.aws import Aws
+from tests.stack.provider import Provider
+from tests.stack.unspeakable import new_id
+
+WRITERS = 8
+
+
+class Backlog:
+    """So many recorded deliveries of one client, first queued ``age`` seconds ago."""
+
+    def __init__(self, stack: Stack, provider: Provider, client_id: str, count: int, *, age: int = 0) -> None:
+        aws = Aws(stack)
+        self._stack, self._sqs = stack, aws.client("sqs")
+        self._deliveries = Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"])
+        sub, self.logout = new_id("sub"), secrets.token_hex(16)
+        at = round((time.time() - age) * 1000)
+        run = EndMessage(provider.name, self.logout, "run", at, source_event_id="", sub=sub)
+        sids = [new_id("sid") for _ in range(count)]
+        with ThreadPoolExecutor(WRITERS) as writers:
+            list(writers.map(lambda sid: self._deliveries.record(run, Delivery(client_id, sid, sub), at), sids))
+        self._messages = [DeliveryMessage(provider.name, self.logout, client_id, sid) for sid in sids]
+
+    def queue(self, queue: str, delays: Sequence[int] = (0,)) -> None:
+        """Send all of them to a queue, after these delays in turn (seconds)."""
+        Queue(self._sqs, self._stack.queues[queue]).send(
+            Outgoing(message.to_json(), (message.provider, message.client_id), delays[number % len(delays)])
+            for number, message in enumerate(self._messages)
+        )
+
+    def deliveries(self) -> list[DeliveryRecord]:
+        """Return all as they are now."""
+        return list(self._deliveries.all_of_logout(self.logout))
