@@ -14,6 +14,7 @@ from backchannel.dead_letters import DeadLetters
 from backchannel.deliveries import Deliveries
 from backchannel.delivering import Delivering
 from backchannel.egress import Egress
+from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger, metrics
 from backchannel.providers import Cache, Provider, Providers
 from backchannel.queues import Queue
@@ -52,15 +53,15 @@ def client_of(names: tuple[str, str]) -> Client:
     return client if settings.permit_private_networks else replace(client, allowed_networks=())
 
 
+deliveries = Deliveries(dynamodb, settings.deliveries_table)
 delivering = Delivering(
     provider=Cache[str, Provider](providers.get),
     client=Cache[tuple[str, str], Client](client_of),
-    sessions=Sessions(dynamodb, settings.sessions_table),
-    deliveries=Deliveries(dynamodb, settings.deliveries_table),
+    deliveries=deliveries,
+    newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
     signer=KmsSigner(boto3.client("kms", config=CONFIG)),
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),
-    queue=retry_queue,
 )
 waiting = Waiting(
     delivering,

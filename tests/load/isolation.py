@@ -27,6 +27,7 @@ from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Egress
 from backchannel.keys import SigningKey
 from backchannel.messages import DeliveryMessage
+from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
@@ -34,7 +35,7 @@ from backchannel.queues import Outgoing, Queue
 from backchannel.signing import KmsSigner
 from backchannel.waiting import Waiting
 from tests.load.delivery import sink
-from tests.load.senders import InProcessKms, NoOpenCircuits
+from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
 from tests.stack.delivery_function import CONTEXT, load
 
 RPS = 10
@@ -68,6 +69,7 @@ class TimedDeliveries(Deliveries):
             ended_at=now,
             created_at=now,
             updated_at=now,
+            whole_session=True,
         )
         return Begun(record, str(uuid.uuid4()))
 
@@ -97,12 +99,11 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
     delivering = Delivering(
         provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda name: clients[name[1]],
-        sessions=cast("Any", None),  # asked for tokens without sid only
         deliveries=deliveries,
+        newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
         signer=KmsSigner(cast("Any", InProcessKms())),
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
-        queue=queue,
     )
     app.waiting = Waiting(delivering, queue, "retry", DeadLetters(queue))  # type: ignore[attr-defined]
     return app

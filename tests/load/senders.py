@@ -28,6 +28,7 @@ from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Egress
 from backchannel.keys import SigningKey
 from backchannel.messages import DeliveryMessage
+from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Cache, Provider
@@ -38,7 +39,7 @@ ISSUER = "https://op.example"
 SUB = "248289761001"
 SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
 NOBODY: Any = None
-"""What an attempt by ``sid`` has no use for."""
+"""What an attempt has no use for that is about a whole provider session."""
 
 type Send = Callable[[str], None]
 """Signs a token with this algorithm and delivers it."""
@@ -84,12 +85,11 @@ def ours(uri: str, ca_bundle: str) -> Send:
     delivering = Delivering(
         provider=Cache[str, Provider](lambda name: Provider(name, ISSUER, _ring())),
         client=Cache[tuple[str, str], Client](lambda names: clients[names[1]]),
-        sessions=NOBODY,
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
+        newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
         signer=_signer(),
         egress=Egress(),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
-        queue=NOBODY,
     )
     messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in jws.ALGORITHMS}
 
@@ -160,6 +160,7 @@ def _record(client_id: str, now: int) -> DeliveryRecord:
         ended_at=now,
         created_at=now,
         updated_at=now,
+        whole_session=True,
     )
 
 

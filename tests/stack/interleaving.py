@@ -28,6 +28,7 @@ from backchannel.ending import Ending
 from backchannel.intake import Intake
 from backchannel.logouts import Logouts
 from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.providers import Provider, Providers
 from backchannel.queues import Outgoing, Queue
@@ -278,12 +279,11 @@ class World:
         self.delivering = Delivering(
             provider=providers.get,
             client=lambda names: providers.of_id[names[1]],
-            sessions=self.sessions,
             deliveries=self.deliveries,
+            newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
             signer=signer(),
             egress=self,
             circuits=_NoCircuits(),
-            queue=self.to_deliver,
             rng=Random(0),  # noqa: S311 - jitter
             now=lambda: self.now() / 1000,
         )

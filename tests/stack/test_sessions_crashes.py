@@ -1,4 +1,4 @@
-"""What the search found, step by step: each of these once let an RP session escape, or showed it as active for ever."""
+"""What the search found, step by step: each of these once let an RP session escape, ended a newer one, or hung for ever."""
 
 import time
 import uuid
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.outcomes import Status
 from backchannel.session_events import SessionEvent
 from local.client import Stack
 from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
@@ -74,6 +75,52 @@ def test_a_delivery_that_was_recorded_but_not_queued_is_queued_by_the_next_run_t
     world.run()
 
     assert [posted.claims["sid"] for posted in world.posted] == ["s1"]
+
+
+ENDS_WHAT_CAN_BEGIN_ANEW = pytest.mark.parametrize(
+    ("client_id", "end"),
+    [("wiki", SessionEnds("s1", "wiki")), ("mail", SubjectEnds()), ("wiki", SubjectEnds())],
+    ids=["a client's part of a session", "a subject's session by sid", "a subject"],
+)
+
+
+def outcomes(world: World, logout: str) -> list[tuple[Status, str | None]]:
+    return [(record.status, record.last_code) for record in world.deliveries.all_of_logout(logout)]
+
+
+@ENDS_WHAT_CAN_BEGIN_ANEW
+def test_a_token_that_comes_late_does_not_end_a_newer_login_in_the_same_session(
+    world: World, client_id: str, end: SessionEnds | SubjectEnds
+) -> None:
+    take(world, Starts(client_id, "s1")(world.began - 2))
+    take(world, end(world.began - 1))
+    held = world.ended.held.pop()
+    fan_out(world, held).finish()
+
+    take(world, Starts(client_id, "s1")(world.began))
+    world.run()
+
+    assert world.posted == []
+    assert outcomes(world, EndMessage.from_json(held.body).logout_id) == [(Status.SUPERSEDED, "newer_session")]
+
+
+@ENDS_WHAT_CAN_BEGIN_ANEW
+def test_a_delivery_that_was_recorded_but_not_queued_is_not_left_behind_when_a_newer_login_took_its_session_s_place(
+    world: World, client_id: str, end: SessionEnds | SubjectEnds
+) -> None:
+    take(world, Starts(client_id, "s1")(world.began - 2))
+    take(world, end(world.began - 1))
+    held = world.ended.held.pop()
+    run = fan_out(world, held)
+    run.go_to("SendMessageBatch")
+    run.go_on(doomed=True)
+
+    take(world, Starts(client_id, "s1")(world.began))
+    world.ended.held.append(held)
+    world.run()
+
+    assert world.posted == []
+    assert outcomes(world, EndMessage.from_json(held.body).logout_id) == [(Status.SUPERSEDED, "newer_session")]
 
 
 def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is_told(world: World) -> None:

@@ -106,12 +106,15 @@ TURNS = st.lists(st.builds(Turn, st.integers(0, 15), st.integers(0, 9)), max_siz
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    starts: list[Happening] = draw(st.lists(st.tuples(STARTS, BEFORE), min_size=1, max_size=4))
+    starts: list[tuple[Starts, int | None]] = draw(st.lists(st.tuples(STARTS, BEFORE), min_size=1, max_size=4))
     ends = draw(st.lists(st.tuples(ENDS, BEFORE), min_size=1, max_size=2))
     named: list[Happening] = [(replace(end, event_id=f"end-{n}"), before) for n, (end, before) in enumerate(ends)]
-    happenings = draw(st.permutations([*starts, *named]))
+    happenings: list[Happening] = draw(st.permutations([*starts, *named]))
     if draw(st.booleans()):
         happenings = [*happenings, draw(st.sampled_from(happenings))]
+    if draw(st.booleans()):  # somebody logs in anew in the same session
+        anew: Happening = (replace(draw(st.sampled_from(starts))[0]), None)
+        happenings = [*happenings, anew]
     return Scenario(happenings, draw(TURNS), draw(st.booleans()), draw(st.booleans()))
 
 
@@ -186,12 +189,12 @@ class Seen:
     def _known_newer(self, posted: Posted) -> list[RpSession]:
         """Return sessions that no end covers, that were known when the attempt began, and that its token ends."""
         end = self.end_of[posted.logout_id]
-        known = {start for start, webhook in self.starts if webhook.taken is not None and webhook.taken < posted.began}
+        known = {start for start, webhook in self.starts if webhook.taken is not None and webhook.taken <= posted.began}
         return [
             session
             for session in self.kept
             if session.client_id == posted.client_id
-            and "sid" not in posted.claims
+            and posted.claims.get("sid", session.sid) == session.sid
             and session.started_at > end.ended_at
             and RpSessionStarted(session.sub, session.client_id, session.started_at, session.sid) in known
         ]
@@ -214,10 +217,10 @@ class Seen:
         return isinstance(self.end_of[posted.logout_id], SubjectSessionsEnded)
 
     def _left_over(self) -> Iterator[str]:
-        """Look for deliveries that nobody will attempt any more, unless a newer session took the place of theirs."""
+        """Look for deliveries that nobody will attempt any more."""
         for name in self.end_of:
             for record in self.world.deliveries.all_of_logout(name):
-                if record.status in PENDING and not any(kept.client_id == record.client_id for kept in self.kept):
+                if record.status in PENDING:
                     yield f"left over: {record}"
 
 
@@ -287,6 +290,13 @@ class QueriesFirst(Sessions):
         return page
 
 
+class SeesNothingNewer(Sessions):
+    """An attempt does not hear of logins that are newer than what its token is about."""
+
+    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:  # noqa: ARG002
+        return []
+
+
 class ClaimsAll(Sessions):
     """A run takes RP sessions that another has."""
 
@@ -298,11 +308,15 @@ class ClaimsAll(Sessions):
 START: Happening = (Starts("wiki", "s1"), 3000)
 SESSION_ENDS: Happening = (SessionEnds("s1"), None)
 SUBJECT_ENDS: Happening = (SubjectEnds(), None)
+CLIENT_ENDS: Happening = (SessionEnds("s1", "wiki"), None)
+START_ANEW: Happening = (Starts("wiki", "s1"), None)
 MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = {
     # the end comes while the start is between two of its steps
     LooksFirst: ("escaped", [START, SESSION_ENDS], [[Turn(after, 0)] for after in range(5)]),
     # the start comes while the end's fan-out is between two of its steps
     QueriesFirst: ("escaped", [SESSION_ENDS, START], [[Turn(2, 1), Turn(after, 0)] for after in range(7)]),
+    # a newer login comes between the end's fan-out and the delivery's attempt
+    SeesNothingNewer: ("ended RpSession", [START, CLIENT_ENDS, START_ANEW], [[Turn(after, 1)] for after in range(4, 8)]),
     # one end's fan-out comes while the other's is between two of its steps
     ClaimsAll: ("2 tokens for 1", [START, SESSION_ENDS, SUBJECT_ENDS], [[Turn(after, 0)] for after in range(9, 16)]),
 }

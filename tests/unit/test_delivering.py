@@ -17,6 +17,7 @@ from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, Stor
 from backchannel.fanout import Delivery, RpSession
 from backchannel.keys import SigningKey
 from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.newer_logins import NewerLogins
 from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.providers import Provider
 from backchannel.sessions import Sessions
@@ -39,12 +40,15 @@ RECORD = DeliveryRecord(
     ended_at=ENDED_AT,
     created_at=ENDED_AT,
     updated_at=ENDED_AT,
+    whole_session=True,
 )
-SUBJECT_WIDE = replace(RECORD, sid=None)
+PART = replace(RECORD, whole_session=False)
+SUBJECT_WIDE = replace(PART, sid=None)
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "session-of-ada")
 BEGUN = Begun(RECORD, "lease-1")
 OLDER = RpSession("wiki", "subject-ada", ENDED_AT - 1000, "older-session", ended_by="l1")
 NEWER = RpSession("wiki", "subject-ada", ENDED_AT + 500, "newer-session")
+BEGUN_ANEW = replace(NEWER, sid="session-of-ada")
 
 
 def _answer(status: int, body: bytes = b"", retry_after: str | None = None) -> Answer:
@@ -100,6 +104,12 @@ class FakeSessions(Sessions):
         if self.fault is not None:
             raise self.fault
         self.asked.append({"issuer": issuer, "sub": sub, "client_id": client_id, "now": now})
+        return self.found
+
+    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:
+        if self.fault is not None:
+            raise self.fault
+        self.asked.append({"issuer": issuer, "sid": sid, "client_id": client_id, "now": now})
         return self.found
 
 
@@ -159,12 +169,11 @@ class World:
         self.delivering = Delivering(
             provider=lambda _: _give(provider),
             client=lambda _: _give(client),
-            sessions=self.sessions,
             deliveries=self.deliveries,
+            newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
             signer=BrokenSigner(signing_fault) if signing_fault else signer(),
             egress=self.egress,
             circuits=FakeCircuits(is_open=circuit_is_open),
-            queue=self.queue,
             rng=Random(0),  # noqa: S311 - spreads load, protects nothing
             now=lambda: float(NOW),
         )
@@ -404,8 +413,31 @@ def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> 
     assert "sid" not in unverified_part(world.token, 1)
 
 
-def test_a_newer_login_does_not_matter_to_a_token_with_sid() -> None:
-    world = World(sessions=FakeSessions(NEWER))
+def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_session_that_goes_on() -> None:
+    world = World(begun=Begun(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
+    assert world.sessions.asked == [
+        {"issuer": "https://idp.example/", "sid": "session-of-ada", "client_id": "wiki", "now": NOW * 1000}
+    ]
+    assert (world.deliveries.recorded, world.queue.sent) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "found",
+    [[], [replace(BEGUN_ANEW, ended_by="l2")], [replace(BEGUN_ANEW, started_at=ENDED_AT)]],
+    ids=["gone", "newer but over", "of the same moment"],
+)
+def test_a_token_with_sid_is_sent_while_nothing_newer_is_in_its_session(found: list[RpSession]) -> None:
+    world = World(begun=Begun(PART, "lease-1"), sessions=FakeSessions(*found))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+
+
+def test_nothing_newer_can_be_in_a_provider_session_that_is_over() -> None:
+    world = World(sessions=FakeSessions(BEGUN_ANEW))
 
     world.attempt()
 

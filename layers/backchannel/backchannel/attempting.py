@@ -1,5 +1,6 @@
 """One attempt: a fresh token, its signature, its POST."""
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,10 +8,13 @@ from typing import Any, Protocol
 from backchannel import jws, logout_token, outcomes
 from backchannel.circuits import FailingError
 from backchannel.clients import Client
+from backchannel.deliveries import Answered
 from backchannel.egress import Answer
 from backchannel.errors import RelyingPartyFault
 from backchannel.keys import SigningKey, signing_key
 from backchannel.providers import Provider
+
+_ERROR_CHARACTERS = 200
 
 
 class Signer(Protocol):
@@ -44,6 +48,21 @@ class Attempt:
         self.kid = self._key.kid
 
     @property
+    def answered(self) -> Answered:
+        """What is kept of the answer: of a failure, too, what the RP says about it (section 2.8), for people to read."""
+        answer = self.answer
+        if answer is None:
+            return Answered()
+        if answer.status < 400:  # noqa: PLR2004 - no failure
+            return Answered(answer.status)
+        try:
+            body = json.loads(answer.body)
+        except (ValueError, RecursionError):
+            body = None
+        said = body if isinstance(body, dict) else {}
+        return Answered(answer.status, _clean(said.get("error")), _clean(said.get("error_description")))
+
+    @property
     def retry_after(self) -> str | None:
         """What the answer's ``Retry-After`` says."""
         return self.answer.retry_after if self.answer else None
@@ -71,3 +90,10 @@ class Attempt:
         self.signing, self.posting = (signed - started) * 1000, (time.perf_counter() - signed) * 1000
         if outcomes.is_passing(self.result):
             raise FailingError
+
+
+def _clean(text: object) -> str | None:
+    """Cut what an RP says, and take control characters out of it."""
+    if not isinstance(text, str):
+        return None
+    return "".join(c if c.isprintable() else " " for c in text[:_ERROR_CHARACTERS]) or None

@@ -23,6 +23,7 @@ from backchannel.delivery_items import (
 from backchannel.fanout import Delivery
 from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.outcomes import Outcome, Status
+from backchannel.session_events import is_whole_session
 from backchannel.tables import ConditionFailedError, bind, key, storage
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Deliveries:
             sid=delivery.sid,
             sub=delivery.sub,
             client_sub=delivery.client_sub,
+            whole_session=is_whole_session(message.event) or None,
             attempts=0,
             ended_at=message.ended_at,
             created_at=now,
@@ -103,9 +105,13 @@ class Deliveries:
             with storage():
                 item.update([*actions, self._items.runs.add({run})], condition=another_run | superseded)
         except ConditionFailedError:
-            found = self._items.read(item.pk, item.sk)
-            return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0
+            return self.is_untouched(message.logout_id, delivery.client_id, delivery.sid)
         return delivery.status is Status.QUEUED
+
+    def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
+        """Whether there is such a delivery, and nothing has come of it: it may never have been queued."""
+        found = self._items.read(logout_id, delivery_key(client_id, sid))
+        return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0
 
     def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
         """Take the lease of an attempt, if one is due."""

@@ -1,6 +1,5 @@
 """One attempt of one delivery: lease, configuration of this moment, fresh token, signature, POST, outcome."""
 
-import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,23 +13,15 @@ from backchannel.circuits import RECOVERY, CircuitOpenError, FailingError
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
 from backchannel.delivery_items import DeliveryRecord
-from backchannel.egress import Answer
 from backchannel.errors import NotFoundError, OurFault, StorageUnavailable
-from backchannel.fanout import Delivery
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.messages import DeliveryMessage
+from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger, short_hash
 from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.providers import Provider
-from backchannel.queues import Outgoing, Queue
-from backchannel.sessions import Sessions
 
 WAIT_MAX = 900
 """Seconds, on top of RECOVERY, that a delivery waits for a circuit to close or a client to be resumed."""
-
-SUPERSEDED_RUN = "superseded"
-"""The ``fanout_id`` of deliveries by ``sid`` that take the place of one by ``sub``."""
-
-_ERROR_CHARACTERS = 200
 
 
 class Guard(Protocol):
@@ -64,19 +55,15 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Delivering:
-    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in seconds since the epoch.
-
-    ``queue`` takes deliveries that come of an attempt.
-    """
+    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in seconds since the epoch."""
 
     provider: Callable[[str], Provider]
     client: Callable[[tuple[str, str]], Client]
-    sessions: Sessions
     deliveries: Deliveries
+    newer_logins: NewerLogins
     signer: Signer
     egress: Poster
     circuits: Guard
-    queue: Queue
     rng: Random = field(default_factory=Random)
     now: Callable[[], float] = time.time
 
@@ -139,7 +126,7 @@ class Delivering:
         )
         attempted = Attempted(attempt.signing, attempt.posting, round(now * 1000) - record.ended_at)
         self._log(record, outcome, attempted, attempt)
-        return self._settle(begun, outcome, _answered(attempt.answer), attempted)
+        return self._settle(begun, outcome, attempt.answered, attempted)
 
     def _claims(self, provider: Provider, client: Client, record: DeliveryRecord) -> Mapping[str, Any]:
         """Return the claims of this attempt's token.
@@ -161,7 +148,7 @@ class Delivering:
             )
         except logout_token.UnaddressableError as error:
             raise _NotToBeSentError(Outcome(Status.UNADDRESSABLE, "sid_unknown")) from error
-        if "sid" not in claims and self._is_superseded(provider, client, record):
+        if self.newer_logins.supersede(provider, client, record, claims.get("sid"), self._milliseconds()):
             raise _NotToBeSentError(Outcome(Status.SUPERSEDED, "newer_session"))
         return claims
 
@@ -188,31 +175,6 @@ class Delivering:
                 code=outcome.code,
             )
         return Verdict(again=outcome.delay, outcome=outcome, attempted=attempted)
-
-    def _is_superseded(self, provider: Provider, client: Client, record: DeliveryRecord) -> bool:
-        """Whether a token without ``sid`` would end a login that is newer than what it is about.
-
-        Then the older sessions get a delivery by ``sid`` each, if the client takes such tokens.
-        """
-        now = self._milliseconds()
-        found = self.sessions.of_subject_at(provider.issuer, sub=record.sub, client_id=record.client_id, now=now)
-        if not any(session.started_at > record.ended_at and session.ended_by is None for session in found):
-            return False
-        if client.subject != "sub_only":
-            run = EndMessage(
-                record.provider, record.logout_id, SUPERSEDED_RUN, record.ended_at, source_event_id="", sub=record.sub
-            )
-            for session in found:
-                is_ours = session.ended_by in {None, record.logout_id}  # None: its mark is on the way
-                if not is_ours or session.started_at > record.ended_at or session.sid is None:
-                    continue
-                delivery = Delivery(
-                    session.client_id, session.sid, session.sub, session.client_sub, started_at=session.started_at
-                )
-                if self.deliveries.record(run, delivery, now):
-                    message = DeliveryMessage(record.provider, record.logout_id, session.client_id, session.sid)
-                    self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])
-        return True
 
     def _log(self, record: DeliveryRecord, outcome: Outcome, attempted: Attempted, attempt: Attempt) -> None:
         answer = attempt.answer
@@ -255,23 +217,3 @@ def _postponed(message: DeliveryMessage, fault: OurFault) -> Verdict:
         detail=str(fault),
     )
     return Verdict(postponed=True)
-
-
-def _answered(answer: Answer | None) -> Answered:
-    """Keep what an RP may say about a failure (section 2.8), for people to read: cut, and without control characters."""
-    if answer is None:
-        return Answered()
-    if answer.status < 400:  # noqa: PLR2004 - no failure
-        return Answered(answer.status)
-    try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        body = None
-    said = body if isinstance(body, dict) else {}
-    return Answered(answer.status, _clean(said.get("error")), _clean(said.get("error_description")))
-
-
-def _clean(text: object) -> str | None:
-    if not isinstance(text, str):
-        return None
-    return "".join(c if c.isprintable() else " " for c in text[:_ERROR_CHARACTERS]) or None

@@ -12,7 +12,7 @@ The index ``by_client`` finds deliveries by client and status, for reports only.
 from dataclasses import dataclass
 from typing import Any
 
-from pynamodb.attributes import NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
@@ -53,6 +53,7 @@ class DeliveryRecord:
     """A delivery and what became of it; times in milliseconds since the epoch.
 
     ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
+    ``whole_session`` says that the provider session is over, so that no login within it can be newer than this logout.
     """
 
     provider: str
@@ -71,6 +72,7 @@ class DeliveryRecord:
     next_attempt_at: int | None = None
     error: str | None = None
     error_description: str | None = None
+    whole_session: bool = False
 
     @property
     def message(self) -> DeliveryMessage:
@@ -102,6 +104,7 @@ class Item(Model):
     created_at = NumberAttribute(null=True)
     updated_at = NumberAttribute(null=True)
     fanned_out_at = NumberAttribute(null=True)
+    whole_session = BooleanAttribute(null=True)
     runs = UnicodeSetAttribute(null=True)
     cursor = UnicodeAttribute(null=True)
     last_code = UnicodeAttribute(null=True)
@@ -170,4 +173,5 @@ def delivery_record(item: Item) -> DeliveryRecord:
         next_attempt_at=optional_int(item.next_attempt_at),
         error=item.error,
         error_description=item.error_description,
+        whole_session=bool(item.whole_session),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import compress
 
 from backchannel.deliveries import Deliveries
 from backchannel.fanout import RpSession, deliveries, is_covered
@@ -67,30 +68,36 @@ class Ending:
         event, claim = message.event, Claim(message.logout_id, message.fanout_id, message.ended_at)
         if message.only_client_id is not None:
             self._mark_again(issuer, sessions, now)
-        candidates = [
-            session
-            for session in sessions
-            if is_covered(session, event) and (session.ended_by is None or session.fanout_id == message.fanout_id)
-        ]
-        if not candidates:
+        covered = [session for session in sessions if is_covered(session, event)]
+        candidates = [each for each in covered if each.ended_by is None or each.fanout_id == message.fanout_id]
+        newer = [session for session in sessions if session not in covered]
+        if not candidates and not newer:
             return
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
-            claimed = list(pool.map(lambda session: self.sessions.claim(issuer, session, claim, now), candidates))
-            ours = [session for session, is_ours in zip(candidates, claimed, strict=True) if is_ours]
-            sid_required = frozenset[str]()
-            if not isinstance(event, SessionEnded):
-                sid_required = self._sid_required(message.provider, {session.client_id for session in ours})
-            wanted = deliveries(event, ours, sid_required)
-            queued = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
+            claimed = pool.map(lambda session: self.sessions.claim(issuer, session, claim, now), candidates)
+            ours = list(compress(candidates, claimed))
+            wanted = deliveries(event, ours, self._sid_required(message, ours))
+            recorded = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
+            queued = [(each.client_id, each.sid) for each in compress(wanted, recorded)]
+            queued += self._left_behind(message, newer, pool)
             self.delivery_queue.send(
                 Outgoing(
-                    DeliveryMessage(message.provider, message.logout_id, delivery.client_id, delivery.sid).to_json(),
-                    tenant=(message.provider, delivery.client_id),
+                    DeliveryMessage(message.provider, message.logout_id, client_id, sid).to_json(),
+                    tenant=(message.provider, client_id),
                 )
-                for delivery, is_to_be_queued in zip(wanted, queued, strict=True)
-                if is_to_be_queued
+                for client_id, sid in dict.fromkeys(queued)
             )
             list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
+
+    def _left_behind(
+        self, message: EndMessage, newer: Sequence[RpSession], pool: ThreadPoolExecutor
+    ) -> Iterable[tuple[str, str | None]]:
+        """Return the deliveries that a run which died may have recorded without queueing them.
+
+        It would find its RP sessions again, if newer ones had not taken their place. So look beside each of these.
+        """
+        possible = list({(session.client_id, sid) for session in newer for sid in (None, session.sid)})
+        return compress(possible, pool.map(lambda names: self.deliveries.is_untouched(message.logout_id, *names), possible))
 
     def _mark_again(self, issuer: str, sessions: Iterable[RpSession], now: int) -> None:
         """Mark what is claimed: a start that lies between its two writes then has no second item yet that could be marked."""
@@ -99,5 +106,8 @@ class Ending:
                 claim = Claim(session.ended_by, session.fanout_id, session.ended_at)
                 self.sessions.mark_ended(issuer, session, claim, now)
 
-    def _sid_required(self, provider: str, client_ids: set[str]) -> frozenset[str]:
-        return frozenset(client.client_id for client in self.providers.get_clients(provider, client_ids) if client.needs_sid)
+    def _sid_required(self, message: EndMessage, sessions: Sequence[RpSession]) -> frozenset[str]:
+        if isinstance(message.event, SessionEnded) or not sessions:
+            return frozenset()
+        clients = self.providers.get_clients(message.provider, {session.client_id for session in sessions})
+        return frozenset(client.client_id for client in clients if client.needs_sid)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from backchannel.outcomes import Status
-from backchannel.session_events import Ended, SessionEnded
+from backchannel.session_events import Ended, SessionEnded, is_whole_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,10 @@ class Delivery:
 
 
 def is_covered(session: RpSession, event: Ended) -> bool:
-    """Whether this end is about this RP session.
-
-    The end of a provider session covers whatever belongs to it, however late it was reported. A subject, and a client's part
-    of a session, can begin anew: there the end covers what started at or before it.
-    """
+    """Whether this end is about this RP session, given that it is about its provider session or its subject."""
     if event.client_id is not None and event.client_id != session.client_id:
         return False
-    if isinstance(event, SessionEnded) and event.client_id is None:
-        return True
-    return session.started_at <= event.ended_at
+    return is_whole_session(event) or session.started_at <= event.ended_at
 
 
 def deliveries(event: Ended, sessions: Iterable[RpSession], sid_required: Collection[str]) -> list[Delivery]:

@@ -60,6 +60,14 @@ type Ended = SessionEnded | SubjectSessionsEnded
 type SessionEvent = RpSessionStarted | Ended
 
 
+def is_whole_session(event: Ended) -> bool:
+    """Whether a provider session is over: with whatever belongs to it, however late that was reported.
+
+    A subject, and a client's part of a session, can begin anew: there an end is about what started at or before it.
+    """
+    return isinstance(event, SessionEnded) and event.client_id is None
+
+
 def logout_id(issuer: str, event: Ended) -> str:
     """Name the logout that carries this event out: the same for a repeated event, another for another event.
 

@@ -135,6 +135,10 @@ class Sessions:
         condition = self._items.sk.startswith(key("RP", client_id, ""))
         return self._query(key("SUB", issuer, sub), condition, None, None, now).sessions
 
+    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:
+        """Return the RP session that a client has within a provider session, an ended one too, if there is one."""
+        return self._query(key("SID", issuer, sid), self._items.sk == key("RP", client_id), None, None, now).sessions
+
     def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page:
         """Return a page of the subject's RP sessions, ended ones too."""
         return self._query(key("SUB", issuer, sub), self._items.sk.startswith(key("RP", "")), after, limit, now)
