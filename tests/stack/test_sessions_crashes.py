@@ -61,6 +61,27 @@ def test_an_rp_session_that_is_claimed_between_its_two_writes_is_marked_on_both_
     assert len(world.posted) == 1
 
 
+@pytest.mark.parametrize("client_id", ["wiki", "mail"])
+def test_an_rp_session_is_told_although_a_later_start_within_it_died_between_its_two_writes(world: World, client_id: str) -> None:
+    take(world, Starts(client_id, "s1")(world.began - 3))
+    again = Starts(client_id, "s1")(world.began - 2)
+    dying = Task("start", lambda: take(world, again))
+    dying.go_to("UpdateItem", 2)
+    dying.go_on(doomed=True)
+
+    take(world, SubjectEnds()(world.began - 1))
+    world.run()
+    told = len(world.posted)
+    take(world, again)  # its sender tries once more at last
+    world.run()
+
+    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
+    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    assert (told, len(world.posted)) == (1, 1)
+    assert by_subject.ended_by is not None
+    assert by_subject == by_session
+
+
 def test_a_delivery_that_was_recorded_but_not_queued_is_queued_by_the_next_run_that_needs_it(world: World) -> None:
     take(world, Starts("wiki", "s1")(world.began - 2))
     take(world, SessionEnds("s1")(world.began - 1))

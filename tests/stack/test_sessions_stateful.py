@@ -293,16 +293,16 @@ class QueriesFirst(Sessions):
 class SeesNothingNewer(Sessions):
     """An attempt does not hear of logins that are newer than what its token is about."""
 
-    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:  # noqa: ARG002
-        return []
+    def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
+        page = super().page(issuer, event, client_id=client_id, after=after, limit=limit, now=now)
+        return replace(page, sessions=[session for session in page.sessions if is_covered(session, event)])
 
 
 class ClaimsAll(Sessions):
     """A run takes RP sessions that another has."""
 
-    def claim(self, issuer: str, session: RpSession, claim: Claim, now: int) -> bool:
-        super().claim(issuer, session, claim, now)
-        return True
+    def claim(self, issuer: str, session: RpSession, event: Ended, claim: Claim, now: int) -> RpSession:
+        return super().claim(issuer, session, event, claim, now) or session
 
 
 START: Happening = (Starts("wiki", "s1"), 3000)

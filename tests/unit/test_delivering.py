@@ -17,10 +17,11 @@ from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, Stor
 from backchannel.fanout import Delivery, RpSession
 from backchannel.keys import SigningKey
 from backchannel.messages import DeliveryMessage, EndMessage
-from backchannel.newer_logins import NewerLogins
+from backchannel.newer_logins import PAGE, PAGES, NewerLogins
 from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.providers import Provider
-from backchannel.sessions import Sessions
+from backchannel.session_events import Ended, SessionEnded
+from backchannel.sessions import Page, Sessions
 from tests.unit.conftest import Log
 from tests.unit.fakes import FakeQueue, ring, signer, unverified_part, verified
 
@@ -98,19 +99,22 @@ class FakeSessions(Sessions):
     def __init__(self, *found: RpSession, fault: OurFault | None = None) -> None:
         self.found = list(found)
         self.fault = fault
-        self.asked: list[Mapping[str, Any]] = []
+        self.asked: list[str] = []
 
-    def of_subject_at(self, issuer: str, *, sub: str, client_id: str, now: int) -> list[RpSession]:
+    def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
         if self.fault is not None:
             raise self.fault
-        self.asked.append({"issuer": issuer, "sub": sub, "client_id": client_id, "now": now})
-        return self.found
-
-    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:
-        if self.fault is not None:
-            raise self.fault
-        self.asked.append({"issuer": issuer, "sid": sid, "client_id": client_id, "now": now})
-        return self.found
+        assert (issuer, event.client_id, event.ended_at, client_id, now) == (
+            "https://idp.example/",
+            "wiki",
+            ENDED_AT,
+            "wiki",
+            NOW * 1000,
+        )
+        self.asked.append(event.sid if isinstance(event, SessionEnded) else event.sub)
+        first = int(after or 0)
+        rest = self.found[first + limit :]
+        return Page(self.found[first : first + limit], str(first + limit) if rest else None)
 
 
 class FakeCircuits:
@@ -368,9 +372,7 @@ def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: De
     world = World(client=client, begun=Begun(record, "lease-1"), sessions=FakeSessions(NEWER))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
-    assert world.sessions.asked == [
-        {"issuer": "https://idp.example/", "sub": "subject-ada", "client_id": "wiki", "now": NOW * 1000}
-    ]
+    assert set(world.sessions.asked) == {"subject-ada"}
 
 
 def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
@@ -385,6 +387,26 @@ def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     messages = [DeliveryMessage.from_json(message.body) for message in world.queue.sent]
     assert messages == [DeliveryMessage("idp", "l1", "wiki", sid) for sid in sids]
     assert world.outcome.status is Status.SUPERSEDED
+
+
+def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_by_several() -> None:
+    older = [replace(OLDER, sid=f"older-{number}") for number in range(2 * PAGE * PAGES)]
+    world = World(begun=Begun(replace(SUBJECT_WIDE, status=Status.RETRYING), "lease-1"), sessions=FakeSessions(*older, NEWER))
+
+    first = world.attempt()
+    told = len(world.queue.sent)
+    cursor = world.outcome.cursor
+    world.deliveries.begun = Begun(replace(SUBJECT_WIDE, cursor=cursor), "lease-1")
+    world.attempt()
+    world.deliveries.begun = Begun(replace(SUBJECT_WIDE, cursor=world.outcome.cursor), "lease-1")
+    last = world.attempt()
+
+    assert (first.again, told) == (1, PAGE * PAGES)
+    assert first.outcome == Outcome(Status.RETRYING, "newer_session", 1, cursor)
+    assert last.outcome == Outcome(Status.SUPERSEDED, "newer_session")
+    messages = [DeliveryMessage.from_json(message.body) for message in world.queue.sent]
+    assert [message.sid for message in messages] == [each.sid for each in older]
+    assert world.egress.posts == []
 
 
 def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_newer_login() -> None:
@@ -417,9 +439,7 @@ def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_se
     world = World(begun=Begun(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
-    assert world.sessions.asked == [
-        {"issuer": "https://idp.example/", "sid": "session-of-ada", "client_id": "wiki", "now": NOW * 1000}
-    ]
+    assert world.sessions.asked == ["session-of-ada"]
     assert (world.deliveries.recorded, world.queue.sent) == ([], [])
 
 

@@ -96,6 +96,7 @@ class Deliveries:
             next_attempt_at=None,
             error=None,
             error_description=None,
+            cursor=None,
             leased_until=None,
             lease=None,
         )
@@ -142,6 +143,7 @@ class Deliveries:
             updated_at=now,
             last_code=outcome.code,
             next_attempt_at=None if outcome.delay is None else now + outcome.delay * 1000,
+            cursor=outcome.cursor,
             leased_until=None,
             lease=None,
         )

@@ -148,8 +148,9 @@ class Delivering:
             )
         except logout_token.UnaddressableError as error:
             raise _NotToBeSentError(Outcome(Status.UNADDRESSABLE, "sid_unknown")) from error
-        if self.newer_logins.supersede(provider, client, record, claims.get("sid"), self._milliseconds()):
-            raise _NotToBeSentError(Outcome(Status.SUPERSEDED, "newer_session"))
+        superseded = self.newer_logins.supersede(provider, client, record, claims.get("sid"), self._milliseconds())
+        if superseded is not None:
+            raise _NotToBeSentError(superseded)
         return claims
 
     def _wait(self, begun: Begun, client: Client, code: str) -> Verdict:
@@ -161,7 +162,11 @@ class Delivering:
         return self._settle(begun, Outcome(begun.record.status, code, delay))
 
     def _settle(
-        self, begun: Begun, outcome: Outcome, answered: Answered | None = None, attempted: Attempted | None = None
+        self,
+        begun: Begun,
+        outcome: Outcome,
+        answered: Answered | None = None,
+        attempted: Attempted | None = None,
     ) -> Verdict:
         if not self.deliveries.settle(begun, outcome, self._milliseconds(), answered):
             logger.warning("delivery.lease_lost", logout_id=begun.record.logout_id, client_id=begun.record.client_id)

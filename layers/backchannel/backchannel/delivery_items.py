@@ -54,6 +54,7 @@ class DeliveryRecord:
 
     ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
     ``whole_session`` says that the provider session is over, so that no login within it can be newer than this logout.
+    ``cursor`` tells which older sessions have got a delivery in the place of this one, while it gives way to newer logins.
     """
 
     provider: str
@@ -73,6 +74,7 @@ class DeliveryRecord:
     error: str | None = None
     error_description: str | None = None
     whole_session: bool = False
+    cursor: str | None = None
 
     @property
     def message(self) -> DeliveryMessage:
@@ -174,4 +176,5 @@ def delivery_record(item: Item) -> DeliveryRecord:
         error=item.error,
         error_description=item.error_description,
         whole_session=bool(item.whole_session),
+        cursor=item.cursor,
     )

@@ -66,20 +66,17 @@ class Ending:
 
     def _fan_out(self, message: EndMessage, issuer: str, sessions: Sequence[RpSession], now: int) -> None:
         event, claim = message.event, Claim(message.logout_id, message.fanout_id, message.ended_at)
-        if message.only_client_id is not None:
-            self._mark_again(issuer, sessions, now)
         covered = [session for session in sessions if is_covered(session, event)]
-        candidates = [each for each in covered if each.ended_by is None or each.fanout_id == message.fanout_id]
-        newer = [session for session in sessions if session not in covered]
-        if not candidates and not newer:
-            return
+        newer = [session for session in sessions if not is_covered(session, event)]
+        free = [session for session in covered if session.ended_by is None or session.fanout_id == message.fanout_id]
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
-            claimed = pool.map(lambda session: self.sessions.claim(issuer, session, claim, now), candidates)
-            ours = list(compress(candidates, claimed))
+            claimed = list(pool.map(lambda session: self.sessions.claim(issuer, session, event, claim, now), free))
+            ours = [session for session in claimed if session is not None]
+            taken = [session for session, mine in zip(free, claimed, strict=True) if mine is None]
             wanted = deliveries(event, ours, self._sid_required(message, ours))
             recorded = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
             queued = [(each.client_id, each.sid) for each in compress(wanted, recorded)]
-            queued += self._left_behind(message, newer, pool)
+            queued += self._left_behind(message, [*newer, *taken], pool)
             self.delivery_queue.send(
                 Outgoing(
                     DeliveryMessage(message.provider, message.logout_id, client_id, sid).to_json(),
@@ -88,23 +85,20 @@ class Ending:
                 for client_id, sid in dict.fromkeys(queued)
             )
             list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
+            if message.only_client_id is not None:
+                # While this start lay between its two writes, whoever claimed the first had nothing to mark.
+                taken += [session for session in covered if session not in free]
+            list(pool.map(lambda session: self.sessions.mark_again(issuer, session, now), taken))
 
     def _left_behind(
-        self, message: EndMessage, newer: Sequence[RpSession], pool: ThreadPoolExecutor
+        self, message: EndMessage, replaced: Sequence[RpSession], pool: ThreadPoolExecutor
     ) -> Iterable[tuple[str, str | None]]:
         """Return the deliveries that a run which died may have recorded without queueing them.
 
         It would find its RP sessions again, if newer ones had not taken their place. So look beside each of these.
         """
-        possible = list({(session.client_id, sid) for session in newer for sid in (None, session.sid)})
+        possible = list({(session.client_id, sid) for session in replaced for sid in (None, session.sid)})
         return compress(possible, pool.map(lambda names: self.deliveries.is_untouched(message.logout_id, *names), possible))
-
-    def _mark_again(self, issuer: str, sessions: Iterable[RpSession], now: int) -> None:
-        """Mark what is claimed: a start that lies between its two writes then has no second item yet that could be marked."""
-        for session in sessions:
-            if session.ended_by and session.fanout_id and session.ended_at is not None:
-                claim = Claim(session.ended_by, session.fanout_id, session.ended_at)
-                self.sessions.mark_ended(issuer, session, claim, now)
 
     def _sid_required(self, message: EndMessage, sessions: Sequence[RpSession]) -> frozenset[str]:
         if isinstance(message.event, SessionEnded) or not sessions:

@@ -1,18 +1,30 @@
 """An old event must not end a newer login: what becomes of a delivery whose token would."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backchannel.clients import Client
 from backchannel.deliveries import Deliveries
 from backchannel.delivery_items import DeliveryRecord
-from backchannel.fanout import Delivery, RpSession
+from backchannel.fanout import Delivery, RpSession, is_covered
 from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
 from backchannel.queues import Outgoing, Queue
-from backchannel.sessions import Sessions
+from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions import Page, Sessions
 
 SUPERSEDED_RUN = "superseded"
 """The ``fanout_id`` of deliveries by ``sid`` that take the place of one by ``sub``."""
+
+PAGE = 100
+PAGES = 5
+"""Pages of older sessions that one attempt tells: serially, so that it ends well before its lease does."""
+
+_CODE = "newer_session"
+_SUPERSEDED = Outcome(Status.SUPERSEDED, _CODE)
+_SOON = 1
+"""Seconds before an attempt that goes on where this one came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,36 +35,60 @@ class NewerLogins:
     deliveries: Deliveries
     queue: Queue
 
-    def supersede(self, provider: Provider, client: Client, record: DeliveryRecord, sid: str | None, now: int) -> bool:
-        """Whether a token with this ``sid``, or with none, would end a newer login than it is about; ``now`` in milliseconds.
+    def supersede(self, provider: Provider, client: Client, record: DeliveryRecord, sid: str | None, now: int) -> Outcome | None:
+        """Find out whether a token with this ``sid``, or with none, would end a newer login; ``now`` in milliseconds.
 
         One with ``sid`` ends whatever the client has begun within that provider session, unless that session is over. One
         without ends all of the subject's logins at the client (section 2.4); then each older one gets a delivery by ``sid``
-        in its place, if the client takes such tokens.
+        in its place, if the client takes such tokens. Returns what becomes of the delivery then; None if nothing newer is met.
         """
-        if sid is not None:
-            if record.whole_session:
-                return False
-            found = self.sessions.of_session_at(provider.issuer, sid=sid, client_id=record.client_id, now=now)
-            return any(_is_newer(session, record) for session in found)
-        found = self.sessions.of_subject_at(provider.issuer, sub=record.sub, client_id=record.client_id, now=now)
-        if not any(_is_newer(session, record) for session in found):
-            return False
-        if client.subject != "sub_only":
-            for session in found:
-                self._tell_by_sid(session, record, now)
-        return True
+        if sid is not None and record.whole_session:
+            return None
+        event = _end(record, sid)
+        pages = self._pages(provider, event, record, None, now)
+        if not any(_is_newer(session, event) for page in pages for session in page.sessions):
+            return None
+        if sid is not None or client.subject == "sub_only":
+            return _SUPERSEDED
+        for number, page in enumerate(self._pages(provider, event, record, record.cursor, now), start=1):
+            self._tell_by_sid(page.sessions, event, record, now)
+            if number == PAGES and page.cursor is not None:
+                return Outcome(record.status, _CODE, _SOON, page.cursor)
+        return _SUPERSEDED
 
-    def _tell_by_sid(self, session: RpSession, record: DeliveryRecord, now: int) -> None:
-        is_ours = session.ended_by in {None, record.logout_id}  # None: its mark is on the way
-        if not is_ours or session.started_at > record.ended_at or session.sid is None:
-            return
-        run = EndMessage(record.provider, record.logout_id, SUPERSEDED_RUN, record.ended_at, source_event_id="", sub=record.sub)
-        delivery = Delivery(session.client_id, session.sid, session.sub, session.client_sub, started_at=session.started_at)
-        if self.deliveries.record(run, delivery, now):
-            message = DeliveryMessage(record.provider, record.logout_id, session.client_id, session.sid)
-            self.queue.send([Outgoing(message.to_json(), (record.provider, session.client_id))])
+    def _pages(self, provider: Provider, event: Ended, record: DeliveryRecord, cursor: str | None, now: int) -> Iterator[Page]:
+        while True:
+            page = self.sessions.page(provider.issuer, event, client_id=record.client_id, after=cursor, limit=PAGE, now=now)
+            yield page
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+    def _tell_by_sid(self, sessions: Sequence[RpSession], event: Ended, record: DeliveryRecord, now: int) -> None:
+        run = EndMessage.of(event, provider=record.provider, logout_id=record.logout_id, fanout_id=SUPERSEDED_RUN)
+        deliveries = (
+            Delivery(each.client_id, each.sid, each.sub, each.client_sub, started_at=each.started_at)
+            for each in sessions
+            if each.sid is not None
+            and is_covered(each, event)
+            and each.ended_by in {None, record.logout_id}  # None: its mark is on the way
+        )
+        self.queue.send(
+            Outgoing(
+                DeliveryMessage(record.provider, record.logout_id, delivery.client_id, delivery.sid).to_json(),
+                tenant=(record.provider, delivery.client_id),
+            )
+            for delivery in deliveries
+            if self.deliveries.record(run, delivery, now)
+        )
 
 
-def _is_newer(session: RpSession, record: DeliveryRecord) -> bool:
-    return session.started_at > record.ended_at and session.ended_by is None
+def _end(record: DeliveryRecord, sid: str | None) -> Ended:
+    """Return the end that a token stands for, as its client sees it: of what began at or before it."""
+    if sid is not None:
+        return SessionEnded(sid, record.ended_at, "", record.client_id)
+    return SubjectSessionsEnded(record.sub, record.ended_at, "", record.client_id)
+
+
+def _is_newer(session: RpSession, event: Ended) -> bool:
+    return session.ended_by is None and not is_covered(session, event)

@@ -78,11 +78,15 @@ type Result = int | RelyingPartyFault
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt makes of its delivery; ``delay`` in seconds, None when no attempt follows."""
+    """What an attempt makes of its delivery; ``delay`` in seconds, None when no attempt follows.
+
+    ``cursor`` is for the next attempt of a delivery that has more to do than one attempt takes.
+    """
 
     status: Status
     code: str
     delay: int | None = None
+    cursor: str | None = None
 
 
 def decide(

@@ -24,7 +24,7 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from backchannel.fanout import RpSession, is_covered
-from backchannel.session_events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded
+from backchannel.session_events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.tables import ConditionFailedError, bind, key, parts, storage
 
 if TYPE_CHECKING:
@@ -99,16 +99,17 @@ class Sessions:
             fanout_id=None,
         )
         for pk, sk in _item_keys(issuer, session):
-            self._update(pk, sk, actions, _absent_or_before(self._items.started_at, session.started_at))
+            self._update(self._items(pk, sk), actions, _absent_or_before(self._items.started_at, session.started_at))
         return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
         """Write the tombstone; of two for one subject the later one stays."""
         actions = self._set(now, ended_at=event.ended_at, source_event_id=event.source_event_id)
-        self._update(*_tombstone_key(issuer, event), actions, _absent_or_before(self._items.ended_at, event.ended_at))
+        tombstone = self._items(*_tombstone_key(issuer, event))
+        self._update(tombstone, actions, _absent_or_before(self._items.ended_at, event.ended_at))
 
     def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
-        """Look: a page of the RP sessions in the event's partition, with ``client_id`` only that client's."""
+        """Look: a page of the RP sessions in the event's partition, with ``client_id`` only that client's, ended ones too."""
         pk = _partition(issuer, event)
         condition: Condition
         if client_id is None:
@@ -119,25 +120,32 @@ class Sessions:
             condition = self._items.sk.startswith(key("RP", client_id, ""))
         return self._query(pk, condition, after, limit, now)
 
-    def claim(self, issuer: str, session: RpSession, claim: Claim, now: int) -> bool:
-        """Give an RP session to a run of a logout; False when another has it, or when a newer start took its place."""
-        same_start = self._items.started_at == session.started_at
-        free = self._items.ended_by.does_not_exist() | (self._items.fanout_id == claim.fanout_id)
-        return self._update(*_item_keys(issuer, session)[0], self._claim(claim, now), same_start & free)
+    def claim(self, issuer: str, session: RpSession, event: Ended, claim: Claim, now: int) -> RpSession | None:
+        """Give an RP session to a run of a logout; None when another has it, or when it began anew after the end.
+
+        What is returned is what has been claimed. It is not ``session`` itself if that was read from the other item, and a start
+        in the same session died between its two writes: the end is about what that start wrote, too.
+        """
+        condition = self._items.ended_by.does_not_exist() | (self._items.fanout_id == claim.fanout_id)
+        if not is_whole_session(event):
+            condition &= (self._items.started_at <= event.ended_at) & (self._items.sub == session.sub)
+        item = self._items(*_item_keys(issuer, session)[0])
+        if not self._update(item, self._claim(claim, now), condition & self._items.started_at.exists()):
+            return None
+        return _rp_session(item)
 
     def mark_ended(self, issuer: str, session: RpSession, claim: Claim, now: int) -> None:
         """Write a claim on the RP session's other item, which is for reading only."""
         for pk, sk in _item_keys(issuer, session)[1:]:
-            self._update(pk, sk, self._claim(claim, now), self._items.started_at == session.started_at)
+            self._update(self._items(pk, sk), self._claim(claim, now), self._items.started_at <= session.started_at)
 
-    def of_subject_at(self, issuer: str, *, sub: str, client_id: str, now: int) -> list[RpSession]:
-        """Return all of a subject's RP sessions at one client, ended ones too."""
-        condition = self._items.sk.startswith(key("RP", client_id, ""))
-        return self._query(key("SUB", issuer, sub), condition, None, None, now).sessions
-
-    def of_session_at(self, issuer: str, *, sid: str, client_id: str, now: int) -> list[RpSession]:
-        """Return the RP session that a client has within a provider session, an ended one too, if there is one."""
-        return self._query(key("SID", issuer, sid), self._items.sk == key("RP", client_id), None, None, now).sessions
+    def mark_again(self, issuer: str, session: RpSession, now: int) -> None:
+        """Write the claim that another run has on an RP session on its other item, which that run may have come too early for."""
+        pk, sk = _item_keys(issuer, session)[0]
+        for claimed in self._query(pk, self._items.sk == sk, None, None, now).sessions:
+            if claimed.ended_by and claimed.fanout_id and claimed.ended_at is not None:
+                claim = Claim(claimed.ended_by, claimed.fanout_id, claimed.ended_at)
+                self.mark_ended(issuer, claimed, claim, now)
 
     def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page:
         """Return a page of the subject's RP sessions, ended ones too."""
@@ -195,10 +203,11 @@ class Sessions:
         attributes = ((getattr(self._items, name), value) for name, value in values.items())
         return [expiry, *(attribute.remove() if value is None else attribute.set(value) for attribute, value in attributes)]
 
-    def _update(self, pk: str, sk: str, actions: list[Action], condition: Condition) -> bool:
+    def _update(self, item: _Item, actions: list[Action], condition: Condition) -> bool:
+        """Write to an item, which then is as it is stored; False when the condition does not hold."""
         try:
             with storage():
-                self._items(pk, sk).update(actions, condition=condition)
+                item.update(actions, condition=condition)
         except ConditionFailedError:
             return False
         return True
