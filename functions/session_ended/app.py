@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import boto3
@@ -43,6 +44,7 @@ dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 queue = Queue(sqs, settings.session_ended_queue_url)
 dead_letters = DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url))
+rng = Random()  # noqa: S311 - spreads load, protects nothing
 ending = Ending(
     Providers(dynamodb, settings.providers_table),
     Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
@@ -68,7 +70,7 @@ def carry_out(record: dict[str, Any], context: LambdaContext) -> bool:
     except OurFault as fault:
         logger.error("session.postponed", code=fault.code, detail=str(fault))
         metrics.add_metric("Postponed", MetricUnit.Count, 1)
-        queue.give_back(record["receiptHandle"], fault_delay(record))
+        queue.give_back(record["receiptHandle"], fault_delay(record, rng))
         return False
     except NotFoundError as error:
         # The operator removed the provider meanwhile, with all its clients: nobody is left to be told.

@@ -178,7 +178,7 @@ class Function:
         """Do once what Lambda does all the time; return how many messages there were."""
         arn, url = self._arn(queue), self.urls[queue]
         answer = self._sqs.receive_message(
-            QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["ApproximateReceiveCount"]
+            QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"]
         )
         received = {each["MessageId"]: each for each in answer.get("Messages", [])}
         if received:

@@ -42,7 +42,7 @@ def test_no_log_contains_a_token_a_secret_a_subject_or_a_session(aws: Aws, began
     marker = f"marker-{secrets.token_hex(8)}"
     aws.send("DeliveryQueue", marker)
     assert until(lambda: aws.take("DeliveryDeadLetterQueue", marker))
-    until(lambda: [line for line in aws.log_lines("DeliveryLogGroup", began) if "message.not_understood" in line])
+    until(lambda: [line for line in aws.log_lines("DeliveryLogGroup", began) if "message.dead_lettered" in line])
 
     logged = {group: "\n".join(aws.log_lines(group, began)) for group in aws.log_groups()}
 

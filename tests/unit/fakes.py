@@ -5,6 +5,7 @@ from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -79,6 +80,13 @@ class FakeKms:
 
 def signer() -> KmsSigner:
     return KmsSigner(cast("KMSClient", FakeKms()))
+
+
+class Steady(Random):
+    """Spreads nothing."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
 
 
 class FakeQueue(Queue):

@@ -10,7 +10,7 @@ from backchannel import errors
 from backchannel.circuits import RECOVERY, CircuitOpenError
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
-from backchannel.delivering import WAIT_MAX, Delivering, Verdict
+from backchannel.delivering import POST_WITHIN, WAIT_MAX, Delivering, Verdict
 from backchannel.delivery_items import DeliveryRecord
 from backchannel.egress import Answer
 from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
@@ -545,6 +545,18 @@ def test_without_a_lease_nothing_is_posted() -> None:
     assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], [])
 
 
+def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it(log: Log) -> None:
+    world = World()
+    clock = iter([NOW, NOW, NOW, NOW])
+    world.delivering = replace(world.delivering, now=lambda: float(next(clock, NOW + POST_WITHIN + 1)))
+
+    verdict = world.attempt()
+
+    assert verdict.postponed
+    assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], ["lease-1"])
+    assert [line["code"] for line in log.lines] == ["out_of_time"]
+
+
 def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() -> None:
     record = replace(RECORD, created_at=(NOW - DEADLINE_MAX) * 1000)
     world = World(begun=Begun(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
@@ -678,7 +690,7 @@ def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
 def _has_spent_no_attempt(world: World) -> None:
     verdict = world.attempt()
 
-    assert verdict == Verdict(postponed=True)
+    assert verdict == Verdict(again=1, postponed=True)
     assert world.deliveries.settled == []
     assert world.deliveries.released == ["lease-1"]
     assert world.egress.posts == []

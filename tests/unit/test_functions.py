@@ -19,7 +19,7 @@ from backchannel.session_events import SessionEnded, logout_id
 from backchannel.sessions import Sessions
 from backchannel.waiting import Handled
 from tests.unit.conftest import Log
-from tests.unit.fakes import EVENTS, FakeQueue, public_key, ring, sample
+from tests.unit.fakes import EVENTS, FakeQueue, Steady, public_key, ring, sample
 
 ISSUER = "https://idp.example.test/"
 ACME = Provider("acme", ISSUER, ring())
@@ -206,7 +206,7 @@ def test_an_ended_session_that_is_not_finished_comes_back(load: Load, result: bo
     event, queue = sample("sqs-session_ended.json"), FakeQueue()
     (record,) = event["Records"]
 
-    answer = load("session_ended", ending=FakeEnding(result), queue=queue).handler(event, Context())
+    answer = load("session_ended", ending=FakeEnding(result), queue=queue, rng=Steady()).handler(event, Context())
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert queue.given_back == [(record["receiptHandle"], delay)]

@@ -85,6 +85,8 @@ def test_any_body_is_a_message_or_not_understood(kind: type[EndMessage | Deliver
         {"sid": 7},
         {"sid": {"a": 1}},
         {"token": "eyJ"},
+        {"provider": "\ud800"},
+        {"sid": "half of \udc00"},
     ],
 )
 def test_a_member_of_another_type_or_name_is_not_understood(change: dict[str, Any]) -> None:

@@ -193,6 +193,21 @@ def test_whatever_a_relying_party_answers_it_comes_to_an_end(answers: list[Resul
     assert age <= DEADLINE
 
 
+def test_a_client_with_a_later_deadline_is_tried_on_at_the_longest_interval_until_then() -> None:
+    age, attempts = 0.0, 0
+
+    while True:
+        attempts += 1
+        outcome = _decide(503, attempts, age=age, deadline=2 * DEADLINE, seed=attempts)
+        if outcome.delay is None:
+            break
+        age += outcome.delay
+
+    assert outcome.status is Status.UNDELIVERABLE
+    assert 2 * DEADLINE - 60 <= age <= 2 * DEADLINE
+    assert len(RETRY_SCHEDULE) + 2 < attempts < len(RETRY_SCHEDULE) + 7
+
+
 def test_a_schedule_without_luck_lasts_nearly_a_day() -> None:
     assert 0.9 * DEADLINE < sum(RETRY_SCHEDULE) <= DEADLINE
 
@@ -240,6 +255,7 @@ def _decide(
     last_status_code: int | None = None,
     *,
     age: float = 0.0,
+    deadline: int = DEADLINE,
     retry_after: float | None = None,
     seed: int = 0,
 ) -> Outcome:
@@ -248,6 +264,7 @@ def _decide(
         attempts=attempts,
         last_status_code=last_status_code,
         age=age,
+        deadline=deadline,
         retry_after=retry_after,
         rng=Random(seed),  # noqa: S311 - spreads load, protects nothing
     )

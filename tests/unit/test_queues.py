@@ -1,4 +1,5 @@
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from backchannel.errors import QueueUnavailable
 from backchannel.queues import FAULT_DELAY, FAULT_DELAY_MAX, MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue, fault_delay
+from tests.unit.fakes import Steady
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -146,12 +148,29 @@ def _messages(count: int) -> list[Outgoing]:
     return [Outgoing(f"body-{number}", ("idp", "wiki")) for number in range(count)]
 
 
-def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_letter_within_a_day() -> None:
-    received = [{"attributes": {"ApproximateReceiveCount": str(number)}} for number in range(1, 101)]
+def _received(times: int) -> dict[str, dict[str, str]]:
+    return {"attributes": {"ApproximateReceiveCount": str(times)}}
 
-    delays = [fault_delay(record) for record in received]
+
+def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_letter_within_a_day() -> None:
+    delays = [fault_delay(_received(times), Steady()) for times in range(1, 101)]
 
     assert delays[0] == FAULT_DELAY
     assert delays == sorted(delays)
     assert delays[-1] == FAULT_DELAY_MAX
     assert sum(delays) > 23 * 3600
+
+
+@pytest.mark.parametrize(("overdue", "seconds"), [(0, 10), (10, 10), (70, 70), (5000, 900)])
+def test_a_message_that_came_often_for_other_reasons_waits_as_long_again_as_it_is_overdue(overdue: int, seconds: int) -> None:
+    assert fault_delay(_received(9), Steady(), overdue) == seconds
+    assert fault_delay(_received(1), Steady(), overdue) == FAULT_DELAY
+
+
+def test_what_met_the_same_fault_at_once_does_not_come_again_at_once() -> None:
+    rng = Random(0)  # noqa: S311 - spreads load, protects nothing
+
+    delays = {fault_delay(_received(7), rng) for _ in range(100)}
+
+    assert 512 <= min(delays) < 600
+    assert 680 < max(delays) <= 768

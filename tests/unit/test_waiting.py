@@ -1,4 +1,5 @@
 from dataclasses import dataclass, field, replace
+from random import Random
 from typing import Any, cast
 
 import pytest
@@ -8,12 +9,13 @@ from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Attempted, Delivering, Verdict
 from backchannel.messages import DeliveryMessage
 from backchannel.observability import metrics
-from backchannel.outcomes import Outcome, Status
+from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
 from backchannel.queues import Outgoing
 from backchannel.waiting import Handled, Waiting, count
 from tests.unit.conftest import Log
-from tests.unit.fakes import FakeQueue
+from tests.unit.fakes import FakeQueue, Steady
 
+NOW = 1_788_256_800
 DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"
 RETRY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:retry"
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "sid-1")
@@ -28,6 +30,10 @@ class FakeDelivering:
     verdict: Verdict
     attempted: list[DeliveryMessage] = field(default_factory=list)
     error: Exception | None = None
+    rng: Random = field(default_factory=Steady)
+
+    def now(self) -> float:
+        return NOW
 
     def attempt(self, message: DeliveryMessage) -> Verdict:
         self.attempted.append(message)
@@ -47,9 +53,9 @@ class World:
     def __post_init__(self) -> None:
         self.delivering = FakeDelivering(self.verdict)
 
-    def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1) -> Handled:
+    def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
         waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue))
-        return waiting.handle(_record(source, body, received))
+        return waiting.handle(_record(source, body, received, age))
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
@@ -125,8 +131,34 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
 
     handled = world.handle(source)
 
-    assert handled == Handled("m1", stays=True, verdict=RETRYING)
+    assert handled == Handled("m1", stays=True, verdict=replace(RETRYING, postponed=True))
     assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
+
+
+@pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
+def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_before_sqs_forgets_it(source: str, log: Log) -> None:
+    world = World(POSTPONED)
+
+    before = world.handle(source, age=DEADLINE_MAX - 1)
+    after = world.handle(source, age=DEADLINE_MAX)
+
+    assert before.stays == (source == RETRY_QUEUE)
+    assert after == Handled("m1", verdict=POSTPONED)
+    assert [message.body for message in world.dead_letter_queue.sent] == [MESSAGE.to_json()]
+    assert [(line["message"], line["code"]) for line in log.lines] == [("message.dead_lettered", "message_stuck")]
+
+
+def test_what_merely_waits_for_days_is_no_dead_letter() -> None:
+    world = World()
+
+    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX).stays
+    assert world.dead_letter_queue.sent == []
+
+
+def test_what_faults_of_ours_are_in_the_way_of_for_days_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
+    world = World(POSTPONED, dead_letter_queue=FakeQueue(broken=True))
+
+    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX).stays
 
 
 @pytest.mark.parametrize(
@@ -141,7 +173,7 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
     assert handled == Handled("m1")
     assert [message.body for message in world.dead_letter_queue.sent] == [body]
     assert world.delivering.attempted == []
-    assert [(line["message"], line["level"]) for line in log.lines] == [("message.not_understood", "ERROR")]
+    assert [(line["message"], line["level"]) for line in log.lines] == [("message.dead_lettered", "ERROR")]
 
 
 def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
@@ -165,6 +197,13 @@ def test_an_accepted_attempt_is_counted_with_its_times() -> None:
 
 
 @pytest.mark.usefixtures("no_metrics")
+def test_a_delivery_that_waits_for_its_client_is_no_outcome_of_an_attempt() -> None:
+    count([Verdict(again=40, outcome=Outcome(Status.RETRYING, "circuit_open", 40))])
+
+    assert _counted() == {}
+
+
+@pytest.mark.usefixtures("no_metrics")
 def test_a_failed_attempt_has_no_time_to_acceptance() -> None:
     count([RETRYING, RETRYING])
 
@@ -184,11 +223,11 @@ def _counted() -> dict[str, list[float]]:
     return {name: metric["Value"] for name, metric in metrics.metric_set.items()}
 
 
-def _record(source: str, body: str, received: int) -> dict[str, Any]:
+def _record(source: str, body: str, received: int, age: int) -> dict[str, Any]:
     return {
         "messageId": "m1",
         "receiptHandle": "receipt-1",
         "body": body,
-        "attributes": {"ApproximateReceiveCount": str(received)},
+        "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": str((NOW - age) * 1000)},
         "eventSourceARN": source,
     }

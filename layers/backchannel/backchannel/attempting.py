@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from backchannel import jws, logout_token, outcomes
@@ -10,7 +10,7 @@ from backchannel.circuits import FailingError
 from backchannel.clients import Client
 from backchannel.deliveries import Answered
 from backchannel.egress import Answer
-from backchannel.errors import RelyingPartyFault
+from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.keys import SigningKey, signing_key
 from backchannel.providers import Provider
 
@@ -39,7 +39,17 @@ class Attempt:
     signing = 0.0
     posting = 0.0
 
-    def __init__(self, provider: Provider, client: Client, claims: Mapping[str, Any], signer: Signer, egress: Poster) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        client: Client,
+        claims: Mapping[str, Any],
+        signer: Signer,
+        egress: Poster,
+        *,
+        is_too_late: Callable[[], bool],
+    ) -> None:
+        self._is_too_late = is_too_late
         self._client = client
         self._claims = claims
         self._signer = signer
@@ -73,6 +83,7 @@ class Attempt:
         Raises:
             FailingError: the RP is in trouble that may pass.
             SigningUnavailable: there is no token to POST.
+            OutOfTime: what came of a POST could not be recorded any more.
 
         """
         client = self._client
@@ -80,6 +91,8 @@ class Attempt:
         octets = jws.signing_input(logout_token.header(client, self.kid), self._claims)
         token = jws.serialize(octets, self._signer.sign(self._key, octets))
         signed = time.perf_counter()
+        if self._is_too_late():
+            raise OutOfTime
         body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
         uri = client.backchannel_logout_uri or ""
         try:

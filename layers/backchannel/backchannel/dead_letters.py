@@ -1,10 +1,10 @@
-"""Messages that nobody understands: put where they alarm at once, instead of after hundreds of receives."""
+"""Messages that nobody can do anything with: put where they alarm at once, instead of after hundreds of receives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backchannel.errors import MessageNotUnderstood, QueueUnavailable
+from backchannel.errors import OurFault, QueueUnavailable
 from backchannel.observability import logger
 from backchannel.queues import Outgoing, Queue
 
@@ -15,11 +15,11 @@ class DeadLetters:
 
     queue: Queue
 
-    def take(self, record: Mapping[str, Any], fault: MessageNotUnderstood) -> bool:
+    def take(self, record: Mapping[str, Any], fault: OurFault) -> bool:
         """Take an SQS record over; False when it has to stay where it is."""
-        logger.error("message.not_understood", code=fault.code, detail=str(fault), message_id=record["messageId"])
+        logger.error("message.dead_lettered", code=fault.code, detail=str(fault), message_id=record["messageId"])
         try:
-            self.queue.send([Outgoing(record["body"], ("not_understood",))])
+            self.queue.send([Outgoing(record["body"], ("dead_letters",))])
         except QueueUnavailable:
             return False
         return True

@@ -23,6 +23,9 @@ from backchannel.providers import Provider
 WAIT_MAX = 900
 """Seconds, on top of RECOVERY, that a delivery waits for a circuit to close or a client to be resumed."""
 
+POST_WITHIN = 12
+"""Seconds from the beginning of an attempt: a later POST (8 s), and the record of it (8 s), might outlast function and lease."""
+
 
 class Guard(Protocol):
     """What leaves a failing client alone."""
@@ -44,7 +47,8 @@ class Attempted:
 class Verdict:
     """What becomes of the message: done with, ``again`` in so many seconds, or ``postponed`` by a fault of ours.
 
-    ``outcome`` is the delivery's, if it has got one now; ``attempted`` what was measured, if there was an attempt.
+    ``again`` of one that is postponed says for how long it has been overdue, if that is known. ``outcome`` is the delivery's, if
+    it has got one now; ``attempted`` what was measured, if there was an attempt.
     """
 
     again: int | None = None
@@ -69,6 +73,7 @@ class Delivering:
 
     def attempt(self, message: DeliveryMessage) -> Verdict:
         """Attempt a delivery if one is due; whatever comes of it is recorded. Faults of ours spend no attempt."""
+        post_until = self.now() + POST_WITHIN
         try:
             begun = self.deliveries.begin(message, self._milliseconds())
         except OurFault as fault:
@@ -79,7 +84,7 @@ class Delivering:
             case Later(until):
                 return Verdict(again=max(1, -(-(until - self._milliseconds()) // 1000)))
         try:
-            return self._carry_out(begun)
+            return self._carry_out(begun, post_until)
         except OurFault as fault:
             return self._give_way(begun, message, fault)
 
@@ -91,9 +96,10 @@ class Delivering:
             self.deliveries.release(begun)
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
-        return _postponed(message, fault)
+        overdue = self.now() - (begun.record.next_attempt_at or begun.record.created_at) / 1000
+        return _postponed(message, fault, again=round(overdue))
 
-    def _carry_out(self, begun: Begun) -> Verdict:
+    def _carry_out(self, begun: Begun, post_until: float) -> Verdict:
         record = begun.record
         try:
             provider = self.provider(record.provider)
@@ -106,7 +112,8 @@ class Delivering:
             claims = self._claims(provider, client, record)
         except _NotToBeSentError as reason:
             return self._settle(begun, reason.outcome)
-        attempt = Attempt(provider, client, claims, self.signer, self.egress)
+        is_too_late = lambda: self.now() > post_until  # noqa: E731
+        attempt = Attempt(provider, client, claims, self.signer, self.egress, is_too_late=is_too_late)
         try:
             self.circuits.guard(record.provider, record.client_id, attempt.make)
         except FailingError:
@@ -213,7 +220,7 @@ class _NotToBeSentError(Exception):
         self.outcome = outcome
 
 
-def _postponed(message: DeliveryMessage, fault: OurFault) -> Verdict:
+def _postponed(message: DeliveryMessage, fault: OurFault, again: int | None = None) -> Verdict:
     logger.warning(
         "delivery.postponed",
         logout_id=message.logout_id,
@@ -221,4 +228,4 @@ def _postponed(message: DeliveryMessage, fault: OurFault) -> Verdict:
         code=fault.code,
         detail=str(fault),
     )
-    return Verdict(postponed=True)
+    return Verdict(again, postponed=True)

@@ -180,6 +180,18 @@ class QueueUnavailable(OurFault):
     code = "queue_unavailable"
 
 
+class OutOfTime(OurFault):
+    """Everything took so long that there is no time left to POST and to record what comes of it."""
+
+    code = "out_of_time"
+
+
+class MessageStuck(OurFault):
+    """A message that faults of ours have been in the way of for days; it belongs into the dead-letter queue."""
+
+    code = "message_stuck"
+
+
 class MessageNotUnderstood(OurFault):
     """A message that no version of this service wrote; it belongs into the dead-letter queue."""
 

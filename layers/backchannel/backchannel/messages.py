@@ -28,6 +28,7 @@ class _Message:
         try:
             members = json.loads(body)
             message = cls(**members)
+            "".join(value for value in members.values() if isinstance(value, str)).encode()  # no half of a surrogate pair
         except (ValueError, TypeError, RecursionError) as error:
             raise MessageNotUnderstood(f"not a {cls.__name__}") from error
         for field in fields(cls):  # type: ignore[arg-type]

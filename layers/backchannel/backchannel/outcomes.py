@@ -31,7 +31,7 @@ class Status(StrEnum):
 PENDING = frozenset({Status.QUEUED, Status.RETRYING})
 
 RETRY_SCHEDULE = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
-"""Seconds between attempts, each give or take JITTER; together just under a day."""
+"""Seconds between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
 
 JITTER = 0.2
 DEADLINE = 86_400
@@ -111,9 +111,10 @@ def decide(
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
         return Outcome(Status.REJECTED if isinstance(result, int) else Status.BLOCKED, code)
     remaining = deadline - age
-    if attempts > len(RETRY_SCHEDULE) or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
+    is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE
+    if is_over or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
         return Outcome(Status.UNDELIVERABLE, code)
-    nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[attempts - 1]
+    nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
     wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
     return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from backchannel.aws import AWS_ERRORS, aws_code
@@ -22,7 +23,9 @@ MAX_VISIBILITY = 43_200
 """Seconds that a received message can stay invisible."""
 
 FAULT_DELAY, FAULT_DELAY_MAX = 10, 900
-"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, up to the other."""
+"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, from one to the other."""
+
+FAULT_JITTER = 0.2
 
 _BATCH = 10
 _TRIES = 4
@@ -92,10 +95,16 @@ class Queue:
         return [messages[int(failed["Id"])] for failed in answer.get("Failed", [])]
 
 
-def fault_delay(record: Mapping[str, Any]) -> int:
-    """Return how long an SQS record waits that a fault of ours was in the way of, by how often it has been received."""
+def fault_delay(record: Mapping[str, Any], rng: Random, overdue: int | None = None) -> int:
+    """Return how long an SQS record waits that a fault of ours was in the way of: longer each time, in seconds.
+
+    It is received for other reasons, too; if it is known for how long it has been ``overdue``, it waits as long again at most.
+    """
     received = int(record["attributes"]["ApproximateReceiveCount"])
-    return min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
+    delay = min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
+    if overdue is not None:
+        delay = min(delay, max(overdue, FAULT_DELAY))
+    return round(delay * rng.uniform(1 - FAULT_JITTER, 1 + FAULT_JITTER))
 
 
 def _group(tenant: tuple[str, ...]) -> str:

@@ -1,17 +1,17 @@
 """How a delivery waits: the first time it moves to RetryQueue, there it becomes visible again when its next attempt is due."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Delivering, Verdict
-from backchannel.errors import MessageNotUnderstood, QueueUnavailable
+from backchannel.errors import MessageNotUnderstood, MessageStuck, QueueUnavailable
 from backchannel.messages import DeliveryMessage
 from backchannel.observability import logger, metrics
-from backchannel.outcomes import Status
+from backchannel.outcomes import DEADLINE_MAX, PENDING, Status
 from backchannel.queues import Outgoing, Queue, fault_delay
 
 
@@ -36,7 +36,8 @@ class Waiting:
     def handle(self, record: dict[str, Any]) -> Handled:
         """Attempt the delivery of a record, and see to it that it comes again if it has to.
 
-        When SQS cannot be told when, the record stays where it is and comes back after the queue's visibility timeout.
+        When SQS cannot be told when, the record stays where it is and comes back after the queue's visibility timeout. One that
+        faults of ours are in the way of for days is not left to SQS, which would forget it.
         """
         message_id: str = record["messageId"]
         try:
@@ -48,7 +49,9 @@ class Waiting:
         except Exception:  # noqa: BLE001 - the edge of one record: what nobody foresaw must not cost the others of the batch their attempts
             logger.exception("delivery.failed", logout_id=message.logout_id, client_id=message.client_id)
             verdict = Verdict(postponed=True)
-        seconds = fault_delay(record) if verdict.postponed else verdict.again
+        if verdict.postponed and self._age(record) >= DEADLINE_MAX and self.dead_letters.take(record, MessageStuck()):
+            return Handled(message_id, verdict=verdict)
+        seconds = fault_delay(record, self.delivering.rng, verdict.again) if verdict.postponed else verdict.again
         if seconds is None:
             return Handled(message_id, verdict=verdict)
         try:
@@ -58,8 +61,12 @@ class Waiting:
             self.retry_queue.send([Outgoing(record["body"], (message.provider, message.client_id), seconds)])
         except QueueUnavailable as fault:
             logger.error("delivery.kept", code=fault.code, detail=str(fault), logout_id=message.logout_id)
-            return Handled(message_id, stays=True, verdict=verdict)
+            return Handled(message_id, stays=True, verdict=replace(verdict, postponed=True))
         return Handled(message_id, verdict=verdict)
+
+    def _age(self, record: dict[str, Any]) -> float:
+        """Return how long a record has been in its queue, in seconds."""
+        return self.delivering.now() - int(record["attributes"]["SentTimestamp"]) / 1000
 
 
 def count(verdicts: Iterable[Verdict]) -> None:
@@ -67,7 +74,7 @@ def count(verdicts: Iterable[Verdict]) -> None:
     for verdict in verdicts:
         if verdict.postponed:
             metrics.add_metric("Postponed", MetricUnit.Count, 1)
-        if verdict.outcome is not None:
+        if verdict.outcome is not None and (verdict.attempted or verdict.outcome.status not in PENDING):
             metrics.add_metric(f"Deliveries{verdict.outcome.status.capitalize()}", MetricUnit.Count, 1)
         if verdict.attempted is None:
             continue
