@@ -7,6 +7,7 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel import cpu
 from backchannel.aws import CONFIG
 from backchannel.circuits import Circuits
 from backchannel.clients import Client
@@ -69,7 +70,7 @@ waiting = Waiting(
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
 )
-pool = ThreadPoolExecutor(BATCH)
+pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from backchannel import jws, logout_token
+from backchannel import cpu, jws, logout_token
 from backchannel.circuits import Circuits
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries
@@ -183,7 +183,7 @@ def work(send: Send, threads: ThreadPoolExecutor, alg: str, concurrency: int, se
 
 def main(kind: str, uri: str, ca_file: str) -> None:
     send = {"ours": ours, "bare": bare}[kind](uri, Path(ca_file).read_text())
-    threads = ThreadPoolExecutor(MAX_CONCURRENCY)
+    threads = ThreadPoolExecutor(MAX_CONCURRENCY, initializer=cpu.shared_by_threads() if kind == "ours" else None)
     for line in sys.stdin:
         print(json.dumps(work(send, threads, **json.loads(line))), flush=True)
 

@@ -1,0 +1,18 @@
+"""One CPU for the threads of a pool.
+
+The threads of an interpreter take turns under its lock. On several CPUs each turn wakes a thread on another one, which mostly
+finds the lock taken again: with ten busy threads that costs nearly as much CPU time as a logout token. A function with too
+little memory to be given a whole CPU loses nothing by keeping them on one.
+"""
+
+import os
+import random
+from collections.abc import Callable
+
+
+def shared_by_threads() -> Callable[[], None]:
+    """Return what moves the thread that calls it to one CPU, the same for all; does nothing where that cannot be said (macOS)."""
+    if not hasattr(os, "sched_setaffinity"):
+        return lambda: None
+    cpu = random.choice(sorted(os.sched_getaffinity(0)))  # noqa: S311 - spreads processes, protects nothing
+    return lambda: os.sched_setaffinity(0, {cpu})
