@@ -17,6 +17,7 @@ from backchannel.ending import PAGE, Ending
 from backchannel.intake import end_message
 from backchannel.logouts import Logouts
 from backchannel.messages import EndMessage
+from backchannel.outcomes import Status
 from backchannel.providers import Provider, Providers
 from backchannel.queues import Queue
 from backchannel.session_events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
@@ -176,3 +177,27 @@ def test_a_fan_out_that_dies_before_any_of_its_calls_is_completed_and_tells_nobo
         assert ended.told == [client.client_id for client in CLIENTS[:3]], f"died before call {calls + 1}"
         calls += 1
     assert calls > 3 * 3
+
+
+def test_older_sessions_beside_a_newer_login_are_told_by_as_many_attempts_as_it_takes(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backchannel.newer_logins.PAGE", 2)
+    monkeypatch.setattr("backchannel.newer_logins.PAGES", 2)
+    world = World(tables, f"https://idp.example/{uuid.uuid4()}", round(time.time() * 1000), [WIKI], [], [])
+    older = [f"s{number}" for number in range(9)]
+    for sid in older:
+        world.intake.take(world.provider, [RpSessionStarted("ada", "wiki", world.began - 9, sid)], world.now())
+    world.intake.take(world.provider, [SubjectSessionsEnded("ada", world.began - 5, "end")], world.now())
+    (end,) = world.ended.held
+    world.ended.held.clear()
+    message = EndMessage.from_json(end.body)
+    world.ending.carry_out(message, now=world.now, time_is_short=lambda: False)
+
+    world.intake.take(world.provider, [RpSessionStarted("ada", "wiki", world.began, "new")], world.now())
+    world.run()
+
+    assert sorted(posted.claims["sid"] for posted in world.posted) == older
+    records = list(world.deliveries.all_of_logout(message.logout_id))
+    assert {each.sid for each in records if each.status is Status.ACCEPTED} == set(older)
+    assert [each.sid for each in records if each.status is not Status.ACCEPTED] == [None]
