@@ -201,3 +201,27 @@ def test_older_sessions_beside_a_newer_login_are_told_by_as_many_attempts_as_it_
     records = list(world.deliveries.all_of_logout(message.logout_id))
     assert {each.sid for each in records if each.status is Status.ACCEPTED} == set(older)
     assert [each.sid for each in records if each.status is not Status.ACCEPTED] == [None]
+
+
+def test_a_late_start_writes_nothing_about_those_that_are_done_with(stack: Stack) -> None:
+    counted = CountedCalls(stack)
+    dynamodb = counted.client("dynamodb")
+    world = World(
+        Tables(dynamodb, stack.tables["SessionsTable"], stack.tables["DeliveriesTable"]),
+        f"https://idp.example/{uuid.uuid4()}",
+        round(time.time() * 1000),
+        [WIKI],
+        [],
+        [],
+    )
+    for number in range(20):
+        world.intake.take(world.provider, [RpSessionStarted("ada", "wiki", world.began - 9, f"s{number}")], world.now())
+    world.intake.take(world.provider, [SubjectSessionsEnded("ada", world.began, "end")], world.now())
+    world.run()
+
+    world.intake.take(world.provider, [RpSessionStarted("ada", "wiki", world.began - 9, "late")], world.now())
+    counted.calls.clear()
+    world.run()
+
+    assert len(world.posted) == 2
+    assert sum(counted.calls[operation] for operation in WRITES) < 20

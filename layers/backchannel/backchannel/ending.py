@@ -85,7 +85,7 @@ class Ending:
                 for client_id, sid in dict.fromkeys(queued)
             )
             list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
-            if message.only_client_id is not None:
+            if message.only_client_id is not None and isinstance(event, SessionEnded):
                 # While this start lay between its two writes, whoever claimed the first had nothing to mark.
                 taken += [session for session in covered if session not in free]
             list(pool.map(lambda session: self.sessions.mark_again(issuer, session, now), taken))
