@@ -583,7 +583,7 @@ def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> 
 
     verdict = world.attempt()
 
-    assert verdict.postponed
+    assert (verdict.again, verdict.postponed, verdict.outcome) == (10, False, None)
     assert verdict.attempted is not None
     assert "delivery.lease_lost" in [line["message"] for line in log.lines]
 

@@ -23,6 +23,9 @@ from backchannel.providers import Provider
 WAIT_MAX = 900
 """Seconds, on top of RECOVERY, that a delivery waits for a circuit to close or a client to be resumed."""
 
+_LOST = 10
+"""Seconds before a message comes again whose lease was lost: somebody else has the delivery by now."""
+
 POST_WITHIN = 12
 """Seconds from the beginning of an attempt: a later POST (8 s), and the record of it (8 s), might outlast function and lease."""
 
@@ -177,7 +180,7 @@ class Delivering:
     ) -> Verdict:
         if not self.deliveries.settle(begun, outcome, self._milliseconds(), answered):
             logger.warning("delivery.lease_lost", logout_id=begun.record.logout_id, client_id=begun.record.client_id)
-            return Verdict(postponed=True, attempted=attempted)
+            return Verdict(again=_LOST, attempted=attempted)
         if attempted is None:
             logger.info(
                 "delivery.settled",

@@ -67,7 +67,7 @@ class _Item(Model):
 
 
 class Sessions:
-    """The operations on SessionsTable; ``lifetime_days`` is how long anything in it is remembered."""
+    """The operations on SessionsTable; ``lifetime_days`` is how long anything is remembered after it was written, or expired."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, lifetime_days: int = 30) -> None:
         self._items = bind(_Item, dynamodb, table_name)
