@@ -49,9 +49,10 @@ def test_a_document_can_be_cached_and_validated(shared_provider: Provider, stack
     assert read(stack, shared_provider.name, document, **{"If-None-Match": '"other"'}).status == 200
 
 
+@pytest.mark.parametrize("provider", ["nobody", "x" * 2100], ids=len)
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_an_unknown_provider_has_no_documents(stack: Stack, document: str) -> None:
-    response = read(stack, "nobody", document)
+def test_an_unknown_provider_has_no_documents(stack: Stack, document: str, provider: str) -> None:
+    response = read(stack, provider, document)
 
     assert (response.status, response.body["code"]) == (404, "not_found")
     assert response.headers["content-type"] == "application/problem+json"

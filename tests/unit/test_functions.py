@@ -159,6 +159,19 @@ def test_a_webhook_of_nobody_is_not_found(load: Load) -> None:
 
 
 @pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(("provider", "source"), [("x" * 2100, "x"), ("-", "x"), ("acme", "x" * 2100), ("acme", "x#y")])
+def test_a_webhook_of_a_name_that_cannot_exist_is_not_found_without_a_look(load: Load, provider: str, source: str) -> None:
+    function = load("webhook")  # with its real tables, of which no socket leads to any
+    if provider == "acme":
+        function.provider_of = lambda _: ACME  # type: ignore[attr-defined]
+    event = sample("api-webhook.json") | {"pathParameters": {"provider": provider, "source": source}}
+
+    answer = function.handler(event, Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "not_found")
+
+
+@pytest.mark.usefixtures("no_metrics")
 def test_a_webhook_that_cannot_be_queued_is_to_be_sent_again(load: Load) -> None:
     answer = _webhook(load, FakeQueue(broken=True)).handler(sample("api-webhook.json"), Context())
 
@@ -357,6 +370,15 @@ def test_the_discovery_document_announces_back_channel_logout_in_booleans(load: 
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
     }
+
+
+@pytest.mark.parametrize("document", ["jwks.json", "openid-configuration"])
+def test_a_name_that_cannot_exist_has_no_documents_without_a_look(load: Load, document: str) -> None:
+    event = sample("api-discovery.json") | {"path": f"/providers/{'x' * 2100}/{document}"}
+
+    answer = load("discovery").handler(event, Context())  # with its real table, to which no socket leads
+
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "not_found")
 
 
 # --- session_expiry ---------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields
@@ -26,6 +27,9 @@ from backchannel.tables import ConditionFailedError, bind, key, storage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""What a provider or a source can be called. Whoever asks for another name, of any length, asks for what cannot exist."""
 
 CACHE_SECONDS = 60.0
 """How long a function may go on with the configuration it has read."""
@@ -73,7 +77,7 @@ class Providers:
             NotFoundError: there is none of this name.
 
         """
-        document = self._read(_pk(provider), "PROVIDER")
+        document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
             raise NotFoundError(f"no provider {provider!r}")
         return _provider(document)
@@ -138,7 +142,7 @@ class Providers:
             NotFoundError: the provider has none of this name.
 
         """
-        document = self._read(_pk(provider), key("SOURCE", source))
+        document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
             raise NotFoundError(f"no source {source!r}")
         return Source(**document)
@@ -220,6 +224,10 @@ class Cache[K, V]:
         if entry is None or now - entry[0] >= CACHE_SECONDS:
             entry = self._entries[key] = (now, self._load(key))
         return entry[1]
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME, text) is not None
 
 
 def _pk(provider: str) -> str:

@@ -8,9 +8,10 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from backchannel.outcomes import DEADLINE, DEADLINE_MAX
+from backchannel.providers import NAME
 from backchannel.session_events import MAX_IDENTIFIER
 
-Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Name = Annotated[str, Path(pattern=f"^{NAME}$")]
 PathIdentifier = Annotated[str, Path(min_length=1, max_length=MAX_IDENTIFIER)]
 QueryIdentifier = Annotated[str | None, Query(min_length=1, max_length=MAX_IDENTIFIER)]
 Identifier = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER)]
