@@ -295,6 +295,14 @@ def test_an_rp_session_is_reported_and_found_by_subject_and_by_session(provider:
     assert session == session | start | {"ended_at": None, "logout_id": None}
 
 
+def test_an_rp_session_that_never_ends_by_itself_is_shown(provider: Provider) -> None:
+    sub = new_id("sub")
+
+    provider.post("/sessions", {"sub": sub, "client_id": "wiki", "expires_at": "9999-12-31T23:59:59Z"})
+
+    assert [session["expires_at"] for session in provider.rp_sessions(sub=sub)] == ["9999-12-31T23:59:59Z"]
+
+
 def test_rp_sessions_are_listed_page_by_page(provider: Provider) -> None:
     sub, sid = new_id("sub"), new_id("sid")
     for client_id in ("a", "b", "c"):
@@ -314,6 +322,8 @@ def test_rp_sessions_are_listed_page_by_page(provider: Provider) -> None:
         ({"sub": "ada", "client_id": "wikí"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "sid": "a\nb"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "started_at": "2999-01-01T00:00:00Z"}, "event_time_invalid"),
+        ({"sub": "ada", "client_id": "wiki", "expires_at": "9999-12-31T23:59:59.9999999Z"}, "expiry_invalid"),
+        ({"sub": "ada", "client_id": "wiki", "expires_at": "1969-12-31T23:59:59Z"}, "expiry_invalid"),
     ],
 )
 def test_an_rp_session_that_cannot_be_meant_is_refused(shared_provider: Provider, start: Json, code: str) -> None:

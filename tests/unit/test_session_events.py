@@ -4,13 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.errors import EventTimeInvalidError, IdentifierInvalidError
+from backchannel.api.schemas import timestamp
+from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 from backchannel.session_events import (
     MAX_CLOCK_DIFFERENCE,
+    MAX_EXPIRY,
     Ended,
     SessionEnded,
     SubjectSessionsEnded,
     event_time,
+    expiry_time,
     identifier,
     logout_id,
     subject,
@@ -94,6 +97,17 @@ def test_an_event_may_be_as_far_ahead_as_clocks_differ(at: int) -> None:
 def test_an_event_from_the_future_or_before_the_epoch_is_refused(at: int) -> None:
     with pytest.raises(EventTimeInvalidError):
         event_time(at, NOW)
+
+
+@pytest.mark.parametrize("at", [0, NOW, MAX_EXPIRY])
+def test_a_session_may_end_by_itself_at_any_time_that_can_be_shown(at: int) -> None:
+    assert timestamp(expiry_time(at)).year <= 9999
+
+
+@pytest.mark.parametrize("at", [-1, MAX_EXPIRY + 1, 10**18])
+def test_an_expiry_that_no_answer_could_show_is_refused(at: int) -> None:
+    with pytest.raises(ExpiryInvalidError):
+        expiry_time(at)
 
 
 def _identity(issuer: str, event: Ended) -> tuple[str | None, ...]:

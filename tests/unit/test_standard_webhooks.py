@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from backchannel.errors import (
     CallerError,
     EventTimeInvalidError,
+    ExpiryInvalidError,
     IdentifierInvalidError,
     IssuerMismatchError,
     MalformedRequestError,
@@ -29,7 +30,7 @@ DATA: dict[str, dict[str, Any]] = {
 }
 
 values = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.lists(st.text(max_size=3), max_size=2)
-members = st.sampled_from(["iss", "sub", "sid", "client_id", "client_sub", "reason", "x"])
+members = st.sampled_from(["iss", "sub", "sid", "client_id", "client_sub", "expires_at", "reason", "x"])
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,24 @@ def test_what_is_no_time_is_refused(when: object) -> None:
 def test_a_time_that_cannot_be_true_is_refused(when: str) -> None:
     with pytest.raises(EventTimeInvalidError):
         _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}})
+
+
+@pytest.mark.parametrize("when", ["9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z"])
+def test_an_expiry_that_no_answer_could_show_is_refused(when: str) -> None:
+    with pytest.raises(ExpiryInvalidError):
+        _event("rp_session.started", expires_at=when)
+
+
+def test_a_start_may_say_that_its_session_never_ends_by_itself() -> None:
+    start = RpSessionStarted("ada", "wiki", AT, "sid-1", expires_at=253_402_300_799_000)
+
+    assert _event("rp_session.started", expires_at="9999-12-31T23:59:59Z") == start
+
+
+@pytest.mark.parametrize("when", ["", "never", 1788256800, True])
+def test_an_expiry_that_is_no_time_is_refused(when: object) -> None:
+    with pytest.raises(MalformedRequestError, match="expires_at"):
+        _event("rp_session.started", expires_at=when)
 
 
 @pytest.mark.parametrize("reason", [None, 7, "", "two\nlines", "\u202e"])

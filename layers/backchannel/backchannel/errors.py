@@ -62,6 +62,12 @@ class EventTimeInvalidError(CallerError):
     code = "event_time_invalid"
 
 
+class ExpiryInvalidError(CallerError):
+    """``expires_at`` is before the epoch, or so late that no answer could show it."""
+
+    code = "expiry_invalid"
+
+
 class IdentifierInvalidError(CallerError):
     """``sub``, ``sid`` or ``client_id`` is empty, too long or holds characters its specification does not allow."""
 

@@ -7,10 +7,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 
-from backchannel.errors import EventTimeInvalidError, IdentifierInvalidError
+from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 
 MAX_CLOCK_DIFFERENCE = 300_000
 """How far a sender's clock may be ahead of ours, in milliseconds."""
+
+MAX_EXPIRY = 253_402_300_799_999
+"""The last millisecond of the year 9999, after which ISO 8601 needs more digits."""
 
 MAX_IDENTIFIER = 255
 """Characters of a ``sub`` (OpenID Connect Core 1.0, section 2), and of ``sid`` and ``client_id`` so that both fit into a key."""
@@ -118,4 +121,16 @@ def event_time(milliseconds: int, now: int) -> int:
     """
     if not 0 <= milliseconds <= now + MAX_CLOCK_DIFFERENCE:
         raise EventTimeInvalidError("the event's time is negative or in the future")
+    return milliseconds
+
+
+def expiry_time(milliseconds: int) -> int:
+    """Return the time that a session ends by itself, if it can be shown; some providers say "never" by a very late one.
+
+    Raises:
+        ExpiryInvalidError: before the epoch, or after the year 9999.
+
+    """
+    if not 0 <= milliseconds <= MAX_EXPIRY:
+        raise ExpiryInvalidError("expires_at is before the epoch or after the year 9999")
     return milliseconds

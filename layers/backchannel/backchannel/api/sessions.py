@@ -22,7 +22,7 @@ from backchannel.api.schemas import (
     timestamp,
 )
 from backchannel.errors import MalformedRequestError
-from backchannel.session_events import RpSessionStarted, event_time, identifier, subject
+from backchannel.session_events import RpSessionStarted, event_time, expiry_time, identifier, subject
 
 router = APIGatewayRouter()
 
@@ -40,7 +40,7 @@ def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
         started_at=at,
         sid=None if start.sid is None else identifier("sid", start.sid),
         client_sub=None if start.client_sub is None else subject(start.client_sub),
-        expires_at=None if start.expires_at is None else milliseconds(start.expires_at),
+        expires_at=None if start.expires_at is None else expiry_time(milliseconds(start.expires_at)),
     )
     taken = using.intake.take(configured, [event], received)
     return EventsTaken(started=taken.started, ended=taken.ended), HTTPStatus.ACCEPTED

@@ -13,6 +13,7 @@ from backchannel.session_events import (
     SessionEvent,
     SubjectSessionsEnded,
     event_time,
+    expiry_time,
     identifier,
     subject,
 )
@@ -37,7 +38,7 @@ def parse(request: Request, context: Context) -> Parsed:
     data = member(document, "data", dict)
     if data.get("iss", context.issuer) != context.issuer:
         raise IssuerMismatchError("data.iss is not the issuer of this provider")
-    at = event_time(_milliseconds(member(document, "timestamp", str)), context.now)
+    at = event_time(_milliseconds("timestamp", document), context.now)
     event_id, _, _ = standard_webhooks_headers(request)
     event = make(data, at, event_id, context)
     return IGNORED if event is None else Parsed((event,))
@@ -50,7 +51,7 @@ def _started(data: Mapping[str, Any], at: int, _: str, context: Context) -> Sess
         started_at=at,
         sid=trusted_sid(_optional("sid", data), context.sid_trust),
         client_sub=None if data.get("client_sub") is None else subject(data["client_sub"]),
-        expires_at=None if data.get("expires_at") is None else _milliseconds(member(data, "expires_at", str)),
+        expires_at=None if data.get("expires_at") is None else expiry_time(_milliseconds("expires_at", data)),
     )
 
 
@@ -92,9 +93,10 @@ def _reason(data: Mapping[str, Any]) -> str | None:
     return reason[:_REASON_CHARACTERS] if isinstance(reason, str) and reason.isprintable() and reason else None
 
 
-def _milliseconds(timestamp: str) -> int:
+def _milliseconds(name: str, document: Mapping[str, Any]) -> int:
+    text = member(document, name, str)
     try:
-        time = datetime.fromisoformat(timestamp)
+        time = datetime.fromisoformat(text)
         return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
-        raise MalformedRequestError("timestamp is not an ISO 8601 date and time") from error
+        raise MalformedRequestError(f"{name} is not an ISO 8601 date and time") from error
