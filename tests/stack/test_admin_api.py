@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -267,6 +268,15 @@ def test_a_client_needs_a_provider(stack: Stack) -> None:
     assert_problem(ask(nobody, "GET", "/clients"), 404, "not_found")
 
 
+@pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
+@pytest.mark.parametrize("client_id", ["\N{DESERET CAPITAL LETTER LONG I}" * 255, "#" * 255, "wik\u00ed"], ids=ascii)
+def test_there_is_no_client_with_an_id_that_none_can_have(shared_provider: Provider, method: str, client_id: str) -> None:
+    response = ask(shared_provider, method, f"/clients/{quote(client_id)}", {} if method == "PUT" else None)
+
+    assert response.status in {400, 404}
+    assert_problem(response, response.status, response.body["code"])
+
+
 def test_clients_are_listed_page_by_page(provider: Provider) -> None:
     for client_id in ("urn:c", "a", "b d"):
         ask(provider, "PUT", f"/clients/{client_id.replace(' ', '%20')}", {})
@@ -335,6 +345,11 @@ def test_rp_sessions_are_looked_up_by_one_of_sub_and_sid(shared_provider: Provid
     assert_problem(ask(shared_provider, "GET", f"/sessions{query}"), 400, "malformed_request")
 
 
+@pytest.mark.parametrize("query", ["sid=s%C3%AD", "sid=%09", "sub=%00", f"sub={'%23' * 255}", f"sid={'%25' * 255}"])
+def test_rp_sessions_are_not_looked_up_by_what_none_can_have(shared_provider: Provider, query: str) -> None:
+    assert_problem(ask(shared_provider, "GET", f"/sessions?{query}"), 400, "identifier_invalid")
+
+
 # --- logouts and deliveries -------------------------------------------------------------------------------------------
 
 
@@ -394,7 +409,17 @@ def test_deliveries_are_listed_by_logout_and_by_client_page_by_page(provider: Pr
     assert {each["logout_id"] for each in all_of_client} == set(logouts)
 
 
-@pytest.mark.parametrize("query", ["", "?client_id=a&status=lost", "?client_id=a&limit=0", "?client_id=a&limit=101"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?client_id=",
+        f"?client_id={'a' * 256}",
+        "?client_id=a&status=lost",
+        "?client_id=a&limit=0",
+        "?client_id=a&limit=101",
+    ],
+)
 def test_a_list_of_deliveries_that_cannot_be_meant_is_refused(shared_provider: Provider, query: str) -> None:
     assert_problem(ask(shared_provider, "GET", f"/deliveries{query}"), 400, "malformed_request")
 
@@ -405,6 +430,32 @@ def test_a_cursor_that_is_none_of_ours_is_refused(shared_provider: Provider, pat
     path = path.format(a_logout)
 
     response = ask(shared_provider, "GET", f"{path}{'&' if '?' in path else '?'}after={after}")
+
+    assert_problem(response, 400, "malformed_request")
+
+
+LISTS = {
+    "/clients": "clients/{provider}",
+    "/sessions?sub=a": "sessions/{provider}/a/None",
+    "/sessions?sid=a": "sessions/{provider}/None/a",
+    "/logouts/{logout}": "logouts/{logout}",
+    "/deliveries?client_id=a": "deliveries/{provider}/a/None",
+    "/deliveries?client_id=a&status=queued": "deliveries/{provider}/a/queued",
+}
+
+
+@pytest.mark.parametrize("path", LISTS)
+@pytest.mark.parametrize(
+    "place",
+    ["", "LOGOUT", "RP#" + "a" * 2000, "CLIENT#" + "a" * 2000, "RP#\ud800", {}, {"pk": "a"}]
+    + [{"pk": "a", "sk": "b", "status_changed": changed} for changed in ("", "\ud800", "\x7f", "a" * 1025)],
+    ids=lambda place: json.dumps(place)[:60],
+)
+def test_a_cursor_that_was_edited_is_refused(shared_provider: Provider, path: str, place: object, a_logout: str) -> None:
+    names = {"provider": shared_provider.name, "logout": a_logout}
+    edited = cursor({"of": LISTS[path].format(**names), "at": place})
+
+    response = ask(shared_provider, "GET", f"{path.format(**names)}{'&' if '?' in path else '?'}after={edited}")
 
     assert_problem(response, 400, "malformed_request")
 

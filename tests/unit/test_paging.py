@@ -6,8 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.api.paging import cursor, position
+from backchannel.api.paging import cursor, index_key, position, sort_key
+from backchannel.delivery_items import status_changed, status_range
 from backchannel.errors import MalformedRequestError
+from backchannel.outcomes import Status
 
 text = st.text(max_size=40)
 
@@ -71,3 +73,50 @@ def test_what_only_looks_like_a_cursor_is_the_callers_fault(decoded: object) -> 
 
     with pytest.raises(MalformedRequestError, match="this list"):
         position(after, "list", str)
+
+
+@pytest.mark.parametrize("key", ["RP#wiki", "RP#wiki#sid-1", "RP#", "RP#" + "a" * 1021])
+def test_a_list_goes_on_behind_any_key_that_it_could_hold(key: str) -> None:
+    assert sort_key(cursor(key, "list"), "list", "RP#") == key
+
+
+@pytest.mark.parametrize("key", ["", "RP", "LOGOUT", "rp#wiki", "RP#" + "a" * 1022, "RP#wik\u00ed", "RP#\ud800", 7, None])
+def test_a_list_goes_on_behind_no_key_that_its_table_would_refuse(key: object) -> None:
+    edited = base64.urlsafe_b64encode(json.dumps({"of": "list", "at": key}).encode()).decode()
+
+    with pytest.raises(MalformedRequestError, match="this list"):
+        sort_key(edited, "list", "RP#")
+
+
+PLACE = {"pk": "0123456789abcdef", "sk": "RP#wiki#sid-1", "status_changed": status_changed(Status.REJECTED, 1_788_256_800_000)}
+
+
+@pytest.mark.parametrize("within", [status_range(Status.REJECTED), status_range(None)])
+def test_a_list_of_deliveries_goes_on_where_it_was(within: tuple[str, str]) -> None:
+    assert index_key(PLACE, within) == PLACE
+
+
+def test_a_list_of_deliveries_begins_at_its_beginning() -> None:
+    assert index_key(None, status_range(None)) is None
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {},
+        {"pk": "a"},
+        PLACE | {"pk": ""},
+        PLACE | {"sk": None},
+        PLACE | {"sk": "a" * 1025},
+        PLACE | {"pk": "\ud800"},
+        PLACE | {"status_changed": "rejected#"},
+        PLACE | {"status_changed": status_changed(Status.BLOCKED, 1)},
+        PLACE | {"status_changed": status_changed(Status.REJECTED, 1_788_256_800_001)},
+        [],
+        "RP#wiki",
+        7,
+    ],
+)
+def test_a_list_of_deliveries_goes_on_at_no_place_that_its_index_would_refuse(place: object) -> None:
+    with pytest.raises(MalformedRequestError, match="this list"):
+        index_key(place, status_range(Status.REJECTED, 0, 1_788_256_800_000))

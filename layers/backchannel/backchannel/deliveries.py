@@ -201,18 +201,17 @@ class Deliveries:
                 return
 
     def of_client(
-        self, provider: str, client_id: str, status: Status | None, *, after: dict[str, str] | None, limit: int
+        self, provider: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
     ) -> tuple[list[DeliveryRecord], dict[str, str] | None]:
         """Return a page of a client's deliveries by status and time, and the cursor of the next page."""
-        start = None if after is None else {name: {"S": value} for name, value in after.items()}
-        condition = None if status is None else self._items.status_changed.startswith(key(status, ""))
+        client = key(provider, client_id)
+        start = None if after is None else {name: {"S": value} for name, value in {**after, "client": client}.items()}
+        condition = self._items.status_changed.between(*within)
         with storage():
-            found = self._items.by_client.query(
-                key(provider, client_id), condition, limit=limit, page_size=limit, last_evaluated_key=start
-            )
+            found = self._items.by_client.query(client, condition, limit=limit, page_size=limit, last_evaluated_key=start)
             page = [delivery_record(item) for item in found]
             last = found.last_evaluated_key
-        return page, None if last is None else {name: value["S"] for name, value in last.items()}
+        return page, None if last is None else {name: value["S"] for name, value in last.items() if name != "client"}
 
     def all_of_client(
         self, provider: str, client_id: str, statuses: Iterable[Status], since: int, until: int

@@ -149,6 +149,13 @@ def status_changed(status: Status, at: int) -> str:
     return key(status, f"{at:013d}")
 
 
+def status_range(status: Status | None, since: int = 0, until: int = 9_999_999_999_999) -> tuple[str, str]:
+    """Return the least and the greatest range key of the index that a status, or any, can have in a time."""
+    if status is None:
+        return "!", "~"
+    return status_changed(status, since), status_changed(status, until)
+
+
 def expiry(now: int) -> int:
     return now // 1000 + RETENTION
 

@@ -2,13 +2,12 @@
 
 from dataclasses import asdict
 from http import HTTPStatus
-from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel import clients as registered
 from backchannel.api.dependencies import dependencies
-from backchannel.api.paging import cursor, position
+from backchannel.api.paging import cursor, sort_key
 from backchannel.api.schemas import (
     After,
     Circuit,
@@ -20,9 +19,10 @@ from backchannel.api.schemas import (
     Name,
     PathIdentifier,
     answers,
+    client_id_in_path,
     optional_timestamp,
 )
-from backchannel.session_events import identifier
+from backchannel.tables import key
 
 router = APIGatewayRouter()
 
@@ -36,7 +36,7 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
     encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
     members["allowed_networks"] = tuple(members["allowed_networks"])
     client = registered.register(
-        registered.Client(identifier("client_id", unquote(client_id)), **members),
+        registered.Client(client_id_in_path(client_id), **members),
         encryption,
         permit_private_networks=using.permit_private_networks,
     )
@@ -50,8 +50,8 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
 def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     """Return the client."""
     using = dependencies(router)
-    client = using.providers.get_client(provider, unquote(client_id))
-    circuit = using.circuits.get(provider, unquote(client_id))
+    client = using.providers.get_client(provider, client_id_in_path(client_id))
+    circuit = using.circuits.get(provider, client.client_id)
     shown = Circuit(
         state=circuit.state, opened_at=optional_timestamp(None if circuit.opened_at is None else circuit.opened_at * 1000)
     )
@@ -60,10 +60,10 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
 
 @router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=answers(None, 204))
 def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
-    """Remove the client; deliveries to it that are still queued become undeliverable."""
+    """Remove the client. It may be sent tokens for another minute; what is pending then becomes undeliverable."""
     using = dependencies(router)
-    using.providers.get_client(provider, unquote(client_id))
-    using.providers.delete_client(provider, unquote(client_id))
+    client = using.providers.get_client(provider, client_id_in_path(client_id))
+    using.providers.delete_client(provider, client.client_id)
     return None, HTTPStatus.NO_CONTENT
 
 
@@ -73,5 +73,5 @@ def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Cli
     using = dependencies(router)
     using.providers.get(provider)
     listed = f"clients/{provider}"
-    page, last = using.providers.clients(provider, position(after, listed, str), limit)
+    page, last = using.providers.clients(provider, sort_key(after, listed, key("CLIENT", "")), limit)
     return Clients(clients=[Client(**asdict(client)) for client in page], next=cursor(last, listed))

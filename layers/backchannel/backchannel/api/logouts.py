@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel import session_events
 from backchannel.api.dependencies import dependencies, now
-from backchannel.api.paging import cursor, position
+from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.schemas import (
     After,
     Deliveries,
@@ -24,10 +24,12 @@ from backchannel.api.schemas import (
     optional_timestamp,
     timestamp,
 )
-from backchannel.delivery_items import DeliveryRecord
+from backchannel.delivery_items import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
 from backchannel.intake import end_message
 from backchannel.outcomes import Status
+from backchannel.session_events import MAX_IDENTIFIER
+from backchannel.tables import key
 
 router = APIGatewayRouter()
 
@@ -55,7 +57,7 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     using = dependencies(router)
     found = using.logouts.get(provider, logout_id)
     listed = f"logouts/{logout_id}"
-    page, last = using.deliveries.of_logout(logout_id, position(after, listed, str), limit)
+    page, last = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
     return Logout(
         logout_id=logout_id,
         sid=found.sid,
@@ -72,7 +74,7 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
 @router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(Deliveries, 200))
 def list_deliveries(
     provider: Name,
-    client_id: Annotated[str, Query()],
+    client_id: Annotated[str, Query(min_length=1, max_length=MAX_IDENTIFIER)],
     status: Annotated[Status | None, Query()] = None,
     after: After = None,
     limit: Limit = 100,
@@ -80,11 +82,10 @@ def list_deliveries(
     """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
     using = dependencies(router)
     using.providers.get(provider)
-    listed = f"deliveries/{provider}/{client_id}/{status}"
-    start = position(after, listed, dict)
-    if start is not None and not all(isinstance(value, str) for value in start.values()):
-        raise MalformedRequestError("after is not a cursor of this list")
-    page, last = using.deliveries.of_client(provider, client_id, status, after=start, limit=limit)
+    listed, within = f"deliveries/{provider}/{client_id}/{status}", status_range(status)
+    start = index_key(position(after, listed, dict), within)
+    client_id = session_events.identifier("client_id", client_id)
+    page, last = using.deliveries.of_client(provider, client_id, within, after=start, limit=limit)
     return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last, listed))
 
 

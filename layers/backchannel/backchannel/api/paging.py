@@ -1,10 +1,17 @@
-"""Opaque cursors: what ``next`` of one page is, ``after`` of the next request has to be."""
+"""Opaque cursors: what ``next`` of one page is, ``after`` of the next request has to be.
+
+They are not signed: a cursor that was edited may lead to another place of its list, but nowhere where DynamoDB refuses to begin.
+"""
 
 import base64
 import binascii
 import json
+import re
 
 from backchannel.errors import MalformedRequestError
+
+_KEY = re.compile(r"[ -~]{1,1024}")
+"""What lists go by is printable ASCII, and no longer than a sort key may be."""
 
 
 def cursor(position: object, of: str) -> str | None:
@@ -30,4 +37,38 @@ def position[T](after: str | None, of: str, kind: type[T]) -> T | None:
     match decoded:
         case {"of": str(name), "at": at} if name == of and isinstance(at, kind):
             return at
-    raise MalformedRequestError("after is not a cursor of this list")
+    raise _foreign()
+
+
+def sort_key(after: str | None, of: str, prefix: str) -> str | None:
+    """Return the sort key of a cursor, which begins as all keys of its list do.
+
+    Raises:
+        MalformedRequestError: it is no cursor of this list.
+
+    """
+    found = position(after, of, str)
+    if found is None or (found.startswith(prefix) and _KEY.fullmatch(found)):
+        return found
+    raise _foreign()
+
+
+def index_key(found: object, within: tuple[str, str]) -> dict[str, str] | None:
+    """Return a position in the index of deliveries, if it is one between two of its range keys; None for its beginning.
+
+    Raises:
+        MalformedRequestError: it is not.
+
+    """
+    first, last = within
+    match found:
+        case None:
+            return None
+        case {"pk": str(pk), "sk": str(sk), "status_changed": str(at)} if first <= at <= last:
+            if all(_KEY.fullmatch(part) for part in (pk, sk, at)):
+                return {"pk": pk, "sk": sk, "status_changed": at}
+    raise _foreign()
+
+
+def _foreign() -> MalformedRequestError:
+    return MalformedRequestError("after is not a cursor of this list")

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
-from backchannel.api.schemas import Name, PathIdentifier, Redelivered, RedeliveryRequest, answers, milliseconds
+from backchannel.api.schemas import Name, PathIdentifier, Redelivered, RedeliveryRequest, answers, client_id_in_path, milliseconds
 from backchannel.delivery_items import DeliveryRecord
 from backchannel.errors import MalformedRequestError
 from backchannel.outcomes import Status
@@ -49,7 +48,7 @@ def of_client(provider: Name, client_id: PathIdentifier, request: RedeliveryRequ
     since, until = milliseconds(request.since), now() if request.until is None else milliseconds(request.until)
     if since > until:
         raise MalformedRequestError("since is later than until")
-    failed = using.deliveries.all_of_client(provider, unquote(client_id), FAILED, since, until)
+    failed = using.deliveries.all_of_client(provider, client_id_in_path(client_id), FAILED, since, until)
     return _redeliver(using, failed), HTTPStatus.ACCEPTED
 
 

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from backchannel.outcomes import DEADLINE, DEADLINE_MAX
 from backchannel.providers import NAME
-from backchannel.session_events import MAX_IDENTIFIER
+from backchannel.session_events import MAX_IDENTIFIER, identifier
 
 Name = Annotated[str, Path(pattern=f"^{NAME}$")]
 PathIdentifier = Annotated[str, Path(min_length=1, max_length=MAX_IDENTIFIER)]
@@ -219,6 +220,16 @@ class Redelivered(BaseModel):
 
     queued: int
     more: bool = False
+
+
+def client_id_in_path(escaped: str) -> str:
+    """Return a ``client_id``, which may hold what a path has to escape.
+
+    Raises:
+        IdentifierInvalidError: no client can have it.
+
+    """
+    return identifier("client_id", unquote(escaped))
 
 
 def timestamp(milliseconds: int) -> datetime:

@@ -6,7 +6,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel import fanout
 from backchannel.api.dependencies import dependencies, now
-from backchannel.api.paging import cursor, position
+from backchannel.api.paging import cursor, sort_key
 from backchannel.api.schemas import (
     After,
     EventsTaken,
@@ -23,6 +23,7 @@ from backchannel.api.schemas import (
 )
 from backchannel.errors import MalformedRequestError
 from backchannel.session_events import RpSessionStarted, event_time, expiry_time, identifier, subject
+from backchannel.tables import key
 
 router = APIGatewayRouter()
 
@@ -62,11 +63,11 @@ def get(
     using = dependencies(router)
     issuer = using.providers.get(provider).issuer
     listed = f"sessions/{provider}/{sub}/{sid}"
-    start = position(after, listed, str)
+    start = sort_key(after, listed, key("RP", ""))
     if sub is not None and sid is None:
-        page = using.sessions.of_subject(issuer, sub, after=start, limit=limit, now=now())
+        page = using.sessions.of_subject(issuer, subject(sub), after=start, limit=limit, now=now())
     elif sid is not None and sub is None:
-        page = using.sessions.of_session(issuer, sid, after=start, limit=limit, now=now())
+        page = using.sessions.of_session(issuer, identifier("sid", sid), after=start, limit=limit, now=now())
     else:
         raise MalformedRequestError("one of sub and sid is needed")
     return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor, listed))
