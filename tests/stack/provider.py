@@ -65,8 +65,10 @@ class Provider:
         return client_id
 
     def redeliver(self, logout: str) -> int:
-        """Send again what is not accepted; return how many deliveries that are."""
-        queued: int = self.post(f"/logouts/{logout}/redeliveries", {})["queued"]
+        """Send again what is not accepted, of a logout with few deliveries; return how many that are."""
+        answer = self.post(f"/logouts/{logout}/redeliveries", {})
+        assert answer["next"] is None
+        queued: int = answer["queued"]
         return queued
 
     def deliveries(self, logout: str) -> list[Json]:

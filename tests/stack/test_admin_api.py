@@ -434,6 +434,36 @@ def test_a_cursor_that_is_none_of_ours_is_refused(shared_provider: Provider, pat
     assert_problem(response, 400, "malformed_request")
 
 
+def test_a_redelivery_goes_on_behind_a_cursor(provider: Provider, relying_party: MakeRelyingParty) -> None:
+    provider.register_client(relying_party(Answer(404), Answer(200)), "a")
+    sub, sid = new_id("sub"), new_id("sid")
+    provider.start("a", sub=sub, sid=sid)
+    logout = provider.end_session(sid)
+    provider.wait_until(logout, "rejected")
+    behind_it = cursor({"of": f"redeliveries/{logout}", "at": f"RP#a#{sid}"})
+
+    nothing = ask(provider, "POST", f"/logouts/{logout}/redeliveries?after={behind_it}")
+    all_of_it = ask(provider, "POST", f"/logouts/{logout}/redeliveries")
+
+    assert (nothing.status, nothing.body) == (202, {"queued": 0, "next": None})
+    assert (all_of_it.status, all_of_it.body) == (202, {"queued": 1, "next": None})
+    provider.wait_until(logout, "accepted")
+
+
+@pytest.mark.parametrize("after", ["@@@", "YQ", cursor(5), cursor({"of": "redeliveries/x", "at": "RP#"})])
+def test_a_redelivery_does_not_go_on_behind_another_cursor(shared_provider: Provider, after: str, a_logout: str) -> None:
+    since = {"since": "2026-01-01T00:00:00Z"}
+
+    assert_problem(ask(shared_provider, "POST", f"/logouts/{a_logout}/redeliveries?after={after}"), 400, "malformed_request")
+    assert_problem(ask(shared_provider, "POST", f"/clients/a/redeliveries?after={after}", since), 400, "malformed_request")
+
+
+def test_a_redelivery_from_before_the_epoch_is_refused(shared_provider: Provider) -> None:
+    time = {"since": "1960-01-01T00:00:00Z", "until": "1965-01-01T00:00:00Z"}
+
+    assert_problem(ask(shared_provider, "POST", "/clients/wiki/redeliveries", time), 400, "malformed_request")
+
+
 LISTS = {
     "/clients": "clients/{provider}",
     "/sessions?sub=a": "sessions/{provider}/a/None",

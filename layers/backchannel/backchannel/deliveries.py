@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from backchannel.delivery_items import (
     delivery_record,
     expiry,
     status_attributes,
-    status_changed,
 )
 from backchannel.fanout import Delivery
 from backchannel.messages import DeliveryMessage, EndMessage
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 
 LEASE = 30_000
 """Milliseconds that an attempt has for itself: as long as its function may run."""
+
+STRANDED = 300_000
+"""Milliseconds: a pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,17 @@ class Deliveries:
         self._update(begun.record, self._assign(leased_until=None, lease=None), self._items.lease == begun.lease)
 
     def reopen(self, record: DeliveryRecord, now: int) -> bool:
-        """Begin a final delivery anew; False when it is pending or accepted by now."""
+        """Begin a delivery anew that is final or stranded; False when it is accepted, or pending with a message of its own.
+
+        True, too, when an earlier try of this very call has done it: its message is not queued yet.
+        """
+        model = self._items
+        final = ~model.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED))
+        due = (model.next_attempt_at < now - STRANDED) | (
+            model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
+        )
+        free = model.leased_until.does_not_exist() | (model.leased_until <= now)
+        stranded = model.status.is_in(*PENDING_STATUSES) & due & free
         actions = self._assign(
             **status_attributes(record.provider, record.client_id, Status.QUEUED, now),
             attempts=0,
@@ -173,7 +185,10 @@ class Deliveries:
             error=None,
             error_description=None,
         )
-        return self._update(record, actions, ~self._items.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED)))
+        if self._update(record, actions, final | stranded):
+            return True
+        found = self._items.read(record.logout_id, delivery_key(record.client_id, record.sid))
+        return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0 and int(found.updated_at) == now
 
     def of_logout(self, logout_id: str, after: str | None, limit: int) -> tuple[list[DeliveryRecord], str | None]:
         """Return a page of a logout's deliveries, and the cursor of the next page."""
@@ -212,16 +227,6 @@ class Deliveries:
             page = [delivery_record(item) for item in found]
             last = found.last_evaluated_key
         return page, None if last is None else {name: value["S"] for name, value in last.items() if name != "client"}
-
-    def all_of_client(
-        self, provider: str, client_id: str, statuses: Iterable[Status], since: int, until: int
-    ) -> Iterator[DeliveryRecord]:
-        """Walk through a client's deliveries that came to one of the statuses in a time range."""
-        for status in statuses:
-            condition = self._items.status_changed.between(status_changed(status, since), status_changed(status, until))
-            with storage():
-                for item in self._items.by_client.query(key(provider, client_id), condition):
-                    yield delivery_record(item)
 
     def _assign(self, **values: Any) -> list[Action]:
         """Return what sets attributes, or removes those that are to be None."""

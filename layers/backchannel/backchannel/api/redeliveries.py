@@ -1,27 +1,55 @@
-"""``…/redeliveries``: deliveries sent again, of a logout or of a client."""
+"""``…/redeliveries``: deliveries sent again, of a logout or of a client, so many in one request.
 
-from collections.abc import Iterable
+What is sent again is whatever is final and not accepted, and what is stranded: pending, but with its message lost. A delivery is
+begun anew first and queued then, so that whoever is cut short in between leaves it stranded, to be found by a later request.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
+from itertools import batched
+from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
-from backchannel.api.schemas import Name, PathIdentifier, Redelivered, RedeliveryRequest, answers, client_id_in_path, milliseconds
-from backchannel.delivery_items import DeliveryRecord
+from backchannel.api.paging import cursor, index_key, position, sort_key
+from backchannel.api.schemas import (
+    After,
+    Name,
+    PathIdentifier,
+    Redelivered,
+    RedeliveryRequest,
+    answers,
+    client_id_in_path,
+    milliseconds,
+)
+from backchannel.deliveries import STRANDED, Deliveries
+from backchannel.delivery_items import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
-from backchannel.outcomes import Status
+from backchannel.outcomes import PENDING, Status
 from backchannel.queues import Outgoing
+from backchannel.tables import key
 
 router = APIGatewayRouter()
 
 MOST = 500
-"""How many deliveries one request queues again, well within the time that API Gateway waits."""
+"""How many deliveries one request queues again at the most."""
 
-STRANDED = 300_000
-"""Milliseconds: a delivery that was due longer ago than this may have lost its message to a redelivery that was cut short."""
+MOST_READ = 5000
+"""How many it looks at for that: most of a logout's may be accepted, most of a client's may be waiting."""
 
-FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED)
-"""What is sent again of a client; of those that are queued, only what is stranded."""
+LONGEST = 10_000
+"""Milliseconds after which it begins no further page. API Gateway waits for 29 s."""
+
+PAGE = 100
+TOGETHER = 10
+"""How many are begun anew before they are queued: as many as go into one batch."""
+
+FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED, Status.RETRYING)
+"""What is sent again of a client, in this order; of those that are pending, only what is stranded."""
+
+type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
+"""Pages of deliveries, each with the place behind it; None behind the last."""
 
 
 @router.post(
@@ -29,11 +57,13 @@ FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED)
     summary="Send again what is not accepted",
     responses=answers(Redelivered, 202),
 )
-def of_logout(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, int]:
-    """Queue again every delivery of the logout that is final and not accepted."""
+def of_logout(provider: Name, logout_id: PathIdentifier, after: After = None) -> tuple[Redelivered, int]:
+    """Queue deliveries of the logout again that are final and not accepted, or stranded: up to 500 in one request."""
     using = dependencies(router)
     using.logouts.get(provider, logout_id)
-    return _redeliver(using, using.deliveries.all_of_logout(logout_id)), HTTPStatus.ACCEPTED
+    listed = f"redeliveries/{logout_id}"
+    pages = _pages_of_logout(using.deliveries, logout_id, sort_key(after, listed, key("RP", "")))
+    return _redeliver(using, pages, listed), HTTPStatus.ACCEPTED
 
 
 @router.post(
@@ -41,27 +71,88 @@ def of_logout(provider: Name, logout_id: PathIdentifier) -> tuple[Redelivered, i
     summary="Send again what failed at a client",
     responses=answers(Redelivered, 202),
 )
-def of_client(provider: Name, client_id: PathIdentifier, request: RedeliveryRequest) -> tuple[Redelivered, int]:
-    """Queue again every delivery to the client that became rejected, blocked or undeliverable in a time range."""
+def of_client(
+    provider: Name, client_id: PathIdentifier, request: RedeliveryRequest, after: After = None
+) -> tuple[Redelivered, int]:
+    """Queue deliveries again that became rejected, blocked or undeliverable in a time range, or that are stranded since then.
+
+    Up to 500 in one request; those that follow have to name the same range.
+    """
     using = dependencies(router)
     using.providers.get(provider)
-    since, until = milliseconds(request.since), now() if request.until is None else milliseconds(request.until)
-    if since > until:
-        raise MalformedRequestError("since is later than until")
-    failed = using.deliveries.all_of_client(provider, client_id_in_path(client_id), FAILED, since, until)
-    return _redeliver(using, failed), HTTPStatus.ACCEPTED
+    client_id = client_id_in_path(client_id)
+    since, received = milliseconds(request.since), now()
+    until = received if request.until is None else min(milliseconds(request.until), received)
+    listed = f"redeliveries/{provider}/{client_id}/{request.since}/{request.until}"
+    status, until, start = _place(position(after, listed, dict), since, until)
+    if not 0 <= since <= until:
+        raise MalformedRequestError("since is before the epoch, or later than until or now")
+    pages = _pages_of_client(using.deliveries, (provider, client_id), (since, until), status, start)
+    return _redeliver(using, pages, listed), HTTPStatus.ACCEPTED
 
 
-def _redeliver(using: Dependencies, records: Iterable[DeliveryRecord]) -> Redelivered:
+def _redeliver(using: Dependencies, pages: Pages, listed: str) -> Redelivered:
     received = now()
+    queued = read = 0
+    place: object = None
+    for page, place in pages:  # noqa: B007 - the last one is where the next request goes on
+        queued += _send_again(using, page, received)
+        read += len(page)
+        if queued + PAGE > MOST or read + PAGE > MOST_READ or now() - received > LONGEST:
+            break
+    return Redelivered(queued=queued, next=cursor(place, listed))
+
+
+def _send_again(using: Dependencies, page: Iterable[DeliveryRecord], received: int) -> int:
+    """Begin anew and queue what there is to be; return how many that were."""
     queued = 0
-    for record in records:
-        expected = record.next_attempt_at or record.updated_at
-        is_stranded = record.status is Status.QUEUED and expected < received - STRANDED
-        if not is_stranded and not using.deliveries.reopen(record, received):
-            continue
-        using.delivery_queue.send([Outgoing(record.message.to_json(), (record.provider, record.client_id))])
-        queued += 1
-        if queued == MOST:
-            return Redelivered(queued=queued, more=True)
-    return Redelivered(queued=queued)
+    wanted = (record for record in page if _is_wanted(record, received))
+    for some in batched(wanted, TOGETHER, strict=False):
+        begun = [record for record in some if using.deliveries.reopen(record, received)]
+        using.delivery_queue.send(Outgoing(record.message.to_json(), (record.provider, record.client_id)) for record in begun)
+        queued += len(begun)
+    return queued
+
+
+def _is_wanted(record: DeliveryRecord, received: int) -> bool:
+    """Whether a write may be worth its while; whether somebody attempts a stranded delivery just now, only the write tells."""
+    if record.status in PENDING:
+        return (record.next_attempt_at or record.updated_at) < received - STRANDED
+    return record.status is not Status.ACCEPTED
+
+
+def _pages_of_logout(deliveries: Deliveries, logout_id: str, after: str | None) -> Pages:
+    while True:
+        page, after = deliveries.of_logout(logout_id, after, PAGE)
+        yield page, after
+        if after is None:
+            return
+
+
+def _pages_of_client(
+    deliveries: Deliveries, client: tuple[str, str], time: tuple[int, int], first: Status, after: dict[str, str] | None
+) -> Pages:
+    """Walk through the index, status by status. What is begun anew meanwhile moves behind the end of the time, out of the way."""
+    statuses = FAILED[FAILED.index(first) :]
+    for status, following in zip(statuses, (*statuses[1:], None), strict=True):
+        while True:
+            page, after = deliveries.of_client(*client, status_range(status, *time), after=after, limit=PAGE)
+            place = status if after is not None else following
+            yield page, None if place is None else {"until": time[1], "status": place, "after": after}
+            if after is None:
+                break
+
+
+def _place(found: dict[str, Any] | None, since: int, until: int) -> tuple[Status, int, dict[str, str] | None]:
+    """Return where to go on: status, the end of the time as it was in the first request, position in the index.
+
+    Raises:
+        MalformedRequestError: there is no such place.
+
+    """
+    match found:
+        case None:
+            return FAILED[0], until, None
+        case {"until": int(first_until), "status": str(status), "after": start} if status in FAILED and first_until <= until:
+            return Status(status), first_until, index_key(start, status_range(Status(status), since, first_until))
+    raise MalformedRequestError("after is not a cursor of this list")

@@ -209,17 +209,17 @@ class Logout(Deliveries):
 
 
 class RedeliveryRequest(_Request):
-    """Which of a client's deliveries to send again: those that became final in this time, ``until`` now if left out."""
+    """Which of a client's deliveries to send again: those that came to their status in this time."""
 
     since: datetime
-    until: datetime | None = None
+    until: Annotated[datetime | None, Field(description="now, if left out or later")] = None
 
 
 class Redelivered(BaseModel):
-    """How many deliveries were queued again; while there are ``more``, ask again."""
+    """How many deliveries were queued again. While there is a ``next``, there may be more: ask again with it as ``after``."""
 
     queued: int
-    more: bool = False
+    next: str | None
 
 
 def client_id_in_path(escaped: str) -> str:
