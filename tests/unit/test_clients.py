@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import trustme
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backchannel import egress
@@ -226,6 +226,7 @@ def test_sid_is_needed_by_those_who_insist_and_by_those_who_get_nothing_else(cli
     st.text("/?#abz%&=.@:[]", max_size=12).flatmap(lambda text: st.sampled_from(["", f"/{text}", f"?{text}"])),
 )
 def test_whatever_may_be_registered_egress_can_dial(scheme: str, authority: str, rest: str) -> None:
+    assume(scheme != "https:" or authority or not rest.startswith("//"))  # there the authority would be in the rest
     client = replace(WIKI, backchannel_logout_uri=f"{scheme}{authority}{rest}", allowed_networks=("0.0.0.0/0", "::/0"))
 
     try:
