@@ -264,6 +264,7 @@ def test_an_https_url_is_an_issuer_and_stored_to_the_letter(issuer: str) -> None
         "http://localhost.example/",
         "http://127.0.0.1.example/",
         "urn:idp",
+        "https://idp.example/" + "%" * 491,
     ],
 )
 def test_any_other_issuer_is_refused(issuer: str) -> None:

@@ -34,6 +34,8 @@ def test_a_member_that_is_not_described_is_refused(kind: type[BaseModel]) -> Non
         (schemas.ProviderMetadata, {"issuer": None}),
         (schemas.ProviderMetadata, {"issuer": "https://" + "a" * 512}),
         (schemas.SourceMetadata, {"sid_trust": "sometimes"}),
+        (schemas.SourceMetadata, {"secret": "s" * 1025}),
+        (schemas.SourceMetadata, {"previous_secret": "s" * 1025}),
         (schemas.ClientMetadata, {"exp": 121}),
         (schemas.ClientMetadata, {"exp": 9}),
         (schemas.ClientMetadata, {"typ": "jwt"}),

@@ -12,10 +12,14 @@ from backchannel.addresses import vet
 from backchannel.errors import AddressForbidden, RegistrationInvalidError
 from backchannel.jws import ALGORITHMS
 from backchannel.outcomes import DEADLINE
+from backchannel.tables import key
 
 type Subject = Literal["both", "sid_only", "sub_only"]
 
 MAX_URI = 2048
+MAX_ISSUER_ESCAPED = 1000
+"""Characters of an issuer once it is escaped for a key; with any subject it fits into DynamoDB's 2048 octets."""
+
 MAX_NETWORKS = 16
 MAX_CA_BUNDLE = 32_768
 MAX_EXP = 120
@@ -94,6 +98,8 @@ def check_issuer(issuer: str, *, permit_private_networks: bool) -> str:
     parts = _split(issuer, "issuer")
     if parts.query or "?" in issuer:
         _refuse("issuer must not have a query")
+    if len(key(issuer)) > MAX_ISSUER_ESCAPED:
+        _refuse("issuer has too many of the character %")
     if parts.scheme != "https" and not (
         parts.scheme == "http" and permit_private_networks and _is_loopback(parts.hostname or "")
     ):

@@ -12,6 +12,9 @@ from backchannel.outcomes import DEADLINE, DEADLINE_MAX
 from backchannel.providers import NAME
 from backchannel.session_events import MAX_IDENTIFIER, identifier
 
+MAX_SECRET = 1024
+"""Characters of a webhook secret; two of them, escaped as JSON, fit into a secret of Secrets Manager."""
+
 Name = Annotated[str, Path(pattern=f"^{NAME}$")]
 PathIdentifier = Annotated[str, Path(min_length=1, max_length=MAX_IDENTIFIER)]
 QueryIdentifier = Annotated[str | None, Query(min_length=1, max_length=MAX_IDENTIFIER)]
@@ -45,8 +48,10 @@ class SourceMetadata(_Request):
     """One configured webhook sender."""
 
     format: Literal["standard-webhooks", "keycloak"]
-    secret: SecretStr
-    previous_secret: Annotated[SecretStr | None, Field(description="still accepted while the sender changes over")] = None
+    secret: Annotated[SecretStr, Field(max_length=MAX_SECRET)]
+    previous_secret: Annotated[
+        SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
+    ] = None
     sid_trust: Annotated[
         Literal["claim", "sha256", "none"], Field(description="whether session ids are the sid of ID tokens")
     ] = "claim"
