@@ -184,6 +184,7 @@ class Deliveries:
             last_status_code=None,
             error=None,
             error_description=None,
+            cursor=None,
         )
         if self._update(record, actions, final | stranded):
             return True
