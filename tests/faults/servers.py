@@ -43,6 +43,13 @@ class Peer:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
+    def end_tls(self) -> None:
+        """Send close_notify, and leave TCP as it is."""
+        assert isinstance(self.socket, ssl.SSLSocket)
+        self.socket.settimeout(0)
+        with contextlib.suppress(ssl.SSLWantReadError):  # it would wait for the client's
+            self.socket.unwrap()
+
 
 type Behaviour = Callable[[Peer], None]
 
@@ -114,6 +121,19 @@ def answers_once(response: bytes) -> Behaviour:
     def serve(peer: Peer) -> None:
         if peer.read_request():
             peer.socket.sendall(response)
+
+    return serve
+
+
+def answers_then_ends(response: bytes, end: Callable[[Peer], None]) -> Behaviour:
+    """Answer one request; the connection ends when the next one has been read."""
+
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.socket.sendall(response)
+        if peer.read_request():
+            end(peer)
+            peer.stopped.wait()
 
     return serve
 

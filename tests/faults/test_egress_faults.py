@@ -34,6 +34,7 @@ from tests.faults.servers import (
     Server,
     answers,
     answers_once,
+    answers_then_ends,
     answers_then_hangs,
     answers_then_resets,
     drips,
@@ -55,6 +56,7 @@ CONNECT, READ, DEADLINE = 0.55, 0.75, 0.75
 """Seconds within which the impatient egress gives up, with some for a busy machine."""
 
 zeros = itertools.repeat(b"0")
+TIRED = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 chunked = b"Transfer-Encoding: chunked\r\n\r\n"
 
 SLOW: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
@@ -88,6 +90,19 @@ BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "closed within the body": (answers_once(HEAD + b"Content-Length: 9\r\n\r\n0"), ConnectionReset),
     "closed within a chunk": (answers_once(HEAD + chunked + b"9\r\n0"), ConnectionReset),
 }
+
+IDLE: dict[str, Callable[[Peer], None]] = {
+    "http: FIN": Peer.close,
+    "http: RST": Peer.reset,
+    "http: another answer": lambda peer: peer.socket.sendall(OK),
+    "http: 408": lambda peer: peer.socket.sendall(TIRED),
+    "https: FIN": Peer.close,
+    "https: RST": Peer.reset,
+    "https: close_notify": Peer.end_tls,
+    "https: another answer": lambda peer: peer.socket.sendall(OK),
+    "https: 408": lambda peer: peer.socket.sendall(TIRED),
+}
+"""What a server may do while nobody asks it for anything."""
 
 
 def _has_ipv6() -> bool:
@@ -557,10 +572,19 @@ def test_a_connection_is_kept_for_the_next_post(scheme: str, egress: Egress, tls
         assert len(server.requests) == 3
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize("behaviour", [answers_once(OK), answers_then_resets(OK)], ids=["closed", "reset"])
+@pytest.mark.parametrize(
+    ("scheme", "behaviour"),
+    [
+        ("http", answers_then_ends(OK, Peer.close)),
+        ("http", answers_then_resets(OK)),
+        ("https", answers_then_ends(OK, Peer.close)),
+        ("https", answers_then_ends(OK, Peer.end_tls)),
+        ("https", answers_then_resets(OK)),
+    ],
+    ids=["http: FIN", "http: RST", "https: FIN", "https: close_notify", "https: RST"],
+)
 def test_a_kept_connection_that_turns_out_dead_is_dialled_again(
-    behaviour: Behaviour, scheme: str, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+    scheme: str, behaviour: Behaviour, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
 ) -> None:
     with Server(behaviour, tls if scheme == "https" else None) as server, within(AT_ONCE):
         for _ in range(3):
@@ -583,6 +607,57 @@ def test_a_kept_connection_that_breaks_off_within_its_answer_is_not_dialled_agai
 
         with raises_within(AT_ONCE, ConnectionReset):
             egress.post(uri, BODY, allowed_networks=LOOPBACK)
+
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_what_a_server_does_on_an_idle_connection_is_never_taken_for_the_next_answer(
+    name: str, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+) -> None:
+    scheme = name.partition(":")[0]
+    answered, done = threading.Event(), threading.Event()
+
+    def acts(peer: Peer) -> None:
+        peer.read_request()
+        peer.socket.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+        answered.wait()
+        IDLE[name](peer)
+        done.set()
+        peer.stopped.wait()
+
+    with Server(acts, tls if scheme == "https" else None) as server, contextlib.ExitStack() as stack, within(AT_ONCE):
+        stack.callback(answered.set)
+        uri = f"{scheme}://rp.test:{server.port}/"
+        egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+        answered.set()
+        done.wait()
+
+        answer = egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+
+        assert answer.status == 202
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("idle", [31, 900, -900])
+def test_a_connection_that_was_idle_for_long_may_be_dead_and_is_not_used(idle: int, make_egress: MakeEgress) -> None:
+    wall_clock = itertools.chain([1_788_256_800], itertools.repeat(1_788_256_800 + idle)).__next__
+    egress = make_egress(wall_clock=wall_clock)
+    with Server(answers_then_hangs(OK)) as server, within(AT_ONCE):
+        for _ in range(2):
+            answer = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+            assert answer.status == 200
+
+        assert server.connections == 2
+
+
+def test_a_connection_that_was_idle_for_less_is_used(make_egress: MakeEgress) -> None:
+    wall_clock = itertools.count(1_788_256_800, 29).__next__
+    egress = make_egress(wall_clock=wall_clock)
+    with Server(answers(OK)) as server:
+        for _ in range(2):
+            egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
 
         assert server.connections == 1
 

@@ -125,6 +125,7 @@ class Connection(HTTPConnection):
     received = 0
     ended = False
     reusable = False
+    idle_since = 0.0
     address = ""
 
     def __init__(self, key: Key, limits: Limits) -> None:

@@ -13,6 +13,9 @@ from backchannel.errors import AddressForbidden, ConnectionReset
 
 MAX_HEADER = 256
 
+MAX_IDLE = 30
+"""Seconds between two POSTs: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
+
 _URI = re.compile(r"(https?)://(?:\[([0-9a-f:.]+)]|([a-z0-9._-]+))(?::([0-9]*))?((?:[/?][!\"$-~]*)?)", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
@@ -36,6 +39,7 @@ class Egress:
         *,
         resolve: Resolve = socket.getaddrinfo,
         clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
         connect_timeout: float = 2.0,
         read_timeout: float = 5.0,
         deadline: float = 8.0,
@@ -44,10 +48,11 @@ class Egress:
         """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a POST from name to body.
 
         ``idle_connections`` is for all RPs together, and well below the 1024 file descriptors of a Lambda function.
+        ``wall_clock`` tells how long they have been idle: it goes on while a Lambda function is frozen between invocations.
         """
         self._deadline = deadline
         self._limits = Limits(clock, connect_timeout, read_timeout, Resolver(resolve))
-        self._idle = _Idle(idle_connections)
+        self._idle = _Idle(idle_connections, wall_clock)
         # Reading the whole trust store takes its time: beside the rest of a cold start.
         threading.Thread(target=trust, args=(None,), daemon=True).start()
 
@@ -115,8 +120,9 @@ def _cut(value: str | None) -> str | None:
 class _Idle:
     """Open connections between two POSTs; when there are too many, those least recently used are closed."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, now: Clock) -> None:
         self._most = most
+        self._now = now
         self._count = 0
         self._lock = threading.Lock()
         self._connections: OrderedDict[Key, list[Connection]] = OrderedDict()
@@ -127,12 +133,15 @@ class _Idle:
                 if key not in self._connections:
                     return None
                 connection = self._remove(key, -1)  # the last one put: it is the likeliest to be open still
-            if connection.is_connected:
+            # Unread input is the end of the connection, or an answer to no request of ours (RFC 9110, section 15.5.9: 408):
+            # never one to the next.
+            if 0 <= self._now() - connection.idle_since < MAX_IDLE and connection.is_connected:
                 return connection
             connection.close()
 
     def put(self, connection: Connection) -> None:
         surplus = None
+        connection.idle_since = self._now()
         with self._lock:
             self._connections.setdefault(connection.key, []).append(connection)
             self._connections.move_to_end(connection.key)
