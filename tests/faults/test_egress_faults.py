@@ -257,6 +257,49 @@ def test_a_redirect_is_reported_and_never_followed(code: int, egress: Egress) ->
         assert trap.connections == 0
 
 
+@pytest.mark.parametrize("name", ["expired", "silent", "broken", "refused"])
+def test_a_fault_names_the_address_that_was_dialled_and_the_reason(
+    name: str, impatient_egress: Egress, authority: trustme.CA, ca_bundle: str
+) -> None:
+    expired = server_context(authority, "rp.test", not_after=datetime(2021, 1, 1, tzinfo=UTC))
+    behaviour, context, reason = {
+        "expired": (answers(OK), expired, "certificate has expired"),
+        "silent": (answers_then_hangs(HEAD), None, "17 octets of an answer received"),
+        "broken": (answers_once(b"SSH-2.0\r\n"), None, "."),
+        "refused": (hangs, None, "refused"),
+    }[name]
+    with Server(behaviour, context) as server, contextlib.closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1] if name == "refused" else server.port
+        uri = f"{'https' if context else 'http'}://rp.test:{port}/"
+
+        with pytest.raises(RelyingPartyFault, match=reason) as raised:
+            impatient_egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+
+    assert raised.value.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize("bad", ["169.254.169.254", None])
+def test_a_fault_before_any_dialling_names_no_address(bad: str | None, make_egress: MakeEgress) -> None:
+    egress = make_egress(resolve=resolver([bad] if bad else []))
+
+    with pytest.raises(RelyingPartyFault, match=bad or "no address") as raised:
+        egress.post("https://rp.test/", BODY)
+
+    assert raised.value.address is None
+
+
+@pytest.mark.parametrize("line", [b"%b\r\n", b"HTTP/1.1 %b\r\n", HEAD + chunked + b"%b\r\n"])
+def test_a_fault_never_quotes_what_the_relying_party_said(line: bytes, egress: Egress) -> None:
+    def echoes(peer: Peer) -> None:
+        peer.socket.sendall(line % peer.read_request().rpartition(b"\r\n")[2])
+
+    with Server(echoes) as server, pytest.raises(RelyingPartyFault) as raised:
+        egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+    assert "a.b.c" not in str(raised.value)
+
+
 # --- What is sent ---------------------------------------------------------------------------------------------------
 
 

@@ -679,6 +679,27 @@ def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
     assert expected.items() <= line.items()
 
 
+def test_an_attempt_that_ended_in_a_fault_tells_where_and_why(log: Log) -> None:
+    fault = errors.TlsFailed("certificate\r\nhas \x1b[31mexpired " + "." * 999)
+    fault.address = "93.184.215.14"
+    world = World(result=fault)
+
+    world.attempt()
+
+    (line,) = log.lines
+    assert (line["code"], line["address"]) == ("tls_failed", "93.184.215.14")
+    assert line["detail"] == "certificate  has  [31mexpired " + "." * 170
+    assert world.answered == Answered()
+
+
+def test_an_attempt_that_dialled_nothing_has_no_address(log: Log) -> None:
+    World(result=errors.AddressForbidden("10.0.0.1 is in no allowed network")).attempt()
+
+    (line,) = log.lines
+    assert "address" not in line
+    assert line["detail"] == "10.0.0.1 is in no allowed network"
+
+
 def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
     verdict = world.attempt()
 

@@ -14,7 +14,7 @@ from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.keys import SigningKey, signing_key
 from backchannel.providers import Provider
 
-_ERROR_CHARACTERS = 200
+_CHARACTERS = 200
 
 
 class Signer(Protocol):
@@ -77,6 +77,19 @@ class Attempt:
         """What the answer's ``Retry-After`` says."""
         return self.answer.retry_after if self.answer else None
 
+    @property
+    def address(self) -> str | None:
+        """The address that was dialled, if any was."""
+        result = self.result
+        if isinstance(result, RelyingPartyFault):
+            return result.address
+        return self.answer.address if self.answer else None
+
+    @property
+    def detail(self) -> str | None:
+        """What a fault has to say beyond its code; for the log alone."""
+        return _clean(str(self.result)) if isinstance(self.result, RelyingPartyFault) else None
+
     def make(self) -> None:
         """Sign and POST.
 
@@ -106,7 +119,7 @@ class Attempt:
 
 
 def _clean(text: object) -> str | None:
-    """Cut what an RP says, and take control characters out of it."""
+    """Cut a text of foreign origin, and take control characters out of it."""
     if not isinstance(text, str):
         return None
-    return "".join(c if c.isprintable() else " " for c in text[:_ERROR_CHARACTERS]) or None
+    return "".join(c if c.isprintable() else " " for c in text[:_CHARACTERS]) or None

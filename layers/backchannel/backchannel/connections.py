@@ -126,7 +126,7 @@ class Connection(HTTPConnection):
     ended = False
     reusable = False
     idle_since = 0.0
-    address = ""
+    address: str | None = None
 
     def __init__(self, key: Key, limits: Limits) -> None:
         super().__init__(key.host, key.port, timeout=limits.read_timeout)
@@ -189,12 +189,13 @@ class Connection(HTTPConnection):
         """Return the seconds that the next wait may take."""
         left = self.deadline - self._limits.clock()
         if left <= 0:
-            raise DeadlineExceeded
+            raise DeadlineExceeded(f"{self.received} octets of an answer received")
         return min(longest, left)
 
     def _silence(self) -> RelyingPartyFault:
         """Return the fault that a wait of ``_patience`` seconds ended with."""
-        return DeadlineExceeded() if self._limits.clock() >= self.deadline else ReadTimeout()
+        kind = DeadlineExceeded if self._limits.clock() >= self.deadline else ReadTimeout
+        return kind(f"{self.received} octets of an answer received")
 
     def _new_conn(self) -> socket.socket:
         addresses = self._vetted()[:MAX_DIALLED]
@@ -202,6 +203,7 @@ class Connection(HTTPConnection):
         failure: OSError | None = None
         for position, address in enumerate(addresses):
             share = (end - self._limits.clock()) / (len(addresses) - position)
+            self.address = str(address)
             try:
                 sock = socket.create_connection((str(address), self.port), max(share, 0.001))
             except OSError as error:
@@ -210,7 +212,6 @@ class Connection(HTTPConnection):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # For the TLS handshake, which counts it down as a whole, however often a byte comes.
             sock.settimeout(self._patience(self._limits.read_timeout))
-            self.address = str(address)
             return sock
         raise (ConnectTimeout if isinstance(failure, TimeoutError) else ConnectFailed)(str(failure)) from failure
 
@@ -285,4 +286,6 @@ def faults() -> Iterator[None]:
     except RelyingPartyFault:
         raise
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(str(error)) from error
+        # http.client quotes the RP, the system and OpenSSL do not.
+        text = str(error) if isinstance(error, OSError) else type(error).__name__
+        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(text) from error

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from backchannel.connections import Clock, Connection, Key, Limits, Resolve, Resolver, TlsConnection, faults, trust
-from backchannel.errors import AddressForbidden, ConnectionReset
+from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFault
 
 MAX_HEADER = 256
 
@@ -90,13 +90,17 @@ class Egress:
         try:
             with faults():
                 response, content = connection.exchange(target, body)
+        except RelyingPartyFault as fault:
+            fault.address = connection.address
+            raise
         finally:
             if connection.reusable:
                 self._idle.put(connection)
             else:
                 connection.close()
         headers = response.headers
-        return Answer(response.status, _cut(headers["Retry-After"]), content, _cut(headers["Content-Type"]), connection.address)
+        address = connection.address or ""
+        return Answer(response.status, _cut(headers["Retry-After"]), content, _cut(headers["Content-Type"]), address)
 
 
 @functools.lru_cache(maxsize=4096)

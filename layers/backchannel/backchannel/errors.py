@@ -91,10 +91,15 @@ class ConflictError(CallerError):
 
 
 class RelyingPartyFault(BackchannelError):  # noqa: N818 - a fault is recorded as an outcome, not raised to anybody
-    """The POST got no answer. ``retriable`` tells a passing trouble from a refusal of ours to go on."""
+    """The POST got no answer. ``retriable`` tells a passing trouble from a refusal of ours to go on.
+
+    ``address`` is the last one that was dialled, if any was. The text goes to the log: it quotes nothing that an RP said, which
+    could be our token.
+    """
 
     code = "relying_party_fault"
     retriable: ClassVar[bool] = True
+    address: str | None = None
 
 
 class DnsFailure(RelyingPartyFault):
