@@ -6,9 +6,10 @@ CircuitsTable. While a circuit is open, one attempt at a time is let through as 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from aws_lambda_powertools.utilities.circuit_breaker import (
     CircuitBreakerConfig,
@@ -67,6 +68,7 @@ class Circuits:
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._store = CircuitBreakerDynamoDBPersistence(table_name, boto3_client=dynamodb)
+        self._guard_of = functools.lru_cache(maxsize=4096)(self._new_guard)
 
     def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:
         """Call, unless the client's circuit is open.
@@ -76,16 +78,18 @@ class Circuits:
             StorageUnavailable: it is open, and whether this call is the probe cannot be found out.
 
         """
-        guarded = circuit_breaker(
-            key(provider, client_id), persistence_store=self._store, on_transition=_log_transition, config=_CONFIG
-        )(call)
         try:
-            result: T = guarded()
+            result: T = self._guard_of(key(provider, client_id))(call)
         except CircuitBreakerOpenError as error:
             raise CircuitOpenError from error
         except AWS_ERRORS as error:
             raise StorageUnavailable(aws_code(error)) from error
         return result
+
+    def _new_guard(self, name: str) -> Callable[[Callable[[], object]], Any]:
+        """Return what makes a call unless the circuit of this name is open."""
+        breaker = circuit_breaker(name, persistence_store=self._store, on_transition=_log_transition, config=_CONFIG)
+        return breaker(lambda call: call())  # type: ignore[no-any-return]
 
     def get(self, provider: str, client_id: str) -> Circuit:
         """Return where a client's circuit stands."""

@@ -23,6 +23,7 @@ ALGORITHMS: Mapping[str, Algorithm] = {
     "ES256": Algorithm(kms="ECDSA_SHA_256", key_spec="ECC_NIST_P256", der=True),
 }
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ES256_INTEGER = 32
 """Octets of R and of S on P-256."""
 
@@ -75,4 +76,4 @@ def _integer(octets: bytes) -> bytes:
 
 
 def _json(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(value).encode()
