@@ -289,7 +289,7 @@ def test_a_fault_before_any_dialling_names_no_address(bad: str | None, make_egre
     assert raised.value.address is None
 
 
-@pytest.mark.parametrize("line", [b"%b\r\n", b"HTTP/1.1 %b\r\n", HEAD + chunked + b"%b\r\n"])
+@pytest.mark.parametrize("line", [b"%b\r\n", b"HTTP/1.1 %b\r\n", HEAD + b"%b\r\n\r\n", HEAD + chunked + b"%b\r\n"])
 def test_a_fault_never_quotes_what_the_relying_party_said(line: bytes, egress: Egress) -> None:
     def echoes(peer: Peer) -> None:
         peer.socket.sendall(line % peer.read_request().rpartition(b"\r\n")[2])
@@ -565,6 +565,11 @@ def test_a_certificate_of_a_private_authority_is_trusted_for_its_client_only(
                 egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=bundle)
 
         assert len(server.requests) == 1
+
+
+def test_a_name_that_no_certificate_can_be_for_is_a_tls_failure(egress: Egress, tls: ssl.SSLContext, ca_bundle: str) -> None:
+    with Server(answers(OK), tls) as server, raises_within(AT_ONCE, TlsFailed):
+        egress.post(f"https://.rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
 
 
 @pytest.mark.parametrize("bundle", ["no PEM", "é", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])

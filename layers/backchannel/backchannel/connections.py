@@ -2,23 +2,20 @@
 
 import contextlib
 import functools
-import http
-import http.client
-import io
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from backchannel import answers
 from backchannel.addresses import Address, is_literal, vet
 from backchannel.errors import (
     AddressForbidden,
-    AnswerMalformed,
     ConnectFailed,
     ConnectionReset,
     ConnectTimeout,
@@ -30,16 +27,9 @@ from backchannel.errors import (
     TlsTimeout,
 )
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 type Clock = Callable[[], float]
 type Resolve = Callable[..., Sequence[tuple[Any, ...]]]
 """As ``socket.getaddrinfo``."""
-
-MAX_BODY = 4096
-MAX_ANSWER = 65_536
-"""Bytes of one answer with all its framing: interim answers, header section, chunk sizes, trailers."""
 
 MAX_DIALLED = 4
 """Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
@@ -61,9 +51,9 @@ _TRUST_LOCK = threading.Lock()
 
 _FAULTS: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], type[RelyingPartyFault]]] = (
     (TimeoutError, TlsTimeout),  # every other wait names its own fault
-    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError, http.client.IncompleteRead), ConnectionReset),
+    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError), ConnectionReset),
     (ssl.SSLError, TlsFailed),
-    ((http.client.HTTPException, ValueError), AnswerMalformed),  # ValueError: a chunk of negative size
+    (ValueError, TlsFailed),  # a name that no certificate can be for
     (OSError, ConnectionReset),
 )
 """What the libraries raise once TCP is connected, and what happened then; the first row that fits decides."""
@@ -123,7 +113,6 @@ class Connection(HTTPConnection):
     auto_open = 0  # http.client would dial again, unasked, in the midst of a request
     deadline = 0.0
     received = 0
-    ended = False
     reusable = False
     idle_since = 0.0
     address: str | None = None
@@ -133,37 +122,16 @@ class Connection(HTTPConnection):
         self.key = key
         self._limits = limits
 
-    def exchange(self, target: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
-        """Return the answer and what is read of its body; ``reusable`` tells whether the connection is good for another."""
-        self.received, self.ended, self.reusable = 0, False, False
+    def exchange(self, target: str, body: bytes) -> answers.HttpAnswer:
+        """Return the answer; ``reusable`` tells whether the connection is good for another."""
+        self.received, self.reusable = 0, False
         if self.sock is None:
             self.connect()
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
             self._send(self._head(target, len(body)) + body)
-        # http.client reads the answer from a bounded stream in the place of the socket's file.
-        with _Response(cast("socket.socket", _Stream(self)), method="POST") as response:
-            response.begin()
-            if self.ended:  # http.client takes this for the end of the header section
-                raise ConnectionReset("closed within the headers")
-            content = response.read(MAX_BODY)
-            if response.length and len(content) < MAX_BODY:
-                raise ConnectionReset("closed within the body")
-            whole = response.isclosed()
-        self.reusable = whole and not response.will_close
-        return response, content
-
-    def read_into(self, buffer: "WriteableBuffer") -> int:
-        """Read some of the answer, which is not to be larger than MAX_ANSWER."""
-        if self.received > MAX_ANSWER:
-            raise AnswerMalformed("larger than we read")
-        self._be_patient()
-        try:
-            count = self.sock.recv_into(buffer)
-        except TimeoutError as error:
-            raise self._silence() from error
-        self.received += count
-        self.ended = count == 0
-        return count
+        answer = answers.read(self._receive)
+        self.reusable = answer.reusable
+        return answer
 
     def _head(self, target: str, length: int) -> bytes:
         """Return the request line and the headers: in one piece with the body, they are one TLS record and one write."""
@@ -178,6 +146,15 @@ class Connection(HTTPConnection):
                 self.sock.sendall(data[start : start + TLS_RECORD])
             except TimeoutError as error:
                 raise self._silence() from error
+
+    def _receive(self) -> bytes:
+        self._be_patient()
+        try:
+            octets = self.sock.recv(TLS_RECORD)
+        except TimeoutError as error:
+            raise self._silence() from error
+        self.received += len(octets)
+        return octets
 
     def _be_patient(self) -> None:
         """Bound the next wait on the socket."""
@@ -249,43 +226,11 @@ def _trust(ca_bundle: str | None) -> ssl.SSLContext:
     return context
 
 
-class _Response(http.client.HTTPResponse):
-    """The final answer; http.client itself passes over 100 alone of the interim ones (RFC 9110, section 15.2)."""
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
-                raise AnswerMalformed("switches to a protocol that nobody asked for")
-            if not http.HTTPStatus.PROCESSING <= status < http.HTTPStatus.OK:
-                return version, status, reason
-            while self.fp.readline(MAX_ANSWER).strip():
-                pass
-
-
-class _Stream(io.RawIOBase):
-    """What a connection receives, as the file that http.client reads."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        return self._connection.read_into(buffer)
-
-
 @contextlib.contextmanager
 def faults() -> Iterator[None]:
     try:
         yield
     except RelyingPartyFault:
         raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        # http.client quotes the RP, the system and OpenSSL do not.
-        text = str(error) if isinstance(error, OSError) else type(error).__name__
-        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(text) from error
+    except (OSError, ValueError) as error:
+        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(str(error)) from error

@@ -89,7 +89,7 @@ class Egress:
         connection.deadline = deadline
         try:
             with faults():
-                response, content = connection.exchange(target, body)
+                answer = connection.exchange(target, body)
         except RelyingPartyFault as fault:
             fault.address = connection.address
             raise
@@ -98,9 +98,8 @@ class Egress:
                 self._idle.put(connection)
             else:
                 connection.close()
-        headers = response.headers
         address = connection.address or ""
-        return Answer(response.status, _cut(headers["Retry-After"]), content, _cut(headers["Content-Type"]), address)
+        return Answer(answer.status, _cut(answer.retry_after), answer.body, _cut(answer.content_type), address)
 
 
 @functools.lru_cache(maxsize=4096)
