@@ -15,6 +15,7 @@ MAX_ANSWER = 65_536
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t][^\r\n]*)?\r?\n")  # section 4
 _SECTION_END = re.compile(rb"(?:^|\n)\r?\n")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\0\r]*)\r?")  # section 5; RFC 9110, section 5.5
+_FOLD = re.compile(rb"\r?\n[ \t]+")  # section 5.2
 _LENGTH = re.compile(rb"[0-9]{1,99}")  # RFC 9110, section 8.6
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,99})[ \t]*(?:;[^\n]*)?\r?\n")  # section 7.1
 
@@ -110,7 +111,7 @@ def _head(octets: _Octets) -> tuple[int, int, _Fields]:
     if line is None:
         raise AnswerMalformed("no status line of HTTP/1")
     fields: dict[bytes, list[bytes]] = {}
-    for text in octets.section().split(b"\n")[:-2]:  # without the empty line
+    for text in _FOLD.sub(b" ", octets.section()).split(b"\n")[:-2]:  # without the empty line
         field = _FIELD.fullmatch(text)
         if field is None:
             raise AnswerMalformed("a header that is none")
