@@ -153,6 +153,16 @@ def resets(peer: Peer) -> None:
     peer.reset()
 
 
+def sends_then_resets(response: bytes) -> Behaviour:
+    def serve(peer: Peer) -> None:
+        peer.read_request()
+        peer.socket.sendall(response)
+        peer.stopped.wait(TICK)  # a reset takes with it what the client has not read yet
+        peer.reset()
+
+    return serve
+
+
 def hangs(peer: Peer) -> None:
     """Accept, and never say a word."""
     peer.stopped.wait()

@@ -5,13 +5,16 @@ import socket
 import ssl
 import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
+from random import Random
 
 import pytest
 import trustme
 
+from backchannel import outcomes
 from backchannel.egress import Answer, Egress
 from backchannel.errors import (
     AddressForbidden,
@@ -26,6 +29,7 @@ from backchannel.errors import (
     TlsFailed,
     TlsTimeout,
 )
+from backchannel.outcomes import Outcome, Status
 from tests.faults.conftest import MakeEgress, resolver, server_context, within
 from tests.faults.servers import (
     OK,
@@ -43,12 +47,17 @@ from tests.faults.servers import (
     full_backlog,
     hangs,
     resets,
+    sends_then_resets,
     sips,
 )
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 BODY = b"logout_token=a.b.c"
 HEAD = b"HTTP/1.1 200 OK\r\n"
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC).timestamp()
+SOON = range(4, 7)
+"""Seconds until the second attempt, unless the RP asks for more."""
+
 AT_ONCE = 1.5
 """Seconds: less than any timeout that ships."""
 
@@ -85,6 +94,10 @@ BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "status that is no number": (answers_once(b"HTTP/1.1 OK\r\n\r\n"), AnswerMalformed),
     "closed without an answer": (answers_once(b""), ConnectionReset),
     "reset without an answer": (resets, ConnectionReset),
+    "reset within the headers": (sends_then_resets(HEAD), ConnectionReset),
+    "reset within the body": (sends_then_resets(HEAD + b"Content-Length: 9\r\n\r\n0"), ConnectionReset),
+    "reset within a chunk": (sends_then_resets(HEAD + chunked + b"9\r\n0"), ConnectionReset),
+    "reset where only closing ends the body": (sends_then_resets(HEAD + b"\r\n0"), ConnectionReset),
     "closed within the status": (answers_once(b"HTTP/1.1 200"), ConnectionReset),
     "closed within the headers": (answers_once(HEAD + b"Content-Length: 0"), ConnectionReset),
     "closed within the body": (answers_once(HEAD + b"Content-Length: 9\r\n\r\n0"), ConnectionReset),
@@ -114,6 +127,18 @@ def _has_ipv6() -> bool:
 
 
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on loopback here")
+
+
+def decided(answer: Answer, *, attempts: int = 1, last_status_code: int | None = None) -> Outcome:
+    """What a delivery makes of an answer that came at NOW."""
+    return outcomes.decide(
+        answer.status,
+        attempts=attempts,
+        last_status_code=last_status_code,
+        age=0.0,
+        retry_after=outcomes.parse_retry_after(answer.retry_after, NOW),
+        rng=Random(0),  # noqa: S311 - spreads retries
+    )
 
 
 @contextlib.contextmanager
@@ -244,6 +269,69 @@ def test_the_rest_of_a_body_is_never_taken_for_the_next_answer(egress: Egress) -
             assert answer.body == b"0" * 4096
 
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("answered", "expected", "delays"),
+    [
+        ([200], Outcome(Status.ACCEPTED, "http_200"), None),
+        ([204], Outcome(Status.ACCEPTED, "http_204"), None),
+        ([400], Outcome(Status.RETRYING, "http_400"), range(48, 73)),
+        ([400, 400], Outcome(Status.REJECTED, "http_400"), None),
+        ([503, 400], Outcome(Status.RETRYING, "http_400"), range(48, 73)),
+        ([302], Outcome(Status.REJECTED, "http_302"), None),
+        ([401], Outcome(Status.REJECTED, "http_401"), None),
+        ([403], Outcome(Status.REJECTED, "http_403"), None),
+        ([404], Outcome(Status.REJECTED, "http_404"), None),
+        ([408], Outcome(Status.RETRYING, "http_408"), SOON),
+        ([410], Outcome(Status.REJECTED, "http_410"), None),
+        ([425], Outcome(Status.RETRYING, "http_425"), SOON),
+        ([429], Outcome(Status.RETRYING, "http_429"), SOON),
+        ([500], Outcome(Status.RETRYING, "http_500"), SOON),
+        ([503], Outcome(Status.RETRYING, "http_503"), SOON),
+    ],
+)
+def test_a_status_has_its_outcome(answered: list[int], expected: Outcome, delays: range | None, egress: Egress) -> None:
+    outcome, last = None, None
+    with Server(answers(*(b"HTTP/1.1 %d Status\r\nContent-Length: 0\r\n\r\n" % status for status in answered))) as server:
+        for attempts, _ in enumerate(answered, 1):
+            answer = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+            outcome = decided(answer, attempts=attempts, last_status_code=last)
+            last = answer.status
+
+    assert outcome is not None
+    assert replace(outcome, delay=None) == expected
+    assert outcome.delay is None if delays is None else outcome.delay in delays
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("retry_after", "delays"),
+    [
+        (b"120", [120]),
+        (b" 120\t", [120]),
+        (b"Thu, 26 Nov 2026 12:05:00 GMT", [300]),
+        (b"Thursday, 26-Nov-26 12:05:00 GMT", [300]),
+        (b"Thu, 26 Nov 2026 11:55:00 GMT", SOON),
+        (b"0", SOON),
+        (b"-120", SOON),
+        (b"", SOON),
+        (b"soon", SOON),
+        (b"Thu, 99 Nov 2026 12:05:00 GMT", SOON),
+        (b"\xff" * 999, SOON),
+        (b"86400", [3600]),
+        (b"999999999", [3600]),
+        (b"Fri, 31 Dec 9999 23:59:59 GMT", [3600]),
+    ],
+)
+def test_a_relying_party_gets_the_time_that_it_asks_for_up_to_an_hour(
+    retry_after: bytes, delays: Sequence[int], status: int, egress: Egress
+) -> None:
+    response = b"HTTP/1.1 %d Later\r\nRetry-After: %b\r\nContent-Length: 0\r\n\r\n" % (status, retry_after)
+    with Server(answers(response)) as server:
+        answer = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+    assert decided(answer).delay in delays
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
@@ -390,6 +478,28 @@ def test_a_hanging_resolver_holds_up_neither_its_caller_nor_other_names(make_egr
     assert answer.status == 200
     assert faults == [DnsFailure] * 39
     assert sorted(lookups) == ["hanging.test", "rp.test"]
+
+
+def test_all_the_names_that_ten_deliveries_at_a_time_can_leave_hanging_hold_up_no_other(make_egress: MakeEgress) -> None:
+    released = threading.Event()
+
+    def resolve(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        if host.startswith("hanging"):
+            released.wait()
+        return resolver("127.0.0.1")(host, port)
+
+    post = make_egress(resolve=resolve, deadline=1.0).post
+    with Server(answers(OK)) as server, ThreadPoolExecutor(40) as threads, contextlib.ExitStack() as stack, within(1.5):
+        stack.callback(released.set)
+        uris = [f"http://hanging{number}.test:{server.port}/" for number in range(40)]
+        hanging = [threads.submit(post, uri, BODY, allowed_networks=LOOPBACK) for uri in uris]
+
+        answer = post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+        faults = [type(future.exception()) for future in hanging]
+
+    assert answer.status == 200
+    assert faults == [DnsFailure] * 40
 
 
 def test_the_deadline_counts_the_time_of_the_resolver(make_egress: MakeEgress) -> None:

@@ -34,7 +34,11 @@ type Resolve = Callable[..., Sequence[tuple[Any, ...]]]
 MAX_DIALLED = 4
 """Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
 
-MAX_LOOKUPS = 32
+MAX_LOOKUPS = 128
+"""Names looked up at once. A POST gives its name up after 8 s, the system's resolver may hang on it for 30 s (three servers, two
+tries of 5 s each): ten POSTs at a time can leave 40 names hanging, and further names must not wait for those.
+"""
+
 TLS_RECORD = 16_384
 
 _HEAD = """\
