@@ -128,7 +128,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), None for garbage; ``now`` in seconds."""
     if value is None:
         return None
-    if re.fullmatch(r"[0-9]{1,9}", value.strip()):
+    if re.fullmatch(r"[0-9]{1,300}", value.strip()):  # too large is no garbage (RFC 9111, section 1.2.2), and float() takes it
         return float(value.strip())
     try:
         date = email.utils.parsedate_to_datetime(value)
