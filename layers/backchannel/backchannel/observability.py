@@ -1,6 +1,8 @@
 """The one logger and the one set of metrics; subjects and sessions are logged as short hashes."""
 
 import hashlib
+import json
+import logging
 import os
 import warnings
 
@@ -8,7 +10,16 @@ from aws_lambda_powertools import Logger, Metrics
 
 warnings.filterwarnings("ignore", message="No application metrics to publish")  # an invocation may have nothing to count
 
-logger = Logger(json_deserializer=str)  # messages are names: there is no JSON in them to look for
+# What no line shows need not be found out for each: see "Optimization" in Python's logging HOWTO.
+logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+logging.logAsyncioTasks = False  # type: ignore[attr-defined] # it is there
+logging._srcfile = None  # noqa: SLF001
+
+logger = Logger(
+    location=None,  # every line has a name of its own
+    json_deserializer=str,  # messages are names: there is no JSON in them to look for
+    json_serializer=json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode,
+)
 metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "backchannel"))
 
 
