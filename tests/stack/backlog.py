@@ -43,3 +43,7 @@ class Backlog:
     def deliveries(self) -> list[DeliveryRecord]:
         """Return all as they are now."""
         return list(self._deliveries.all_of_logout(self.logout))
+
+    def come_up(self) -> int:
+        """Return how many something has come of."""
+        return sum(each.last_code is not None for each in self.deliveries())

@@ -51,9 +51,6 @@ class Provider:
     def post(self, path: str, document: Json) -> Json:
         return self._admin("POST", path, document)
 
-    def delete(self, path: str) -> None:
-        self._admin("DELETE", path)
-
     def put_source(self, source: str, **metadata: Any) -> None:
         self.put(f"/sources/{source}", metadata)
 
