@@ -115,8 +115,7 @@ class Delivering:
             claims = self._claims(provider, client, record)
         except _NotToBeSentError as reason:
             return self._settle(begun, reason.outcome)
-        is_too_late = lambda: self.now() > post_until  # noqa: E731
-        attempt = Attempt(provider, client, claims, self.signer, self.egress, is_too_late=is_too_late)
+        attempt = Attempt(provider, client, claims, self.signer, self.egress, is_too_late=lambda: self.now() > post_until)
         try:
             self.circuits.guard(record.provider, record.client_id, attempt.make)
         except FailingError:
