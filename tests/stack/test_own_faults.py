@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -155,13 +156,17 @@ def test_while_kms_refuses_connections_nothing_is_spent(
 
 
 @pytest.mark.parametrize("fault", [TABLE_THROTTLED, RESET], ids=["throttled", "reset"])
-@pytest.mark.parametrize("missing", ["lease", "configuration"])
+@pytest.mark.parametrize("missing", ["lease", "configuration", "newer logins"])
 def test_while_a_table_is_unavailable_nothing_is_sent(
     function: Function, faulty: FaultyAws, provider: Provider, missing: str, fault: Fault
 ) -> None:
-    operation, word = ("UpdateItem", LEASE) if missing == "lease" else ("GetItem", provider.stack.tables["ProvidersTable"])
+    operation, word = {
+        "lease": ("UpdateItem", LEASE),
+        "configuration": ("GetItem", provider.stack.tables["ProvidersTable"]),
+        "newer logins": ("Query", provider.stack.tables["SessionsTable"]),
+    }[missing]
     with RelyingParty() as rp:
-        delivery = function.queue(provider.name, provider.register_client(rp))
+        delivery = function.queue(provider.name, provider.register_client(rp, subject="sub_only"))
 
         with faulty.fault(operation, fault, word):
             function.poll("first")
@@ -386,6 +391,46 @@ def test_a_waiting_delivery_is_signed_as_its_client_wants_it_by_then(
     before, since = rp.tokens
     assert verified(provider, before, "RS256").header["kid"] != verified(provider, since, "ES256").header["kid"]
     assert (after.status, after.attempts) == (Status.ACCEPTED, 2)
+
+
+def test_a_waiting_delivery_goes_where_its_client_wants_it_by_then(
+    function: Function, provider: Provider, relying_party: MakeRelyingParty
+) -> None:
+    old, new = relying_party(Answer(503)), relying_party()
+    client_id = provider.register_client(old)
+    delivery = function.queue(provider.name, client_id)
+    function.poll("first")
+
+    provider.register_client(new, client_id)
+    after = function.settled(delivery)
+
+    assert (len(old.requests), len(new.requests)) == (1, 1)
+    assert (after.status, after.attempts) == (Status.ACCEPTED, 2)
+
+
+# --- What nobody foresaw ----------------------------------------------------------------------------------------------
+
+
+def test_what_nobody_foresaw_is_tried_on_and_is_a_dead_letter_before_sqs_forgets_it(
+    function: Function, provider: Provider, relying_party: MakeRelyingParty, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rp = relying_party()
+    client_id = provider.register_client(rp)
+    dynamodb, table = aws.client("dynamodb"), provider.stack.tables["ProvidersTable"]
+    keys = {"pk": {"S": f"PROVIDER#{provider.name}"}, "sk": {"S": f"CLIENT#{client_id}"}}
+    item = dynamodb.get_item(TableName=table, Key=keys)["Item"]
+    odd = json.loads(item["document"]["S"]) | {"exp": "soon"}
+    dynamodb.put_item(TableName=table, Item={**item, "document": {"S": json.dumps(odd)}})
+    delivery = function.queue(provider.name, client_id)
+
+    for queue in ("first", "retry", "retry"):
+        function.poll(queue)
+    waiting = function.waiting("first", "retry")
+    monkeypatch.setattr("backchannel.waiting.DEADLINE_MAX", 0)
+    function.poll_until(lambda: function.waiting("first", "retry") == 0)
+
+    assert (waiting, function.waiting("dead")) == (1, 1)
+    assert function.record(delivery).attempts == len(rp.requests) == 0
 
 
 # --- The function itself dies -----------------------------------------------------------------------------------------
