@@ -13,6 +13,7 @@ from backchannel.queues import Outgoing, Queue
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.provider import Provider
+from tests.stack.recorded import all_of_logout
 from tests.stack.unspeakable import new_id
 
 WRITERS = 8
@@ -42,7 +43,7 @@ class Backlog:
 
     def deliveries(self) -> list[DeliveryRecord]:
         """Return all as they are now."""
-        return list(self._deliveries.all_of_logout(self.logout))
+        return list(all_of_logout(self._deliveries, self.logout))
 
     def come_up(self) -> int:
         """Return how many something has come of."""

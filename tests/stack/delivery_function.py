@@ -26,6 +26,7 @@ from backchannel.fanout import Delivery
 from backchannel.messages import DeliveryMessage, EndMessage
 from tests.stack.aws import Aws
 from tests.stack.polling import STEP
+from tests.stack.recorded import all_of_logout
 from tests.stack.unspeakable import new_id
 
 APP = Path(__file__).resolve().parents[2] / "functions" / "delivery" / "app.py"
@@ -171,7 +172,7 @@ class Function:
         self._sqs.send_message(QueueUrl=self.urls[queue], MessageBody=message.to_json())
 
     def record(self, message: DeliveryMessage) -> DeliveryRecord:
-        (found,) = self.deliveries.all_of_logout(message.logout_id)
+        (found,) = all_of_logout(self.deliveries, message.logout_id)
         return found
 
     def poll(self, queue: str) -> int:

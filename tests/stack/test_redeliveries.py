@@ -24,6 +24,7 @@ from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.delivery_function import CONTEXT
 from tests.stack.provider import Json
+from tests.stack.recorded import all_of_logout
 from tests.unit.fakes import FakeQueue
 
 HOUR = 3_600_000
@@ -88,7 +89,7 @@ class Operator:
         assert self.deliveries.settle(begun, outcome, at)
 
     def records(self) -> list[DeliveryRecord]:
-        return list(self.deliveries.all_of_logout(self.logout))
+        return list(all_of_logout(self.deliveries, self.logout))
 
     @property
     def sent(self) -> list[str]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from backchannel.fanout import RpSession
 from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.outcomes import Status
 from backchannel.session_events import SessionEvent
 from local.client import Stack
 from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
+from tests.stack.recorded import all_of_logout
 from tests.stack.test_sessions_stateful import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
 
 
@@ -37,6 +39,13 @@ def fan_out(world: World, held: Held) -> Task:
     return task
 
 
+def both_items(world: World) -> tuple[RpSession, RpSession]:
+    """Return the one RP session of s1 as it is found by its session and by its subject."""
+    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
+    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    return by_session, by_subject
+
+
 def attempt(world: World) -> Task:
     """Return an attempt of the one delivery that waits, before its first step."""
     message = DeliveryMessage.from_json(world.to_deliver.held.pop().body)
@@ -54,8 +63,7 @@ def test_an_rp_session_that_is_claimed_between_its_two_writes_is_marked_on_both_
     start.finish()
     world.run()
 
-    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
-    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    by_session, by_subject = both_items(world)
     assert by_subject.ended_by is not None
     assert by_subject == by_session
     assert len(world.posted) == 1
@@ -75,8 +83,7 @@ def test_an_rp_session_is_told_although_a_later_start_within_it_died_between_its
     take(world, again)  # its sender tries once more at last
     world.run()
 
-    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
-    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    by_session, by_subject = both_items(world)
     assert (told, len(world.posted)) == (1, 1)
     assert by_subject.ended_by is not None
     assert by_subject == by_session
@@ -106,7 +113,7 @@ ENDS_WHAT_CAN_BEGIN_ANEW = pytest.mark.parametrize(
 
 
 def outcomes(world: World, logout: str) -> list[tuple[Status, str | None]]:
-    return [(record.status, record.last_code) for record in world.deliveries.all_of_logout(logout)]
+    return [(record.status, record.last_code) for record in all_of_logout(world.deliveries, logout)]
 
 
 @ENDS_WHAT_CAN_BEGIN_ANEW

@@ -24,6 +24,7 @@ from backchannel.session_events import RpSessionStarted, SessionEnded, SubjectSe
 from backchannel.sessions import Sessions
 from local.client import Stack
 from tests.stack.interleaving import Tables, Task, World, tables_of, taking_turns
+from tests.stack.recorded import all_of_logout
 from tests.stack.test_sessions_stateful import WIKI
 
 RPS = 300
@@ -198,7 +199,7 @@ def test_older_sessions_beside_a_newer_login_are_told_by_as_many_attempts_as_it_
     world.run()
 
     assert sorted(posted.claims["sid"] for posted in world.posted) == older
-    records = list(world.deliveries.all_of_logout(message.logout_id))
+    records = list(all_of_logout(world.deliveries, message.logout_id))
     assert {each.sid for each in records if each.status is Status.ACCEPTED} == set(older)
     assert [each.sid for each in records if each.status is not Status.ACCEPTED] == [None]
 

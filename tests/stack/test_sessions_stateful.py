@@ -28,6 +28,7 @@ from backchannel.session_events import (
 from backchannel.sessions import Claim, Page, Sessions
 from local.client import Stack
 from tests.stack.interleaving import Posted, Tables, Turn, Webhook, World, tables_of, taking_turns
+from tests.stack.recorded import all_of_logout
 
 SUB = "ada"
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout", id_token_signed_response_alg="ES256")
@@ -224,7 +225,7 @@ class Seen:
         """
         unswept = {kept.client_id for kept in self.kept} if not self.world.sweeps else set()
         for name in self.end_of:
-            for record in self.world.deliveries.all_of_logout(name):
+            for record in all_of_logout(self.world.deliveries, name):
                 if record.status in PENDING and record.client_id not in unswept:
                     yield f"left over: {record}"
 

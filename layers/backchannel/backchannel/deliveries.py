@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -81,24 +80,15 @@ class Deliveries:
         run = message.fanout_id if delivery.started_at is None else key(message.fanout_id, str(delivery.started_at))
         item = self._items(message.logout_id, delivery_key(delivery.client_id, delivery.sid))
         actions = self._assign(
-            **status_attributes(message.provider, delivery.client_id, delivery.status, now),
+            **_begun_anew(message.provider, delivery.client_id, delivery.status, now),
             provider=message.provider,
             client_id=delivery.client_id,
             sid=delivery.sid,
             sub=delivery.sub,
             client_sub=delivery.client_sub,
             whole_session=is_whole_session(message.event) or None,
-            attempts=0,
             ended_at=message.ended_at,
-            created_at=now,
-            updated_at=now,
             expires_at=expiry(now),
-            last_code=None,
-            last_status_code=None,
-            next_attempt_at=None,
-            error=None,
-            error_description=None,
-            cursor=None,
             leased_until=None,
             lease=None,
         )
@@ -113,8 +103,7 @@ class Deliveries:
 
     def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
         """Whether there is such a delivery, and nothing has come of it: it may never have been queued."""
-        found = self._items.read(logout_id, delivery_key(client_id, sid))
-        return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0
+        return _is_untouched(self._items.read(logout_id, delivery_key(client_id, sid)))
 
     def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
         """Take the lease of an attempt, if one is due."""
@@ -123,10 +112,10 @@ class Deliveries:
         model = self._items
         pending = model.status.is_in(*PENDING_STATUSES)
         due = model.next_attempt_at.does_not_exist() | (model.next_attempt_at <= now)
-        free = model.leased_until.does_not_exist() | (model.leased_until <= now)
+        lease_it: list[Action] = [model.leased_until.set(now + LEASE), model.lease.set(lease)]
         try:
             with storage():
-                item.update([model.leased_until.set(now + LEASE), model.lease.set(lease)], condition=pending & due & free)
+                item.update(lease_it, condition=pending & due & self._is_free(now))
         except ConditionFailedError:
             found = self._items.read(item.pk, item.sk)
             if found is None or found.status not in PENDING_STATUSES:
@@ -172,24 +161,12 @@ class Deliveries:
         due = (model.next_attempt_at < now - STRANDED) | (
             model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
         )
-        free = model.leased_until.does_not_exist() | (model.leased_until <= now)
-        stranded = model.status.is_in(*PENDING_STATUSES) & due & free
-        actions = self._assign(
-            **status_attributes(record.provider, record.client_id, Status.QUEUED, now),
-            attempts=0,
-            created_at=now,
-            updated_at=now,
-            next_attempt_at=None,
-            last_code=None,
-            last_status_code=None,
-            error=None,
-            error_description=None,
-            cursor=None,
-        )
+        stranded = model.status.is_in(*PENDING_STATUSES) & due & self._is_free(now)
+        actions = self._assign(**_begun_anew(record.provider, record.client_id, Status.QUEUED, now))
         if self._update(record, actions, final | stranded):
             return True
         found = self._items.read(record.logout_id, delivery_key(record.client_id, record.sid))
-        return found is not None and found.status == Status.QUEUED and int(found.attempts) == 0 and int(found.updated_at) == now
+        return _is_untouched(found) and int(found.updated_at) == now
 
     def of_logout(self, logout_id: str, after: str | None, limit: int) -> tuple[list[DeliveryRecord], str | None]:
         """Return a page of a logout's deliveries, and the cursor of the next page."""
@@ -207,15 +184,6 @@ class Deliveries:
             last = found.last_evaluated_key
         return page, None if last is None else last["sk"]["S"]
 
-    def all_of_logout(self, logout_id: str) -> Iterator[DeliveryRecord]:
-        """Walk through a logout's deliveries."""
-        after: str | None = None
-        while True:
-            page, after = self.of_logout(logout_id, after, 100)
-            yield from page
-            if after is None:
-                return
-
     def of_client(
         self, provider: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
     ) -> tuple[list[DeliveryRecord], dict[str, str] | None]:
@@ -228,6 +196,11 @@ class Deliveries:
             page = [delivery_record(item) for item in found]
             last = found.last_evaluated_key
         return page, None if last is None else {name: value["S"] for name, value in last.items() if name != "client"}
+
+    def _is_free(self, now: int) -> Condition:
+        """Return the condition that nobody attempts a delivery."""
+        free: Condition = self._items.leased_until.does_not_exist() | (self._items.leased_until <= now)
+        return free
 
     def _assign(self, **values: Any) -> list[Action]:
         """Return what sets attributes, or removes those that are to be None."""
@@ -242,3 +215,22 @@ class Deliveries:
         except ConditionFailedError:
             return False
         return True
+
+
+def _begun_anew(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
+    """Return the attributes of a delivery that nothing has come of yet."""
+    return status_attributes(provider, client_id, status, now) | {
+        "attempts": 0,
+        "created_at": now,
+        "updated_at": now,
+        "next_attempt_at": None,
+        "last_code": None,
+        "last_status_code": None,
+        "error": None,
+        "error_description": None,
+        "cursor": None,
+    }
+
+
+def _is_untouched(item: Item | None) -> TypeGuard[Item]:
+    return item is not None and item.status == Status.QUEUED and int(item.attempts) == 0
