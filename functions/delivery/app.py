@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel import cpu
 from backchannel.aws import CONFIG
+from backchannel.cache import Cache
 from backchannel.circuits import Circuits
 from backchannel.clients import Client
 from backchannel.dead_letters import DeadLetters
@@ -17,7 +18,7 @@ from backchannel.delivering import Delivering
 from backchannel.egress import Egress
 from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger, metrics
-from backchannel.providers import Cache, Provider, Providers
+from backchannel.providers import Provider, Providers
 from backchannel.queues import Queue
 from backchannel.sessions import Sessions
 from backchannel.settings import from_environment

@@ -10,10 +10,11 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws import CONFIG
+from backchannel.cache import Cache
 from backchannel.event_handler import answer_with_problems
 from backchannel.jwks import jwk_set
 from backchannel.observability import logger
-from backchannel.providers import Cache, Provider, Providers
+from backchannel.providers import Provider, Providers
 from backchannel.public_keys import PublicKeys
 from backchannel.settings import from_environment
 

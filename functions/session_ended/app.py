@@ -12,10 +12,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.aws import CONFIG
 from backchannel.dead_letters import DeadLetters
 from backchannel.deliveries import Deliveries
+from backchannel.end_messages import EndMessage
 from backchannel.ending import Ending
 from backchannel.errors import MessageNotUnderstood, NotFoundError, OurFault
 from backchannel.logouts import Logouts
-from backchannel.messages import EndMessage
 from backchannel.observability import logger, metrics
 from backchannel.providers import Providers
 from backchannel.queues import Queue, fault_delay

@@ -10,11 +10,12 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws import CONFIG
+from backchannel.cache import Cache
 from backchannel.errors import CallerError, OurFault
 from backchannel.intake import Intake
 from backchannel.observability import logger, metrics
 from backchannel.problems import CONTENT_TYPE, problem_of
-from backchannel.providers import Cache, Provider, Providers, Source
+from backchannel.providers import Provider, Providers, Source
 from backchannel.queues import Queue
 from backchannel.sessions import Sessions
 from backchannel.settings import from_environment

@@ -24,9 +24,9 @@ from backchannel.dead_letters import DeadLetters
 from backchannel.deliveries import Answered, Begun, Deliveries
 from backchannel.delivering import Delivering
 from backchannel.delivery_items import DeliveryRecord
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.egress import Egress
 from backchannel.keys import SigningKey
-from backchannel.messages import DeliveryMessage
 from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.outcomes import Outcome, Status

@@ -20,18 +20,19 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from backchannel import cpu, jws, logout_token
+from backchannel.cache import Cache
 from backchannel.circuits import Circuits
 from backchannel.clients import Client
 from backchannel.deliveries import Answered, Begun, Deliveries
 from backchannel.delivering import Delivering
 from backchannel.delivery_items import DeliveryRecord
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.egress import Egress
 from backchannel.keys import SigningKey
-from backchannel.messages import DeliveryMessage
 from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.outcomes import Outcome, Status
-from backchannel.providers import Cache, Provider
+from backchannel.providers import Provider
 from backchannel.signing import KmsSigner
 
 MAX_CONCURRENCY = 10

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.fanout import Delivery
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.queues import Outgoing, Queue
 from local.client import Stack
 from tests.stack.aws import Aws
@@ -31,7 +31,7 @@ class Backlog:
         run = EndMessage(provider.name, self.logout, "run", at, source_event_id="", sub=sub)
         sids = [new_id("sid") for _ in range(count)]
         with ThreadPoolExecutor(WRITERS) as writers:
-            list(writers.map(lambda sid: self._deliveries.record(run, Delivery(client_id, sid, sub), at), sids))
+            list(writers.map(lambda sid: self._deliveries.record(run, PlannedDelivery(client_id, sid, sub), at), sids))
         self._messages = [DeliveryMessage(provider.name, self.logout, client_id, sid) for sid in sids]
 
     def queue(self, queue: str, delays: Sequence[int] = (0,)) -> None:

@@ -21,9 +21,9 @@ from botocore.config import Config
 from backchannel import aws as backchannel_aws
 from backchannel import outcomes
 from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.fanout import Delivery
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from tests.stack.aws import Aws
 from tests.stack.polling import STEP
 from tests.stack.recorded import all_of_logout
@@ -163,7 +163,7 @@ class Function:
         now = round((ended_at or time.time()) * 1000)
         sid = new_id("sid")
         run = EndMessage(provider, secrets.token_hex(16), secrets.token_hex(8), now, source_event_id="", sid=sid)
-        assert self.deliveries.record(run, Delivery(client_id, sid, new_id("sub"), None), now)
+        assert self.deliveries.record(run, PlannedDelivery(client_id, sid, new_id("sub"), None), now)
         message = DeliveryMessage(provider, run.logout_id, client_id, sid)
         self.send("first", message)
         return message

@@ -23,11 +23,12 @@ from botocore.config import Config
 from backchannel.clients import Client
 from backchannel.deliveries import Deliveries
 from backchannel.delivering import Delivering
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.egress import Answer
+from backchannel.end_messages import EndMessage
 from backchannel.ending import Ending
 from backchannel.intake import Intake
 from backchannel.logouts import Logouts
-from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger
 from backchannel.providers import Provider, Providers

@@ -7,7 +7,7 @@ from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig
 
 from backchannel import circuits
 from backchannel.circuits import FAILURES, Circuit, FailingError
-from backchannel.messages import DeliveryMessage
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.outcomes import Status
 from local.client import Stack
 from tests.stack.aws import Aws, Json

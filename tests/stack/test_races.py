@@ -5,7 +5,7 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
-from backchannel.messages import EndMessage
+from backchannel.end_messages import EndMessage
 from backchannel.session_events import SessionEnded, logout_id
 from local.client import Stack
 from tests.stack.aws import Aws

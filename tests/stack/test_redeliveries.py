@@ -15,9 +15,9 @@ from backchannel.api import redeliveries
 from backchannel.api.paging import cursor
 from backchannel.api.resolver import app
 from backchannel.deliveries import LEASE, STRANDED, Begun, Deliveries
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.fanout import Delivery
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.outcomes import Outcome, Status
 from backchannel.queues import Outgoing
 from local.client import Stack
@@ -75,7 +75,7 @@ class Operator:
         at = at or milliseconds() - HOUR
         sid = secrets.token_hex(8)
         run = EndMessage(self.provider, self.logout, secrets.token_hex(8), at, source_event_id="", sid=sid)
-        assert self.deliveries.record(run, Delivery("wiki", sid, "ada", None), at)
+        assert self.deliveries.record(run, PlannedDelivery("wiki", sid, "ada", None), at)
         message = DeliveryMessage(self.provider, self.logout, "wiki", sid)
         if outcome is not None:
             self.attempted(message, outcome, at)

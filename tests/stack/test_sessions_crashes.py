@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from backchannel.fanout import RpSession
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.outcomes import Status
+from backchannel.rp_sessions import RpSession
 from backchannel.session_events import SessionEvent
 from local.client import Stack
 from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns

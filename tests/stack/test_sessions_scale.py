@@ -13,10 +13,10 @@ import boto3
 import pytest
 
 from backchannel.deliveries import Deliveries
+from backchannel.end_messages import EndMessage
 from backchannel.ending import PAGE, Ending
 from backchannel.intake import end_message
 from backchannel.logouts import Logouts
-from backchannel.messages import EndMessage
 from backchannel.outcomes import Status
 from backchannel.providers import Provider, Providers
 from backchannel.queues import Queue

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from backchannel.clients import Client
-from backchannel.fanout import RpSession, is_covered
 from backchannel.outcomes import PENDING
+from backchannel.rp_sessions import RpSession, is_covered
 from backchannel.session_events import (
     Ended,
     RpSessionStarted,

@@ -8,18 +8,19 @@ import pytest
 
 from backchannel import errors
 from backchannel.circuits import RECOVERY, CircuitOpenError
-from backchannel.clients import Client
+from backchannel.clients import DEADLINE_MAX, Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
 from backchannel.delivering import POST_WITHIN, WAIT_MAX, Delivering, Verdict
-from backchannel.delivery_items import DeliveryRecord
+from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.egress import Answer
+from backchannel.end_messages import EndMessage
 from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
-from backchannel.fanout import Delivery, RpSession
 from backchannel.keys import SigningKey
-from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.newer_logins import PAGE, PAGES, NewerLogins
-from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
+from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
+from backchannel.rp_sessions import RpSession
 from backchannel.session_events import Ended, SessionEnded
 from backchannel.sessions import Page, Sessions
 from tests.unit.conftest import Log
@@ -65,9 +66,9 @@ class FakeDeliveries(Deliveries):
         self.fault: OurFault | None = None
         self.settled: list[tuple[Outcome, Answered | None]] = []
         self.released: list[str] = []
-        self.recorded: list[Delivery] = []
+        self.recorded: list[PlannedDelivery] = []
 
-    def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
+    def record(self, message: EndMessage, delivery: PlannedDelivery, now: int) -> bool:
         assert (message.logout_id, now) == ("l1", NOW * 1000)
         if delivery in self.recorded:
             return False
@@ -383,7 +384,7 @@ def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     world.attempt()
 
     sids = ["older-session", "not-marked-yet"]
-    assert world.deliveries.recorded == [Delivery("wiki", sid, "subject-ada") for sid in sids]
+    assert world.deliveries.recorded == [PlannedDelivery("wiki", sid, "subject-ada") for sid in sids]
     messages = [DeliveryMessage.from_json(message.body) for message in world.queue.sent]
     assert messages == [DeliveryMessage("idp", "l1", "wiki", sid) for sid in sids]
     assert world.outcome.status is Status.SUPERSEDED

@@ -3,8 +3,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.fanout import Delivery, RpSession, deliveries, is_covered
+from backchannel.delivery_items import PlannedDelivery
+from backchannel.fanout import planned_deliveries
 from backchannel.outcomes import Status
+from backchannel.rp_sessions import RpSession, is_covered
 from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
 
 AT = 1_788_256_800_000
@@ -28,31 +30,37 @@ ends: st.SearchStrategy[Ended] = st.builds(
 def test_the_end_of_a_session_gives_each_of_its_clients_a_token_with_sub_and_sid() -> None:
     mail = replace(WIKI, client_id="mail", client_sub="pairwise-7")
 
-    found = deliveries(SESSION, [WIKI, mail], sid_required=())
+    found = planned_deliveries(SESSION, [WIKI, mail], sid_required=())
 
-    assert found == [Delivery("wiki", "sid-1", "ada"), Delivery("mail", "sid-1", "ada", "pairwise-7")]
+    assert found == [PlannedDelivery("wiki", "sid-1", "ada"), PlannedDelivery("mail", "sid-1", "ada", "pairwise-7")]
 
 
 def test_the_end_of_a_subjects_sessions_gives_each_client_one_token_for_all_of_them() -> None:
-    found = deliveries(SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required=())
+    found = planned_deliveries(SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required=())
 
-    assert found == [Delivery("wiki", None, "ada"), Delivery("mail", None, "ada")]
+    assert found == [PlannedDelivery("wiki", None, "ada"), PlannedDelivery("mail", None, "ada")]
 
 
 def test_a_client_that_insists_on_sid_gets_one_token_for_each_session() -> None:
-    found = deliveries(SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required={"wiki"})
+    found = planned_deliveries(
+        SUBJECT, [WIKI, replace(WIKI, sid="sid-2"), replace(WIKI, client_id="mail")], sid_required={"wiki"}
+    )
 
-    assert found == [Delivery("wiki", "sid-1", "ada"), Delivery("wiki", "sid-2", "ada"), Delivery("mail", None, "ada")]
+    assert found == [
+        PlannedDelivery("wiki", "sid-1", "ada"),
+        PlannedDelivery("wiki", "sid-2", "ada"),
+        PlannedDelivery("mail", None, "ada"),
+    ]
 
 
 def test_a_client_that_insists_on_a_sid_that_nobody_knows_is_unaddressable() -> None:
-    found = deliveries(SUBJECT, [replace(WIKI, sid=None)], sid_required={"wiki"})
+    found = planned_deliveries(SUBJECT, [replace(WIKI, sid=None)], sid_required={"wiki"})
 
-    assert found == [Delivery("wiki", None, "ada", status=Status.UNADDRESSABLE)]
+    assert found == [PlannedDelivery("wiki", None, "ada", status=Status.UNADDRESSABLE)]
 
 
 def test_the_session_that_can_be_told_is_told_beside_the_one_that_cannot() -> None:
-    found = deliveries(SUBJECT, [replace(WIKI, sid=None), WIKI], sid_required={"wiki"})
+    found = planned_deliveries(SUBJECT, [replace(WIKI, sid=None), WIKI], sid_required={"wiki"})
 
     assert {(delivery.sid, delivery.status) for delivery in found} == {
         (None, Status.UNADDRESSABLE),
@@ -87,7 +95,7 @@ def test_an_end_at_one_client_covers_no_more_than_the_end_at_all(event: Ended, s
 
 @given(st.lists(sessions, max_size=8), st.frozensets(few))
 def test_no_client_is_forgotten_and_none_is_told_twice(found: list[RpSession], sid_required: frozenset[str]) -> None:
-    told = deliveries(SUBJECT, found, sid_required)
+    told = planned_deliveries(SUBJECT, found, sid_required)
 
     assert {delivery.client_id for delivery in told} == {session.client_id for session in found}
     assert len({(delivery.client_id, delivery.sid) for delivery in told}) == len(told)
@@ -97,7 +105,7 @@ def test_no_client_is_forgotten_and_none_is_told_twice(found: list[RpSession], s
 def test_a_token_without_sid_goes_only_to_clients_that_can_do_without(
     found: list[RpSession], sid_required: frozenset[str]
 ) -> None:
-    for delivery in deliveries(SUBJECT, found, sid_required):
+    for delivery in planned_deliveries(SUBJECT, found, sid_required):
         is_without_sid = delivery.client_id in sid_required and delivery.sid is None
 
         assert (delivery.status is Status.UNADDRESSABLE) == is_without_sid
@@ -108,12 +116,12 @@ def test_every_sid_in_a_token_is_one_that_its_client_has(found: list[RpSession],
     known = {(session.client_id, session.sid) for session in found}
 
     for event in (SESSION, SUBJECT):
-        for delivery in deliveries(event, found, sid_required):
+        for delivery in planned_deliveries(event, found, sid_required):
             assert delivery.sid is None or (delivery.client_id, delivery.sid) in known
 
 
 @given(st.lists(sessions, max_size=8, unique_by=lambda session: session.client_id), st.frozensets(few))
 def test_the_order_in_which_sessions_are_found_makes_no_difference(found: list[RpSession], sid_required: frozenset[str]) -> None:
-    told = deliveries(SUBJECT, found, sid_required)
+    told = planned_deliveries(SUBJECT, found, sid_required)
 
-    assert set(told) == set(deliveries(SUBJECT, reversed(found), sid_required))
+    assert set(told) == set(planned_deliveries(SUBJECT, reversed(found), sid_required))

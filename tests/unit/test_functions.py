@@ -11,9 +11,10 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.dead_letters import DeadLetters
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.errors import NotFoundError, StorageUnavailable
 from backchannel.intake import Intake
-from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.providers import Provider, Source
 from backchannel.session_events import SessionEnded, logout_id
 from backchannel.sessions import Sessions

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.errors import MessageNotUnderstood
-from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
 
 text = st.text(max_size=20)

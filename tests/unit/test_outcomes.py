@@ -8,9 +8,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backchannel import errors
+from backchannel.clients import DEADLINE
 from backchannel.errors import RelyingPartyFault
 from backchannel.outcomes import (
-    DEADLINE,
     PENDING,
     RETRY_AFTER_MAX,
     RETRY_SCHEDULE,

@@ -5,11 +5,12 @@ from typing import Any, cast
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.clients import DEADLINE_MAX
 from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Attempted, Delivering, Verdict
-from backchannel.messages import DeliveryMessage
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.observability import metrics
-from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
+from backchannel.outcomes import Outcome, Status
 from backchannel.queues import Outgoing
 from backchannel.waiting import Handled, Waiting, count
 from tests.unit.conftest import Log

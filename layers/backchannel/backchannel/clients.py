@@ -11,7 +11,6 @@ from urllib.parse import SplitResult, urlsplit
 from backchannel.addresses import vet
 from backchannel.errors import AddressForbidden, RegistrationInvalidError
 from backchannel.jws import ALGORITHMS
-from backchannel.outcomes import DEADLINE
 from backchannel.tables import key
 
 type Subject = Literal["both", "sid_only", "sub_only"]
@@ -24,6 +23,12 @@ MAX_NETWORKS = 16
 MAX_CA_BUNDLE = 32_768
 MAX_EXP = 120
 """Seconds: a logout token should live two minutes at the most (Back-Channel Logout 1.0, section 4)."""
+
+DEADLINE = 86_400
+"""Seconds after which a delivery is given up; the last attempt is made at the deadline."""
+
+DEADLINE_MAX = 2 * DEADLINE
+"""The latest deadline that a client may have; SQS keeps a message twice as long."""
 
 _URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+]|[a-z0-9._-]+)(:[0-9]*)?", re.IGNORECASE)

@@ -13,13 +13,14 @@ from backchannel.delivery_items import (
     PENDING_STATUSES,
     DeliveryRecord,
     Item,
+    PlannedDelivery,
     delivery_key,
     delivery_record,
     expiry,
     status_attributes,
 )
-from backchannel.fanout import Delivery
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.outcomes import Outcome, Status
 from backchannel.session_events import is_whole_session
 from backchannel.tables import ConditionFailedError, bind, key, storage
@@ -69,7 +70,7 @@ class Deliveries:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def record(self, message: EndMessage, delivery: Delivery, now: int) -> bool:
+    def record(self, message: EndMessage, delivery: PlannedDelivery, now: int) -> bool:
         """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
 
         For a run that is not among those that it was recorded for, or for another RP session of its ``sid``, it begins anew: it

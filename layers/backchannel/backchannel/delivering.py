@@ -10,14 +10,14 @@ from typing import Any, Protocol
 from backchannel import logout_token, outcomes
 from backchannel.attempting import Attempt, Poster, Signer
 from backchannel.circuits import RECOVERY, CircuitOpenError, FailingError
-from backchannel.clients import Client
+from backchannel.clients import DEADLINE_MAX, Client
 from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
 from backchannel.delivery_items import DeliveryRecord
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.errors import NotFoundError, OurFault, StorageUnavailable
-from backchannel.messages import DeliveryMessage
 from backchannel.newer_logins import NewerLogins
 from backchannel.observability import logger, short_hash
-from backchannel.outcomes import DEADLINE_MAX, Outcome, Status
+from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
 
 WAIT_MAX = 900

@@ -9,14 +9,14 @@
 The index ``by_client`` finds deliveries by client and status, for reports only.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from backchannel.messages import DeliveryMessage
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.outcomes import PENDING, Status
 from backchannel.tables import key, storage
 
@@ -46,6 +46,22 @@ class Logout:
     client_id: str | None = None
     reason: str | None = None
     fanned_out_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
+
+    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the RP session's
+    that a ``sid`` stands for at the moment.
+    """
+
+    client_id: str
+    sid: str | None
+    sub: str
+    client_sub: str | None = None
+    status: Status = Status.QUEUED
+    started_at: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import compress
 
 from backchannel.deliveries import Deliveries
-from backchannel.fanout import RpSession, deliveries, is_covered
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
+from backchannel.fanout import planned_deliveries
 from backchannel.logouts import Logouts
-from backchannel.messages import DeliveryMessage, EndMessage
 from backchannel.providers import Providers
 from backchannel.queues import Outgoing, Queue
+from backchannel.rp_sessions import RpSession, is_covered
 from backchannel.session_events import SessionEnded
 from backchannel.sessions import Claim, Sessions
 
@@ -73,7 +75,7 @@ class Ending:
             claimed = list(pool.map(lambda session: self.sessions.claim(issuer, session, event, claim, now), free))
             ours = [session for session in claimed if session is not None]
             taken = [session for session, mine in zip(free, claimed, strict=True) if mine is None]
-            wanted = deliveries(event, ours, self._sid_required(message, ours))
+            wanted = planned_deliveries(event, ours, self._sid_required(message, ours))
             recorded = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
             queued = [(each.client_id, each.sid) for each in compress(wanted, recorded)]
             queued += self._left_behind(message, [*newer, *taken], pool)

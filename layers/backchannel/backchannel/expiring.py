@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import batched
 
+from backchannel.cache import Cache
 from backchannel.clients import Client
 from backchannel.errors import NotFoundError
-from backchannel.fanout import RpSession
 from backchannel.intake import Intake
-from backchannel.providers import Cache, Provider, Providers
+from backchannel.providers import Provider, Providers
+from backchannel.rp_sessions import RpSession
 from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions import Sessions
 

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from backchannel.messages import EndMessage
+from backchannel.end_messages import EndMessage
 from backchannel.providers import Provider
 from backchannel.queues import Outgoing, Queue
 from backchannel.session_events import Ended, RpSessionStarted, SessionEvent, logout_id

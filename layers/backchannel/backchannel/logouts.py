@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backchannel.delivery_items import LOGOUT, Item, Logout, expiry, optional_int
+from backchannel.end_messages import EndMessage
 from backchannel.errors import NotFoundError
-from backchannel.messages import EndMessage
 from backchannel.tables import ConditionFailedError, bind, key, storage
 
 if TYPE_CHECKING:

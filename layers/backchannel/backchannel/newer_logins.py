@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from backchannel.clients import Client
 from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.fanout import Delivery, RpSession, is_covered
-from backchannel.messages import DeliveryMessage, EndMessage
+from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
+from backchannel.delivery_messages import DeliveryMessage
+from backchannel.end_messages import EndMessage
 from backchannel.outcomes import Outcome, Status
 from backchannel.providers import Provider
 from backchannel.queues import Outgoing, Queue
+from backchannel.rp_sessions import RpSession, is_covered
 from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions import Page, Sessions
 
@@ -67,7 +68,7 @@ class NewerLogins:
     def _tell_by_sid(self, sessions: Sequence[RpSession], event: Ended, record: DeliveryRecord, now: int) -> None:
         run = EndMessage.of(event, provider=record.provider, logout_id=record.logout_id, fanout_id=SUPERSEDED_RUN)
         deliveries = (
-            Delivery(each.client_id, each.sid, each.sub, each.client_sub, started_at=each.started_at)
+            PlannedDelivery(each.client_id, each.sid, each.sub, each.client_sub, started_at=each.started_at)
             for each in sessions
             if each.sid is not None
             and is_covered(each, event)

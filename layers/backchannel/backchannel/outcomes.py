@@ -11,6 +11,7 @@ from datetime import UTC
 from enum import StrEnum
 from random import Random
 
+from backchannel.clients import DEADLINE
 from backchannel.errors import RelyingPartyFault
 
 
@@ -34,12 +35,6 @@ RETRY_SCHEDULE = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
 """Seconds between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
 
 JITTER = 0.2
-DEADLINE = 86_400
-"""Seconds after which a delivery is given up; the last attempt is made at the deadline."""
-
-DEADLINE_MAX = 2 * DEADLINE
-"""The latest deadline that a client may have; SQS keeps a message twice as long."""
-
 RETRY_AFTER_MAX = 3600
 SECOND_CHANCE = 60
 """Seconds before the one more attempt after a 400: RPs say 400, too, when they could not fetch a new key."""

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """What a provider or a source can be called. Whoever asks for another name, of any length, asks for what cannot exist."""
-
-CACHE_SECONDS = 60.0
-"""How long a function may go on with the configuration it has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,23 +203,6 @@ class Providers:
     def _remove(self, pk: str, sk: str) -> None:
         with storage():
             self._items(pk, sk).delete()
-
-
-class Cache[K, V]:
-    """What ``load`` returned for a key, for at most CACHE_SECONDS; what it raised is not kept."""
-
-    def __init__(self, load: Callable[[K], V], clock: Callable[[], float] = time.monotonic) -> None:
-        self._load = load
-        self._clock = clock
-        self._entries: dict[K, tuple[float, V]] = {}
-
-    def __call__(self, key: K) -> V:
-        """Return the value of ``key``."""
-        now = self._clock()
-        entry = self._entries.get(key)
-        if entry is None or now - entry[0] >= CACHE_SECONDS:
-            entry = self._entries[key] = (now, self._load(key))
-        return entry[1]
 
 
 def _is_name(text: str) -> bool:

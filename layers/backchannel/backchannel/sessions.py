@@ -23,7 +23,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from backchannel.fanout import RpSession, is_covered
+from backchannel.rp_sessions import RpSession, is_covered
 from backchannel.session_events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.tables import ConditionFailedError, bind, key, parts, storage
 

@@ -9,8 +9,8 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from backchannel.aws import AWS_ERRORS, aws_code
+from backchannel.cache import CACHE_SECONDS
 from backchannel.errors import StorageUnavailable
-from backchannel.providers import CACHE_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

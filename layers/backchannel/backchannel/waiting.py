@@ -6,12 +6,13 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.clients import DEADLINE_MAX
 from backchannel.dead_letters import DeadLetters
 from backchannel.delivering import Delivering, Verdict
+from backchannel.delivery_messages import DeliveryMessage
 from backchannel.errors import MessageNotUnderstood, MessageStuck, QueueUnavailable
-from backchannel.messages import DeliveryMessage
 from backchannel.observability import logger, metrics
-from backchannel.outcomes import DEADLINE_MAX, PENDING, Status
+from backchannel.outcomes import PENDING, Status
 from backchannel.queues import Outgoing, Queue, fault_delay
 
 

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from backchannel.outcomes import DEADLINE, DEADLINE_MAX
+from backchannel.clients import DEADLINE, DEADLINE_MAX
 from backchannel.providers import NAME
 from backchannel.session_events import MAX_IDENTIFIER, identifier
 

@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import fanout
+from backchannel import rp_sessions
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.schemas import (
@@ -73,7 +73,7 @@ def get(
     return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor, listed))
 
 
-def _shown(session: fanout.RpSession) -> RpSession:
+def _shown(session: rp_sessions.RpSession) -> RpSession:
     return RpSession(
         client_id=session.client_id,
         sub=session.sub,
