@@ -9,18 +9,18 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.resolver import app
-from backchannel.aws import CONFIG
-from backchannel.circuits import Circuits
-from backchannel.deliveries import Deliveries
-from backchannel.intake import Intake
-from backchannel.logouts import Logouts
-from backchannel.observability import logger
-from backchannel.providers import Providers
-from backchannel.public_keys import PublicKeys
-from backchannel.queues import Queue
-from backchannel.sessions import Sessions
-from backchannel.settings import from_environment
-from backchannel.source_secrets import SourceSecrets
+from backchannel.aws.clients import CONFIG
+from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.sqs import Queue
+from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.table import Logouts
+from backchannel.providers.table import Providers
+from backchannel.runtime.observability import logger
+from backchannel.runtime.settings import from_environment
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.table import Sessions
+from backchannel.tokens.public_keys import PublicKeys
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,23 +7,23 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel import cpu
-from backchannel.aws import CONFIG
-from backchannel.cache import Cache
-from backchannel.circuits import Circuits
-from backchannel.clients import Client
-from backchannel.dead_letters import DeadLetters
-from backchannel.deliveries import Deliveries
-from backchannel.delivering import Delivering
-from backchannel.egress import Egress
-from backchannel.newer_logins import NewerLogins
-from backchannel.observability import logger, metrics
-from backchannel.providers import Provider, Providers
-from backchannel.queues import Queue
-from backchannel.sessions import Sessions
-from backchannel.settings import from_environment
-from backchannel.signing import KmsSigner
-from backchannel.waiting import Waiting, count
+from backchannel.aws.clients import CONFIG
+from backchannel.aws.dead_letters import DeadLetters
+from backchannel.aws.sqs import Queue
+from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.consumer import Waiting, count
+from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.table import Deliveries
+from backchannel.deliveries.worker import Delivering
+from backchannel.egress.post import Egress
+from backchannel.providers.cache import Cache
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider, Providers
+from backchannel.runtime import cpu
+from backchannel.runtime.observability import logger, metrics
+from backchannel.runtime.settings import from_environment
+from backchannel.sessions.table import Sessions
+from backchannel.tokens.kms import KmsSigner
 
 BATCH = 10
 

@@ -9,14 +9,14 @@ import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel.aws import CONFIG
-from backchannel.cache import Cache
-from backchannel.event_handler import answer_with_problems
-from backchannel.jwks import jwk_set
-from backchannel.observability import logger
-from backchannel.providers import Provider, Providers
-from backchannel.public_keys import PublicKeys
-from backchannel.settings import from_environment
+from backchannel.api.event_handler import answer_with_problems
+from backchannel.aws.clients import CONFIG
+from backchannel.providers.cache import Cache
+from backchannel.providers.table import Provider, Providers
+from backchannel.runtime.observability import logger
+from backchannel.runtime.settings import from_environment
+from backchannel.tokens.jwks import jwk_set
+from backchannel.tokens.public_keys import PublicKeys
 
 MAX_AGE = 300
 """Seconds that a relying party may keep what it read."""

@@ -9,18 +9,18 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel.aws import CONFIG
-from backchannel.dead_letters import DeadLetters
-from backchannel.deliveries import Deliveries
-from backchannel.end_messages import EndMessage
-from backchannel.ending import Ending
+from backchannel.aws.clients import CONFIG
+from backchannel.aws.dead_letters import DeadLetters
+from backchannel.aws.sqs import Queue, fault_delay
+from backchannel.deliveries.table import Deliveries
 from backchannel.errors import MessageNotUnderstood, NotFoundError, OurFault
-from backchannel.logouts import Logouts
-from backchannel.observability import logger, metrics
-from backchannel.providers import Providers
-from backchannel.queues import Queue, fault_delay
-from backchannel.sessions import Sessions
-from backchannel.settings import from_environment
+from backchannel.logouts.fan_out import Ending
+from backchannel.logouts.table import Logouts
+from backchannel.providers.table import Providers
+from backchannel.runtime.observability import logger, metrics
+from backchannel.runtime.settings import from_environment
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.table import Sessions
 
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the message is given back instead of another page begun."""

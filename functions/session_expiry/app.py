@@ -7,14 +7,14 @@ from typing import Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel.aws import CONFIG
-from backchannel.expiring import Expiring
-from backchannel.intake import Intake
-from backchannel.observability import logger
-from backchannel.providers import Providers
-from backchannel.queues import Queue
-from backchannel.sessions import Sessions
-from backchannel.settings import from_environment
+from backchannel.aws.clients import CONFIG
+from backchannel.aws.sqs import Queue
+from backchannel.providers.table import Providers
+from backchannel.runtime.observability import logger
+from backchannel.runtime.settings import from_environment
+from backchannel.sessions.expiry import Expiring
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.table import Sessions
 
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the rest waits for the next pass."""

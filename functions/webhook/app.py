@@ -9,17 +9,17 @@ import boto3
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel.aws import CONFIG
-from backchannel.cache import Cache
+from backchannel.api.problems import CONTENT_TYPE, problem_of
+from backchannel.aws.clients import CONFIG
+from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.sqs import Queue
 from backchannel.errors import CallerError, OurFault
-from backchannel.intake import Intake
-from backchannel.observability import logger, metrics
-from backchannel.problems import CONTENT_TYPE, problem_of
-from backchannel.providers import Provider, Providers, Source
-from backchannel.queues import Queue
-from backchannel.sessions import Sessions
-from backchannel.settings import from_environment
-from backchannel.source_secrets import SourceSecrets
+from backchannel.providers.cache import Cache
+from backchannel.providers.table import Provider, Providers, Source
+from backchannel.runtime.observability import logger, metrics
+from backchannel.runtime.settings import from_environment
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.table import Sessions
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Context, Request
 

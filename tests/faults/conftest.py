@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trustme
 
-from backchannel.egress import Egress
+from backchannel.egress.post import Egress
 
 type MakeEgress = Callable[..., Egress]
 

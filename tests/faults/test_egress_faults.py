@@ -14,8 +14,9 @@ from random import Random
 import pytest
 import trustme
 
-from backchannel import outcomes
-from backchannel.egress import Answer, Egress
+from backchannel.deliveries import outcomes
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.egress.post import Answer, Egress
 from backchannel.errors import (
     AddressForbidden,
     AnswerMalformed,
@@ -29,7 +30,6 @@ from backchannel.errors import (
     TlsFailed,
     TlsTimeout,
 )
-from backchannel.outcomes import Outcome, Status
 from tests.faults.conftest import MakeEgress, resolver, server_context, within
 from tests.faults.servers import (
     OK,

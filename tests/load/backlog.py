@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from backchannel.outcomes import PENDING
+from backchannel.deliveries.outcomes import PENDING
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.backlog import Backlog

@@ -21,10 +21,10 @@ import boto3
 import urllib3
 from botocore.config import Config
 
-from backchannel.outcomes import Status
-from backchannel.session_events import RpSessionStarted
-from backchannel.sessions import Sessions
-from backchannel.tables import key
+from backchannel.aws.dynamodb import key
+from backchannel.deliveries.outcomes import Status
+from backchannel.sessions.events import RpSessionStarted
+from backchannel.sessions.table import Sessions
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.provider import Provider

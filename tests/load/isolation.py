@@ -18,22 +18,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
-from backchannel.circuits import Circuits
-from backchannel.clients import Client
-from backchannel.dead_letters import DeadLetters
-from backchannel.deliveries import Answered, Begun, Deliveries
-from backchannel.delivering import Delivering
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.egress import Egress
-from backchannel.keys import SigningKey
-from backchannel.newer_logins import NewerLogins
-from backchannel.observability import logger
-from backchannel.outcomes import Outcome, Status
-from backchannel.providers import Provider
-from backchannel.queues import Outgoing, Queue
-from backchannel.signing import KmsSigner
-from backchannel.waiting import Waiting
+from backchannel.aws.dead_letters import DeadLetters
+from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.consumer import Waiting
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.table import Answered, Begun, Deliveries
+from backchannel.deliveries.worker import Delivering
+from backchannel.egress.post import Egress
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider
+from backchannel.runtime.observability import logger
+from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
 from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
 from tests.stack.delivery_function import CONTEXT, load

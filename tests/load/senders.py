@@ -19,21 +19,23 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from backchannel import cpu, jws, logout_token
-from backchannel.cache import Cache
-from backchannel.circuits import Circuits
-from backchannel.clients import Client
-from backchannel.deliveries import Answered, Begun, Deliveries
-from backchannel.delivering import Delivering
-from backchannel.delivery_items import DeliveryRecord
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.egress import Egress
-from backchannel.keys import SigningKey
-from backchannel.newer_logins import NewerLogins
-from backchannel.observability import logger
-from backchannel.outcomes import Outcome, Status
-from backchannel.providers import Provider
-from backchannel.signing import KmsSigner
+from backchannel.deliveries import logout_token
+from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.table import Answered, Begun, Deliveries
+from backchannel.deliveries.worker import Delivering
+from backchannel.egress.post import Egress
+from backchannel.providers.cache import Cache
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider
+from backchannel.runtime import cpu
+from backchannel.runtime.observability import logger
+from backchannel.tokens import jws
+from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.kms import KmsSigner
 
 MAX_CONCURRENCY = 10
 ISSUER = "https://op.example"

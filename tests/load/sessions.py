@@ -26,11 +26,11 @@ from typing import Any, Self, cast
 import boto3
 from hypothesis import HealthCheck, given, seed, settings
 
-from backchannel.clients import Client
-from backchannel.delivery_items import LOGOUT
-from backchannel.providers import Providers
-from backchannel.session_events import RpSessionStarted
-from backchannel.sessions import Sessions
+from backchannel.deliveries.records import LOGOUT
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Providers
+from backchannel.sessions.events import RpSessionStarted
+from backchannel.sessions.table import Sessions
 from local import emulator
 from local.client import Stack
 from tests.stack.interleaving import tables_of, taking_turns

@@ -5,11 +5,11 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
-from backchannel.queues import Outgoing, Queue
+from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.table import Deliveries
+from backchannel.sessions.messages import EndMessage
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.provider import Provider

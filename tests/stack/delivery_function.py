@@ -18,12 +18,12 @@ import pytest
 import urllib3
 from botocore.config import Config
 
-from backchannel import aws as backchannel_aws
-from backchannel import outcomes
-from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
+from backchannel.aws import clients as backchannel_aws
+from backchannel.deliveries import outcomes
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.table import Deliveries
+from backchannel.sessions.messages import EndMessage
 from tests.stack.aws import Aws
 from tests.stack.polling import STEP
 from tests.stack.recorded import all_of_logout
@@ -35,11 +35,11 @@ VISIBILITY = 1
 """Seconds after which a message comes back that was neither deleted nor given back."""
 
 CONSTANTS: Mapping[str, object] = {
-    "outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
-    "queues.FAULT_DELAY": 0,
-    "delivering.RECOVERY": 0,
-    "deliveries.LEASE": 3000,
-    "providers.CACHE_SECONDS": 0,
+    "deliveries.outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
+    "aws.sqs.FAULT_DELAY": 0,
+    "deliveries.worker.RECOVERY": 0,
+    "deliveries.table.LEASE": 3000,
+    "providers.cache.CACHE_SECONDS": 0,
 }
 """What would take longer in earnest."""
 

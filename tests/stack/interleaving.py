@@ -20,21 +20,21 @@ from unittest import mock
 import boto3
 from botocore.config import Config
 
-from backchannel.clients import Client
-from backchannel.deliveries import Deliveries
-from backchannel.delivering import Delivering
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.egress import Answer
-from backchannel.end_messages import EndMessage
-from backchannel.ending import Ending
-from backchannel.intake import Intake
-from backchannel.logouts import Logouts
-from backchannel.newer_logins import NewerLogins
-from backchannel.observability import logger
-from backchannel.providers import Provider, Providers
-from backchannel.queues import Outgoing, Queue
-from backchannel.session_events import RpSessionStarted, SessionEvent
-from backchannel.sessions import Sessions
+from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.table import Deliveries
+from backchannel.deliveries.worker import Delivering
+from backchannel.egress.post import Answer
+from backchannel.logouts.fan_out import Ending
+from backchannel.logouts.table import Logouts
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider, Providers
+from backchannel.runtime.observability import logger
+from backchannel.sessions.events import RpSessionStarted, SessionEvent
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.table import Sessions
 from local.client import Stack
 from tests.unit.fakes import ring, signer, unverified_part
 
@@ -485,7 +485,7 @@ def taking_turns() -> Iterator[None]:
     level = logger.log_level
     logger.setLevel("CRITICAL")
     try:
-        with mock.patch.multiple("backchannel.ending", ThreadPoolExecutor=_Serially, PAGE=PAGE):
+        with mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE):
             yield
     finally:
         logger.setLevel(level)

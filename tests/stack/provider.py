@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from backchannel.session_events import SessionEnded, SubjectSessionsEnded, logout_id
+from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, logout_id
 from local.client import Response, Stack, event
 from tests.stack.polling import until
 from tests.stack.relying_party import RelyingParty

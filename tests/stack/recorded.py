@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from backchannel.deliveries import Deliveries
-from backchannel.delivery_items import DeliveryRecord
+from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.table import Deliveries
 
 
 def all_of_logout(deliveries: Deliveries, logout_id: str) -> Iterator[DeliveryRecord]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig
 
-from backchannel import circuits
-from backchannel.circuits import FAILURES, Circuit, FailingError
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.outcomes import Status
+from backchannel.deliveries import circuits
+from backchannel.deliveries.circuits import FAILURES, Circuit, FailingError
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import Status
 from local.client import Stack
 from tests.stack.aws import Aws, Json
 from tests.stack.conftest import MakeRelyingParty

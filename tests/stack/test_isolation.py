@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from backchannel.outcomes import PENDING
+from backchannel.deliveries.outcomes import PENDING
 from local.client import Stack
 from tests.stack.backlog import Backlog
 from tests.stack.conftest import MakeRelyingParty

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.outcomes import Status
+from backchannel.deliveries.outcomes import Status
 from local import emulator
 from local.client import Stack
 from tests.stack.aws import Aws
@@ -426,7 +426,7 @@ def test_what_nobody_foresaw_is_tried_on_and_is_a_dead_letter_before_sqs_forgets
     for queue in ("first", "retry", "retry"):
         function.poll(queue)
     waiting = function.waiting("first", "retry")
-    monkeypatch.setattr("backchannel.waiting.DEADLINE_MAX", 0)
+    monkeypatch.setattr("backchannel.deliveries.consumer.DEADLINE_MAX", 0)
     function.poll_until(lambda: function.waiting("first", "retry") == 0)
 
     assert (waiting, function.waiting("dead")) == (1, 1)

@@ -5,8 +5,8 @@ import secrets
 import time
 from datetime import UTC, datetime, timedelta
 
-from backchannel.end_messages import EndMessage
-from backchannel.session_events import SessionEnded, logout_id
+from backchannel.sessions.events import SessionEnded, logout_id
+from backchannel.sessions.messages import EndMessage
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty

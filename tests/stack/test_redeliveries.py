@@ -14,12 +14,12 @@ import pytest
 from backchannel.api import redeliveries
 from backchannel.api.paging import cursor
 from backchannel.api.resolver import app
-from backchannel.deliveries import LEASE, STRANDED, Begun, Deliveries
-from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
-from backchannel.outcomes import Outcome, Status
-from backchannel.queues import Outgoing
+from backchannel.aws.sqs import Outgoing
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.table import LEASE, STRANDED, Begun, Deliveries
+from backchannel.sessions.messages import EndMessage
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.delivery_function import CONTEXT

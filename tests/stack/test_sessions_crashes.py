@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
-from backchannel.outcomes import Status
-from backchannel.rp_sessions import RpSession
-from backchannel.session_events import SessionEvent
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import Status
+from backchannel.sessions.events import SessionEvent
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.rp_sessions import RpSession
 from local.client import Stack
 from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
 from tests.stack.recorded import all_of_logout

@@ -12,16 +12,16 @@ from typing import Any
 import boto3
 import pytest
 
-from backchannel.deliveries import Deliveries
-from backchannel.end_messages import EndMessage
-from backchannel.ending import PAGE, Ending
-from backchannel.intake import end_message
-from backchannel.logouts import Logouts
-from backchannel.outcomes import Status
-from backchannel.providers import Provider, Providers
-from backchannel.queues import Queue
-from backchannel.session_events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
-from backchannel.sessions import Sessions
+from backchannel.aws.sqs import Queue
+from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.fan_out import PAGE, Ending
+from backchannel.logouts.table import Logouts
+from backchannel.providers.table import Provider, Providers
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.intake import end_message
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.table import Sessions
 from local.client import Stack
 from tests.stack.interleaving import Tables, Task, World, tables_of, taking_turns
 from tests.stack.recorded import all_of_logout
@@ -183,8 +183,8 @@ def test_a_fan_out_that_dies_before_any_of_its_calls_is_completed_and_tells_nobo
 def test_older_sessions_beside_a_newer_login_are_told_by_as_many_attempts_as_it_takes(
     tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backchannel.newer_logins.PAGE", 2)
-    monkeypatch.setattr("backchannel.newer_logins.PAGES", 2)
+    monkeypatch.setattr("backchannel.deliveries.newer_logins.PAGE", 2)
+    monkeypatch.setattr("backchannel.deliveries.newer_logins.PAGES", 2)
     world = World(tables, f"https://idp.example/{uuid.uuid4()}", round(time.time() * 1000), [WIKI], [], [])
     older = [f"s{number}" for number in range(9)]
     for sid in older:

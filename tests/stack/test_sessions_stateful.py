@@ -14,18 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from backchannel.clients import Client
-from backchannel.outcomes import PENDING
-from backchannel.rp_sessions import RpSession, is_covered
-from backchannel.session_events import (
-    Ended,
-    RpSessionStarted,
-    SessionEnded,
-    SessionEvent,
-    SubjectSessionsEnded,
-    logout_id,
-)
-from backchannel.sessions import Claim, Page, Sessions
+from backchannel.deliveries.outcomes import PENDING
+from backchannel.providers.clients import Client
+from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded, logout_id
+from backchannel.sessions.rp_sessions import RpSession, is_covered
+from backchannel.sessions.table import Claim, Page, Sessions
 from local.client import Stack
 from tests.stack.interleaving import Posted, Tables, Turn, Webhook, World, tables_of, taking_turns
 from tests.stack.recorded import all_of_logout

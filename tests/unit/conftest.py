@@ -8,7 +8,7 @@ from aws_lambda_powertools import Logger
 from hypothesis import settings
 from pytest_socket import disable_socket
 
-from backchannel.observability import logger, metrics
+from backchannel.runtime.observability import logger, metrics
 
 settings.register_profile("unit", deadline=None)  # a busy machine breaks no promise
 settings.load_profile("unit")

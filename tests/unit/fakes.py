@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.errors import QueueUnavailable
-from backchannel.jwks import jwk_set, thumbprint
-from backchannel.jws import ALGORITHMS
-from backchannel.keys import SigningKey
-from backchannel.queues import Outgoing, Queue
-from backchannel.signing import KmsSigner
+from backchannel.tokens.jwks import jwk_set, thumbprint
+from backchannel.tokens.jws import ALGORITHMS
+from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.kms import KmsSigner
 
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.addresses import CLOSED, Closed, is_literal, vet
+from backchannel.egress.addresses import CLOSED, Closed, is_literal, vet
 from backchannel.errors import AddressForbidden
 
 ANYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))

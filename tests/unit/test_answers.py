@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel import answers
-from backchannel.answers import MAX_ANSWER, MAX_BODY, HttpAnswer
+from backchannel.egress import answers
+from backchannel.egress.answers import MAX_ANSWER, MAX_BODY, HttpAnswer
 from backchannel.errors import AnswerMalformed, ConnectionReset, RelyingPartyFault
 
 OK = b"HTTP/1.1 200 OK\r\n"

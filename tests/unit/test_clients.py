@@ -7,9 +7,9 @@ import trustme
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from backchannel import egress
-from backchannel.clients import MAX_NETWORKS, MAX_URI, Client, check_issuer, register
+from backchannel.egress import post as egress
 from backchannel.errors import RegistrationInvalidError
+from backchannel.providers.clients import MAX_NETWORKS, MAX_URI, Client, check_issuer, register
 
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout")
 

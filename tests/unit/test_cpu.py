@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backchannel import cpu
+from backchannel.runtime import cpu
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such thing here")

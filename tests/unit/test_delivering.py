@@ -7,22 +7,22 @@ from typing import Any
 import pytest
 
 from backchannel import errors
-from backchannel.circuits import RECOVERY, CircuitOpenError
-from backchannel.clients import DEADLINE_MAX, Client
-from backchannel.deliveries import Answered, Begun, Deliveries, Later, Settled
-from backchannel.delivering import POST_WITHIN, WAIT_MAX, Delivering, Verdict
-from backchannel.delivery_items import DeliveryRecord, PlannedDelivery
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.egress import Answer
-from backchannel.end_messages import EndMessage
+from backchannel.deliveries.circuits import RECOVERY, CircuitOpenError
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.newer_logins import PAGE, PAGES, NewerLogins
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.table import Answered, Begun, Deliveries, Later, Settled
+from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, Delivering, Verdict
+from backchannel.egress.post import Answer
 from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
-from backchannel.keys import SigningKey
-from backchannel.newer_logins import PAGE, PAGES, NewerLogins
-from backchannel.outcomes import Outcome, Status
-from backchannel.providers import Provider
-from backchannel.rp_sessions import RpSession
-from backchannel.session_events import Ended, SessionEnded
-from backchannel.sessions import Page, Sessions
+from backchannel.providers.clients import DEADLINE_MAX, Client
+from backchannel.providers.table import Provider
+from backchannel.sessions.events import Ended, SessionEnded
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.rp_sessions import RpSession
+from backchannel.sessions.table import Page, Sessions
+from backchannel.tokens.key_ring import SigningKey
 from tests.unit.conftest import Log
 from tests.unit.fakes import FakeQueue, ring, signer, unverified_part, verified
 

@@ -3,11 +3,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.delivery_items import PlannedDelivery
-from backchannel.fanout import planned_deliveries
-from backchannel.outcomes import Status
-from backchannel.rp_sessions import RpSession, is_covered
-from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.records import PlannedDelivery
+from backchannel.logouts.recipients import planned_deliveries
+from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.rp_sessions import RpSession, is_covered
 
 AT = 1_788_256_800_000
 SESSION = SessionEnded("sid-1", AT, "e1")

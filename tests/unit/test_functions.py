@@ -10,15 +10,15 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
-from backchannel.dead_letters import DeadLetters
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
+from backchannel.aws.dead_letters import DeadLetters
+from backchannel.deliveries.consumer import Handled
+from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.errors import NotFoundError, StorageUnavailable
-from backchannel.intake import Intake
-from backchannel.providers import Provider, Source
-from backchannel.session_events import SessionEnded, logout_id
-from backchannel.sessions import Sessions
-from backchannel.waiting import Handled
+from backchannel.providers.table import Provider, Source
+from backchannel.sessions.events import SessionEnded, logout_id
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.messages import EndMessage
+from backchannel.sessions.table import Sessions
 from tests.unit.conftest import Log
 from tests.unit.fakes import EVENTS, FakeQueue, Steady, public_key, ring, sample
 

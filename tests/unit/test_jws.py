@@ -6,8 +6,8 @@ from joserfc import jws as foreign_jws
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import ECKey
 
-from backchannel import jws
-from backchannel.keys import SigningKey
+from backchannel.tokens import jws
+from backchannel.tokens.key_ring import SigningKey
 from tests.unit.fakes import ring, signer, verified
 
 # RFC 7515, appendix A.3

@@ -8,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import CallerError
-from backchannel.session_events import (
-    RpSessionStarted,
-    SessionEnded,
-    SessionEvent,
-    SubjectSessionsEnded,
-)
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak import parse
 from backchannel.webhooks.request import Context, Parsed, Request, SidTrust

@@ -4,9 +4,9 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from backchannel.errors import SigningUnavailable
-from backchannel.jwks import jwk_set, thumbprint
-from backchannel.jws import ALGORITHMS
-from backchannel.keys import SigningKey, signing_key
+from backchannel.tokens.jwks import jwk_set, thumbprint
+from backchannel.tokens.jws import ALGORITHMS
+from backchannel.tokens.key_ring import SigningKey, signing_key
 from tests.unit.fakes import public_key, relying_partys_keys, ring
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.clients import Client
-from backchannel.logout_token import EVENT, UnaddressableError, claims, header
+from backchannel.deliveries.logout_token import EVENT, UnaddressableError, claims, header
+from backchannel.providers.clients import Client
 
 ISSUER = "https://idp.example/"
 NOW = 1_788_256_800

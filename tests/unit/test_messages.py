@@ -5,10 +5,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.end_messages import EndMessage
+from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.errors import MessageNotUnderstood
-from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.messages import EndMessage
 
 text = st.text(max_size=20)
 maybe = st.none() | text

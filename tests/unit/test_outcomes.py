@@ -8,9 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backchannel import errors
-from backchannel.clients import DEADLINE
-from backchannel.errors import RelyingPartyFault
-from backchannel.outcomes import (
+from backchannel.deliveries.outcomes import (
     PENDING,
     RETRY_AFTER_MAX,
     RETRY_SCHEDULE,
@@ -21,6 +19,8 @@ from backchannel.outcomes import (
     is_passing,
     parse_retry_after,
 )
+from backchannel.errors import RelyingPartyFault
+from backchannel.providers.clients import DEADLINE
 
 NOW = 1_788_256_800.0
 RETRIED = {408, 425, 429}

@@ -7,9 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.delivery_items import status_changed, status_range
+from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.records import status_changed, status_range
 from backchannel.errors import MalformedRequestError
-from backchannel.outcomes import Status
 
 text = st.text(max_size=40)
 

@@ -7,8 +7,8 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel import errors
+from backchannel.api.event_handler import answer_with_problems
 from backchannel.errors import BackchannelError, CallerError, OurFault
-from backchannel.event_handler import answer_with_problems
 from tests.unit.conftest import Log
 from tests.unit.fakes import sample
 

@@ -7,8 +7,8 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backchannel.aws.sqs import FAULT_DELAY, FAULT_DELAY_MAX, MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue, fault_delay
 from backchannel.errors import QueueUnavailable
-from backchannel.queues import FAULT_DELAY, FAULT_DELAY_MAX, MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue, fault_delay
 from tests.unit.fakes import Steady
 
 if TYPE_CHECKING:

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from backchannel import clients
 from backchannel.api import schemas
+from backchannel.providers import clients
 
 COMPLETE: dict[type[BaseModel], dict[str, Any]] = {
     schemas.ProviderMetadata: {"issuer": "https://idp.example"},

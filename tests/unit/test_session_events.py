@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from backchannel.api.schemas import timestamp
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
-from backchannel.session_events import (
+from backchannel.sessions.events import (
     MAX_CLOCK_DIFFERENCE,
     MAX_EXPIRY,
     Ended,

@@ -1,7 +1,7 @@
 from typing import Any, cast
 
-from backchannel.session_events import RpSessionStarted
-from backchannel.sessions import Sessions
+from backchannel.sessions.events import RpSessionStarted
+from backchannel.sessions.table import Sessions
 
 
 class FakeDynamoDB:

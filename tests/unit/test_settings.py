@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from backchannel.settings import from_environment
+from backchannel.runtime.settings import from_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from backchannel.errors import (
     IssuerMismatchError,
     MalformedRequestError,
 )
-from backchannel.session_events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.webhooks.request import Context, Parsed, Request, SidTrust
 from backchannel.webhooks.standard_webhooks import parse
 from tests.unit.fakes import sample

@@ -8,9 +8,9 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import GetError, UpdateError
 from pynamodb.models import Model
 
+from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
+from backchannel.aws.dynamodb import parts as split
 from backchannel.errors import StorageUnavailable
-from backchannel.tables import ConditionFailedError, bind, key, storage
-from backchannel.tables import parts as split
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

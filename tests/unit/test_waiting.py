@@ -5,14 +5,14 @@ from typing import Any, cast
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
-from backchannel.clients import DEADLINE_MAX
-from backchannel.dead_letters import DeadLetters
-from backchannel.delivering import Attempted, Delivering, Verdict
-from backchannel.delivery_messages import DeliveryMessage
-from backchannel.observability import metrics
-from backchannel.outcomes import Outcome, Status
-from backchannel.queues import Outgoing
-from backchannel.waiting import Handled, Waiting, count
+from backchannel.aws.dead_letters import DeadLetters
+from backchannel.aws.sqs import Outgoing
+from backchannel.deliveries.consumer import Handled, Waiting, count
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.worker import Attempted, Delivering, Verdict
+from backchannel.providers.clients import DEADLINE_MAX
+from backchannel.runtime.observability import metrics
 from tests.unit.conftest import Log
 from tests.unit.fakes import FakeQueue, Steady
 

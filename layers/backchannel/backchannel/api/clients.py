@@ -5,7 +5,6 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import clients as registered
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.schemas import (
@@ -22,7 +21,8 @@ from backchannel.api.schemas import (
     client_id_in_path,
     optional_timestamp,
 )
-from backchannel.tables import key
+from backchannel.aws.dynamodb import key
+from backchannel.providers import clients as registered
 
 router = APIGatewayRouter()
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.circuits import Circuits
-from backchannel.deliveries import Deliveries
-from backchannel.intake import Intake
-from backchannel.logouts import Logouts
-from backchannel.providers import Providers
-from backchannel.public_keys import PublicKeys
-from backchannel.queues import Queue
-from backchannel.sessions import Sessions
-from backchannel.source_secrets import SourceSecrets
+from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.sqs import Queue
+from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.table import Logouts
+from backchannel.providers.table import Providers
+from backchannel.sessions.intake import Intake
+from backchannel.sessions.table import Sessions
+from backchannel.tokens.public_keys import PublicKeys
 
 
 @dataclass(frozen=True, slots=True)

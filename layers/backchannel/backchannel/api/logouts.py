@@ -7,7 +7,6 @@ from typing import Annotated
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import session_events
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.schemas import (
@@ -24,12 +23,13 @@ from backchannel.api.schemas import (
     optional_timestamp,
     timestamp,
 )
-from backchannel.delivery_items import DeliveryRecord, status_range
+from backchannel.aws.dynamodb import key
+from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
-from backchannel.intake import end_message
-from backchannel.outcomes import Status
-from backchannel.session_events import MAX_IDENTIFIER
-from backchannel.tables import key
+from backchannel.sessions import events as session_events
+from backchannel.sessions.events import MAX_IDENTIFIER
+from backchannel.sessions.intake import end_message
 
 router = APIGatewayRouter()
 

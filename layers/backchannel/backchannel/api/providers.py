@@ -5,13 +5,13 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import providers as stored
 from backchannel.api.dependencies import dependencies
 from backchannel.api.schemas import Name, Provider, ProviderMetadata, answers
-from backchannel.clients import check_issuer
 from backchannel.errors import ConflictError, NotFoundError
-from backchannel.jwks import thumbprint
-from backchannel.keys import SigningKey
+from backchannel.providers import table as stored
+from backchannel.providers.clients import check_issuer
+from backchannel.tokens.jwks import thumbprint
+from backchannel.tokens.key_ring import SigningKey
 
 router = APIGatewayRouter()
 

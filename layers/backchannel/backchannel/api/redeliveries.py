@@ -23,12 +23,12 @@ from backchannel.api.schemas import (
     client_id_in_path,
     milliseconds,
 )
-from backchannel.deliveries import STRANDED, Deliveries
-from backchannel.delivery_items import DeliveryRecord, status_range
+from backchannel.aws.dynamodb import key
+from backchannel.aws.sqs import Outgoing
+from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.deliveries.records import DeliveryRecord, status_range
+from backchannel.deliveries.table import STRANDED, Deliveries
 from backchannel.errors import MalformedRequestError
-from backchannel.outcomes import PENDING, Status
-from backchannel.queues import Outgoing
-from backchannel.tables import key
 
 router = APIGatewayRouter()
 

@@ -4,9 +4,9 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from backchannel.api import clients, logouts, providers, redeliveries, sessions, sources
+from backchannel.api.event_handler import answer_with_problems, response
+from backchannel.api.problems import problem
 from backchannel.errors import MalformedRequestError
-from backchannel.event_handler import answer_with_problems, response
-from backchannel.problems import problem
 
 app = APIGatewayRestResolver(enable_validation=True)
 answer_with_problems(app)

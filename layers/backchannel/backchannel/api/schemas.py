@@ -8,9 +8,9 @@ from urllib.parse import unquote
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from backchannel.clients import DEADLINE, DEADLINE_MAX
-from backchannel.providers import NAME
-from backchannel.session_events import MAX_IDENTIFIER, identifier
+from backchannel.providers.clients import DEADLINE, DEADLINE_MAX
+from backchannel.providers.table import NAME
+from backchannel.sessions.events import MAX_IDENTIFIER, identifier
 
 MAX_SECRET = 1024
 """Characters of a webhook secret; two of them, escaped as JSON, fit into a secret of Secrets Manager."""

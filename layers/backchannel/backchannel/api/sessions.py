@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import rp_sessions
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.schemas import (
@@ -21,9 +20,10 @@ from backchannel.api.schemas import (
     optional_timestamp,
     timestamp,
 )
+from backchannel.aws.dynamodb import key
 from backchannel.errors import MalformedRequestError
-from backchannel.session_events import RpSessionStarted, event_time, expiry_time, identifier, subject
-from backchannel.tables import key
+from backchannel.sessions import rp_sessions
+from backchannel.sessions.events import RpSessionStarted, event_time, expiry_time, identifier, subject
 
 router = APIGatewayRouter()
 

@@ -4,10 +4,10 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel import providers as stored
 from backchannel.api.dependencies import dependencies
 from backchannel.api.schemas import Name, Source, SourceMetadata, answers
-from backchannel.source_secrets import secret_name
+from backchannel.aws.secrets import secret_name
+from backchannel.providers import table as stored
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()

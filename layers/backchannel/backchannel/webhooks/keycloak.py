@@ -9,14 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backchannel.session_events import (
-    RpSessionStarted,
-    SessionEvent,
-    SubjectSessionsEnded,
-    event_time,
-    identifier,
-    subject,
-)
+from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks.request import IGNORED, Context, Parsed, Request, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from backchannel.errors import MalformedRequestError, PayloadTooLargeError
-from backchannel.session_events import SessionEvent
+from backchannel.sessions.events import SessionEvent
 
 MAX_BODY = 1_048_576
 

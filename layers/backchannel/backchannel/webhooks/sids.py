@@ -2,7 +2,7 @@
 
 import hashlib
 
-from backchannel.session_events import Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.webhooks.request import SidTrust
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from backchannel.errors import IssuerMismatchError, MalformedRequestError
-from backchannel.session_events import (
+from backchannel.sessions.events import (
     RpSessionStarted,
     SessionEvent,
     SubjectSessionsEnded,

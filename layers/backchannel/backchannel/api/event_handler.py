@@ -1,0 +1,23 @@
+"""Powertools' event handler, answering faults with problem documents."""
+
+from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
+
+from backchannel.api.problems import CONTENT_TYPE, Problem, problem, problem_of
+from backchannel.errors import CallerError, NotFoundError, OurFault
+
+
+def answer_with_problems(app: APIGatewayRestResolver) -> None:
+    """Have the resolver answer faults, and paths that it does not know."""
+
+    @app.exception_handler([CallerError, OurFault])
+    def _fault(fault: CallerError | OurFault) -> Response[str]:
+        return response(problem_of(fault))
+
+    @app.not_found
+    def _not_found(_: Exception) -> Response[str]:
+        return response(problem(NotFoundError.status, NotFoundError.code, "no such resource"))
+
+
+def response(answer: Problem) -> Response[str]:
+    """Return a problem as the event handler sends it."""
+    return Response(answer.status, CONTENT_TYPE, answer.body, dict(answer.headers))

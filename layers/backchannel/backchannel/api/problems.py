@@ -1,0 +1,39 @@
+"""Errors as problem documents (RFC 9457) with our stable ``code``."""
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from backchannel.errors import CallerError, OurFault
+from backchannel.runtime.observability import logger
+
+CONTENT_TYPE = "application/problem+json"
+
+_RETRY_AFTER = 5
+"""Seconds that a caller is asked to wait after a fault of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that says what is wrong; ``headers`` are all but its content type."""
+
+    status: int
+    body: str
+    headers: dict[str, str]
+
+
+def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
+    """Return the problem document of a code."""
+    document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
+    return Problem(status, json.dumps({**document, **members}), {"Cache-Control": "no-store"})
+
+
+def problem_of(error: CallerError | OurFault) -> Problem:
+    """Log a fault and return its answer: the caller's with its status, ours with 503."""
+    if isinstance(error, CallerError):
+        logger.info("request.refused", code=error.code, detail=str(error))
+        return problem(error.status, error.code, str(error))
+    logger.error("request.failed", code=error.code, detail=str(error))
+    answer = problem(503, error.code, "something on our side does not answer; nothing was lost, send it again")
+    return Problem(answer.status, answer.body, {**answer.headers, "Retry-After": str(_RETRY_AFTER)})

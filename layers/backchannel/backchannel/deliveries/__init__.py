@@ -1,0 +1,1 @@
+"""One logout token for one client: its record, its attempts, its outcome."""

@@ -1,0 +1,138 @@
+"""What an attempt's answer means, and when the next attempt is made.
+
+A 200 says that the RP accepted the token, not that anybody is logged out: hence ``accepted``.
+"""
+
+import email.utils
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from enum import StrEnum
+from random import Random
+
+from backchannel.errors import RelyingPartyFault
+from backchannel.providers.clients import DEADLINE
+
+
+class Status(StrEnum):
+    """Where a delivery stands. All but the first two are final."""
+
+    QUEUED = "queued"
+    RETRYING = "retrying"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"  # the RP answered, and the answer will not change
+    BLOCKED = "blocked"  # we refused to go there: forbidden address, no valid certificate
+    UNDELIVERABLE = "undeliverable"  # tried until the deadline, or there is no such client
+    SUPERSEDED = "superseded"  # a newer login at this RP must not be ended by this old event
+    SUPPRESSED = "suppressed"  # the client takes no logout tokens
+    UNADDRESSABLE = "unaddressable"  # the RP needs a sid that nobody knows
+
+
+PENDING = frozenset({Status.QUEUED, Status.RETRYING})
+
+RETRY_SCHEDULE = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
+"""Seconds between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
+
+JITTER = 0.2
+RETRY_AFTER_MAX = 3600
+SECOND_CHANCE = 60
+"""Seconds before the one more attempt after a 400: RPs say 400, too, when they could not fetch a new key."""
+
+_LAST_ATTEMPT_BEFORE_DEADLINE = 60
+"""Seconds: nearer to the deadline than this, there is no further attempt."""
+
+
+class Kind(StrEnum):
+    """What a status code says about trying again."""
+
+    ACCEPTED = "accepted"
+    SECOND_CHANCE = "second_chance"
+    RETRIABLE = "retriable"
+    TERMINAL = "terminal"
+
+
+STATUS_CODES: Mapping[int, Kind] = {
+    200: Kind.ACCEPTED,  # section 2.8: the logout succeeded
+    204: Kind.ACCEPTED,  # section 2.8: some frameworks substitute it
+    400: Kind.SECOND_CHANCE,  # section 2.8: invalid request, or the logout failed
+    408: Kind.RETRIABLE,  # RFC 9110, section 15.5.9: the client may repeat the request
+    425: Kind.RETRIABLE,  # RFC 8470, section 5.2: retry without early data
+    429: Kind.RETRIABLE,  # RFC 6585, section 4
+}
+CLASSES: Mapping[int, Kind] = {
+    2: Kind.ACCEPTED,  # not what section 2.8 asks for, but a success
+    3: Kind.TERMINAL,  # a redirect would send the token elsewhere (RFC 9110, section 15.4)
+    4: Kind.TERMINAL,  # RFC 9110, section 15.5: the request is at fault
+    5: Kind.RETRIABLE,  # RFC 9110, section 15.6: the server is
+}
+
+type Result = int | RelyingPartyFault
+"""What came of a POST: the status code, or the fault that was in the way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt makes of its delivery; ``delay`` in seconds, None when no attempt follows.
+
+    ``cursor`` is for the next attempt of a delivery that has more to do than one attempt takes.
+    """
+
+    status: Status
+    code: str
+    delay: int | None = None
+    cursor: str | None = None
+
+
+def decide(
+    result: Result,
+    *,
+    attempts: int,
+    last_status_code: int | None,
+    age: float,
+    deadline: int = DEADLINE,
+    retry_after: float | None,
+    rng: Random,
+) -> Outcome:
+    """Turn an attempt's result into the delivery's outcome.
+
+    ``attempts`` counts this one; ``last_status_code`` is the answer before it. ``age`` is the delivery's, ``deadline`` the
+    age at which it is given up, both in seconds.
+    """
+    code = f"http_{result}" if isinstance(result, int) else result.code
+    kind = _kind(result)
+    if kind is Kind.ACCEPTED:
+        return Outcome(Status.ACCEPTED, code)
+    if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
+        return Outcome(Status.REJECTED if isinstance(result, int) else Status.BLOCKED, code)
+    remaining = deadline - age
+    is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE
+    if is_over or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
+        return Outcome(Status.UNDELIVERABLE, code)
+    nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
+    wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
+    return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
+
+
+def is_passing(result: Result) -> bool:
+    """Whether the trouble may pass, so that another attempt is worth its while. A 400 is an answer, not a trouble."""
+    return _kind(result) is Kind.RETRIABLE
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), None for garbage; ``now`` in seconds."""
+    if value is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,300}", value.strip()):  # too large is no garbage (RFC 9111, section 1.2.2), and float() takes it
+        return float(value.strip())
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except (ValueError, OverflowError):  # OverflowError: a year or an hour of a dozen digits
+        return None
+    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
+
+
+def _kind(result: Result) -> Kind:
+    if isinstance(result, int):
+        return STATUS_CODES.get(result) or CLASSES.get(result // 100, Kind.TERMINAL)
+    return Kind.RETRIABLE if result.retriable else Kind.TERMINAL

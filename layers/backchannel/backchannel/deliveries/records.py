@@ -1,0 +1,203 @@
+"""DeliveriesTable: what became of every logout, one record for it and one for each of its deliveries.
+
+| pk | sk | |
+|---|---|---|
+| ``<logout_id>`` | ``LOGOUT`` | what ended, when and why |
+| ``<logout_id>`` | ``FANOUT#<fanout_id>`` | how far a run of the fan-out has come |
+| ``<logout_id>`` | ``RP#<client_id>#<sid>`` | a delivery; an empty ``sid`` for the whole subject |
+
+The index ``by_client`` finds deliveries by client and status, for reports only.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.models import Model
+
+from backchannel.aws.dynamodb import key, storage
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import PENDING, Status
+
+RETENTION = 90 * 86_400
+"""Seconds that a logout and its deliveries can be looked up."""
+
+LOGOUT = "LOGOUT"
+REPORTED = [
+    *("provider", "client_id", "sid", "sub", "client_sub", "status", "attempts", "ended_at", "created_at", "updated_at"),
+    *("last_code", "last_status_code", "next_attempt_at", "error", "error_description"),
+]
+"""What the index shows beside its keys."""
+
+PENDING_STATUSES = [str(status) for status in PENDING]
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """One session event being carried out; times in milliseconds since the epoch."""
+
+    logout_id: str
+    provider: str
+    ended_at: int
+    created_at: int
+    sid: str | None = None
+    sub: str | None = None
+    client_id: str | None = None
+    reason: str | None = None
+    fanned_out_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDelivery:
+    """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
+
+    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the RP session's
+    that a ``sid`` stands for at the moment.
+    """
+
+    client_id: str
+    sid: str | None
+    sub: str
+    client_sub: str | None = None
+    status: Status = Status.QUEUED
+    started_at: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """A delivery and what became of it; times in milliseconds since the epoch.
+
+    ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
+    ``whole_session`` says that the provider session is over, so that no login within it can be newer than this logout.
+    ``cursor`` tells which older sessions have got a delivery in the place of this one, while it gives way to newer logins.
+    """
+
+    provider: str
+    logout_id: str
+    client_id: str
+    sid: str | None
+    sub: str
+    client_sub: str | None
+    status: Status
+    attempts: int
+    ended_at: int
+    created_at: int
+    updated_at: int
+    last_code: str | None = None
+    last_status_code: int | None = None
+    next_attempt_at: int | None = None
+    error: str | None = None
+    error_description: str | None = None
+    whole_session: bool = False
+    cursor: str | None = None
+
+    @property
+    def message(self) -> DeliveryMessage:
+        """What queues this delivery."""
+        return DeliveryMessage(self.provider, self.logout_id, self.client_id, self.sid)
+
+
+class _ByClient(GlobalSecondaryIndex["Item"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "by_client"
+        projection = IncludeProjection(REPORTED)
+
+    client = UnicodeAttribute(hash_key=True)
+    status_changed = UnicodeAttribute(range_key=True)
+
+
+class Item(Model):
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    provider = UnicodeAttribute(null=True)
+    client_id = UnicodeAttribute(null=True)
+    sid = UnicodeAttribute(null=True)
+    sub = UnicodeAttribute(null=True)
+    client_sub = UnicodeAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    status = UnicodeAttribute(null=True)
+    attempts = NumberAttribute(null=True)
+    ended_at = NumberAttribute(null=True)
+    created_at = NumberAttribute(null=True)
+    updated_at = NumberAttribute(null=True)
+    fanned_out_at = NumberAttribute(null=True)
+    whole_session = BooleanAttribute(null=True)
+    runs = UnicodeSetAttribute(null=True)
+    cursor = UnicodeAttribute(null=True)
+    last_code = UnicodeAttribute(null=True)
+    last_status_code = NumberAttribute(null=True)
+    next_attempt_at = NumberAttribute(null=True)
+    error = UnicodeAttribute(null=True)
+    error_description = UnicodeAttribute(null=True)
+    leased_until = NumberAttribute(null=True)
+    lease = UnicodeAttribute(null=True)
+    client = UnicodeAttribute(null=True)
+    status_changed = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute(null=True)
+    by_client = _ByClient()
+
+    @classmethod
+    def read(cls, pk: str, sk: str) -> "Item | None":
+        """Return the item as it is now, None if there is none."""
+        with storage():
+            try:
+                return cls.get(pk, sk, consistent_read=True)
+            except cls.DoesNotExist:
+                return None
+
+
+def delivery_key(client_id: str, sid: str | None) -> str:
+    return key("RP", client_id, sid or "")
+
+
+def status_attributes(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
+    """Return the status with the attributes that the index is built on."""
+    return {
+        "status": str(status),
+        "client": key(provider, client_id),
+        "status_changed": status_changed(status, now),
+    }
+
+
+def status_changed(status: Status, at: int) -> str:
+    """Return the index's range key: times sort within a status."""
+    return key(status, f"{at:013d}")
+
+
+def status_range(status: Status | None, since: int = 0, until: int = 9_999_999_999_999) -> tuple[str, str]:
+    """Return the least and the greatest range key of the index that a status, or any, can have in a time."""
+    if status is None:
+        return "!", "~"
+    return status_changed(status, since), status_changed(status, until)
+
+
+def expiry(now: int) -> int:
+    return now // 1000 + RETENTION
+
+
+def optional_int(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def delivery_record(item: Item) -> DeliveryRecord:
+    return DeliveryRecord(
+        provider=item.provider,
+        logout_id=item.pk,
+        client_id=item.client_id,
+        sid=item.sid,
+        sub=item.sub,
+        client_sub=item.client_sub,
+        status=Status(item.status),
+        attempts=int(item.attempts),
+        ended_at=int(item.ended_at),
+        created_at=int(item.created_at),
+        updated_at=int(item.updated_at),
+        last_code=item.last_code,
+        last_status_code=optional_int(item.last_status_code),
+        next_attempt_at=optional_int(item.next_attempt_at),
+        error=item.error,
+        error_description=item.error_description,
+        whole_session=bool(item.whole_session),
+        cursor=item.cursor,
+    )

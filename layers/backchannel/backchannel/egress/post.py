@@ -1,0 +1,171 @@
+"""The POST to a relying party: parses its URI, and keeps connections open for the next one."""
+
+import functools
+import re
+import socket
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from backchannel.egress.connections import Clock, Connection, Key, Limits, Resolve, Resolver, TlsConnection, faults, trust
+from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFault
+
+MAX_HEADER = 256
+
+MAX_IDLE = 30
+"""Seconds between two POSTs: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
+
+_URI = re.compile(r"(https?)://(?:\[([0-9a-f:.]+)]|([a-z0-9._-]+))(?::([0-9]*))?((?:[/?][!\"$-~]*)?)", re.IGNORECASE)
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the RP said: ``body`` and headers are cut, ``address`` is the one that was dialled."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+    content_type: str | None
+    address: str
+
+
+class Egress:
+    """Sends logout tokens. Thread-safe; keeps connections open for the next POST under the same policy."""
+
+    def __init__(
+        self,
+        *,
+        resolve: Resolve = socket.getaddrinfo,
+        clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
+        connect_timeout: float = 2.0,
+        read_timeout: float = 5.0,
+        deadline: float = 8.0,
+        idle_connections: int = 500,
+    ) -> None:
+        """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a POST from name to body.
+
+        ``idle_connections`` is for all RPs together, and well below the 1024 file descriptors of a Lambda function.
+        ``wall_clock`` tells how long they have been idle: it goes on while a Lambda function is frozen between invocations.
+        """
+        self._deadline = deadline
+        self._limits = Limits(clock, connect_timeout, read_timeout, Resolver(resolve))
+        self._idle = _Idle(idle_connections, wall_clock)
+        # Reading the whole trust store takes its time: beside the rest of a cold start.
+        threading.Thread(target=trust, args=(None,), daemon=True).start()
+
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+        """POST a form to the RP; ``ca_bundle`` (PEM) is trusted instead of the public certificate authorities.
+
+        Raises:
+            RelyingPartyFault: there was no whole answer; the leaf says why.
+
+        """
+        scheme, host, port, target = _parse(uri)
+        key = Key(scheme, host, port, allowed_networks, ca_bundle)
+        deadline = self._limits.clock() + self._deadline
+        connection = self._idle.take(key)
+        if connection is not None:
+            try:
+                return self._exchange(connection, target, body, deadline)
+            except ConnectionReset:
+                # The RP closed the idle connection while our request was on its way. Sending it again on a new one is
+                # safe: most likely nobody read the first, and a user who is logged out already stays logged out
+                # (Back-Channel Logout 1.0, section 2.7). Once an answer had begun, or on a new connection, it would be
+                # an attempt of its own, with a token of its own.
+                if connection.received:
+                    raise
+        connection = (TlsConnection if scheme == "https" else Connection)(key, self._limits)
+        return self._exchange(connection, target, body, deadline)
+
+    def close(self) -> None:
+        """Close the idle connections, and wait for no lookup."""
+        self._idle.close()
+        self._limits.lookup.close()
+
+    def _exchange(self, connection: Connection, target: str, body: bytes, deadline: float) -> Answer:
+        connection.deadline = deadline
+        try:
+            with faults():
+                answer = connection.exchange(target, body)
+        except RelyingPartyFault as fault:
+            fault.address = connection.address
+            raise
+        finally:
+            if connection.reusable:
+                self._idle.put(connection)
+            else:
+                connection.close()
+        address = connection.address or ""
+        return Answer(answer.status, _cut(answer.retry_after), answer.body, _cut(answer.content_type), address)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parse(uri: str) -> tuple[str, str, int, str]:
+    """Return scheme, host, port and the request target byte for byte: nothing is decoded, nothing normalised."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise AddressForbidden("not an http(s) URI of a plain host")
+    scheme = match[1].lower()
+    port = int(match[4] or _PORTS[scheme])
+    if not 0 < port < 65_536:  # noqa: PLR2004 - 16 bits
+        raise AddressForbidden("not a port")
+    target = match[5]
+    return scheme, (match[2] or match[3]).lower(), port, target if target.startswith("/") else f"/{target}"
+
+
+def _cut(value: str | None) -> str | None:
+    return None if value is None else value[:MAX_HEADER]
+
+
+class _Idle:
+    """Open connections between two POSTs; when there are too many, those least recently used are closed."""
+
+    def __init__(self, most: int, now: Clock) -> None:
+        self._most = most
+        self._now = now
+        self._count = 0
+        self._lock = threading.Lock()
+        self._connections: OrderedDict[Key, list[Connection]] = OrderedDict()
+
+    def take(self, key: Key) -> Connection | None:
+        while True:
+            with self._lock:
+                if key not in self._connections:
+                    return None
+                connection = self._remove(key, -1)  # the last one put: it is the likeliest to be open still
+            # Unread input is the end of the connection, or an answer to no request of ours (RFC 9110, section 15.5.9: 408):
+            # never one to the next.
+            if 0 <= self._now() - connection.idle_since < MAX_IDLE and connection.is_connected:
+                return connection
+            connection.close()
+
+    def put(self, connection: Connection) -> None:
+        surplus = None
+        connection.idle_since = self._now()
+        with self._lock:
+            self._connections.setdefault(connection.key, []).append(connection)
+            self._connections.move_to_end(connection.key)
+            self._count += 1
+            if self._count > self._most:
+                surplus = self._remove(next(iter(self._connections)), 0)
+        if surplus is not None:
+            surplus.close()
+
+    def close(self) -> None:
+        with self._lock:
+            waiting = [connection for connections in self._connections.values() for connection in connections]
+            self._connections.clear()
+            self._count = 0
+        for connection in waiting:
+            connection.close()
+
+    def _remove(self, key: Key, position: int) -> Connection:
+        waiting = self._connections[key]
+        connection = waiting.pop(position)
+        if not waiting:
+            del self._connections[key]
+        self._count -= 1
+        return connection

@@ -1,0 +1,1 @@
+"""Who is configured: providers, their webhook sources and their clients."""

@@ -1,0 +1,184 @@
+"""A relying party's registration: its metadata under the names of Dynamic Client Registration, and what we refuse to store."""
+
+import ipaddress
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import SplitResult, urlsplit
+
+from backchannel.aws.dynamodb import key
+from backchannel.egress.addresses import vet
+from backchannel.errors import AddressForbidden, RegistrationInvalidError
+from backchannel.tokens.jws import ALGORITHMS
+
+type Subject = Literal["both", "sid_only", "sub_only"]
+
+MAX_URI = 2048
+MAX_ISSUER_ESCAPED = 1000
+"""Characters of an issuer once it is escaped for a key; with any subject it fits into DynamoDB's 2048 octets."""
+
+MAX_NETWORKS = 16
+MAX_CA_BUNDLE = 32_768
+MAX_EXP = 120
+"""Seconds: a logout token should live two minutes at the most (Back-Channel Logout 1.0, section 4)."""
+
+DEADLINE = 86_400
+"""Seconds after which a delivery is given up; the last attempt is made at the deadline."""
+
+DEADLINE_MAX = 2 * DEADLINE
+"""The latest deadline that a client may have; SQS keeps a message twice as long."""
+
+_URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+_AUTHORITY = re.compile(r"(\[[0-9a-f:.]+]|[a-z0-9._-]+)(:[0-9]*)?", re.IGNORECASE)
+"""A host that egress dials: neither percent-encoded nor with a zone, and no IPvFuture."""
+
+_NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One relying party of a provider, and how its logout tokens are made.
+
+    Beside the registered names: ``subject`` says which of ``sub`` and ``sid`` a token carries, ``typ`` its JOSE type (None: no
+    ``typ`` at all), ``exp`` its life in seconds, ``allowed_networks`` the private networks its URI may lead into,
+    ``logout_on_expiry`` whether it wants to hear of sessions that ended by themselves, ``ca_bundle`` (PEM) the certificate
+    authorities of a private PKI, ``give_up_after`` the seconds that its deliveries are tried. While ``paused``, they wait.
+    """
+
+    client_id: str
+    backchannel_logout_uri: str | None = None
+    backchannel_logout_session_required: bool = False
+    id_token_signed_response_alg: str = "RS256"
+    token_endpoint_auth_method: str = "client_secret_basic"
+    subject: Subject = "both"
+    typ: str | None = "logout+jwt"
+    exp: int = MAX_EXP
+    allowed_networks: tuple[str, ...] = ()
+    logout_on_expiry: bool = False
+    ca_bundle: str | None = None
+    give_up_after: int = DEADLINE
+    paused: bool = False
+
+    @property
+    def needs_sid(self) -> bool:
+        """Whether a token without ``sid`` is useless to this RP."""
+        return self.backchannel_logout_session_required or self.subject == "sid_only"
+
+
+def register(client: Client, encryption: Mapping[str, Any], *, permit_private_networks: bool) -> Client:
+    """Return the client if it may be stored.
+
+    Raises:
+        RegistrationInvalidError: its metadata contradicts the specification, or leads where this deployment does not go.
+
+    """
+    if any(value is not None for value in encryption.values()):
+        _refuse("ID token encryption is not supported, and a client that asks for it must not get a plain logout token")
+    if client.id_token_signed_response_alg not in ALGORITHMS:
+        _refuse(f"id_token_signed_response_alg must be one of {', '.join(ALGORITHMS)}")
+    if client.subject == "sub_only" and client.backchannel_logout_session_required:
+        _refuse("subject sub_only contradicts backchannel_logout_session_required")
+    if client.ca_bundle is not None:
+        _check_ca_bundle(client.ca_bundle)
+    if len(client.allowed_networks) > MAX_NETWORKS:
+        _refuse(f"at most {MAX_NETWORKS} allowed_networks")
+    if client.allowed_networks and not permit_private_networks:
+        _refuse("this deployment does not permit allowed_networks")
+    for network in client.allowed_networks:
+        _check_network(network)
+    if client.backchannel_logout_uri is not None:
+        _check_logout_uri(client, client.backchannel_logout_uri)
+    return client
+
+
+def check_issuer(issuer: str, *, permit_private_networks: bool) -> str:
+    """Return ``issuer`` if it is an issuer identifier: https, a host, no query, no fragment (Core, section 2).
+
+    Raises:
+        RegistrationInvalidError: it is not; http is for loopback, where the deployment permits private networks.
+
+    """
+    parts = _split(issuer, "issuer")
+    if parts.query or "?" in issuer:
+        _refuse("issuer must not have a query")
+    if len(key(issuer)) > MAX_ISSUER_ESCAPED:
+        _refuse("issuer has too many of the character %")
+    if parts.scheme != "https" and not (
+        parts.scheme == "http" and permit_private_networks and _is_loopback(parts.hostname or "")
+    ):
+        _refuse("issuer must be an https URL")
+    return issuer
+
+
+def _check_logout_uri(client: Client, uri: str) -> None:
+    parts = _split(uri, "backchannel_logout_uri")
+    host = parts.hostname or ""
+    literal = _address(host)
+    if literal is None and _NUMERIC_HOST.fullmatch(host.rstrip(".").rsplit(".", 1)[-1]):
+        _refuse("backchannel_logout_uri must not write an IPv4 address in numeric or short form")
+    if parts.scheme == "http":
+        if not client.allowed_networks:
+            _refuse("backchannel_logout_uri must be https, unless it leads into allowed_networks")
+        if client.token_endpoint_auth_method == "none":
+            _refuse("backchannel_logout_uri of a public client must be https")  # section 2.2
+    elif parts.scheme != "https":
+        _refuse("backchannel_logout_uri must be https")
+    if literal is not None:
+        try:
+            dialled = vet(host, [ipaddress.ip_network(network) for network in client.allowed_networks], public=False)
+        except AddressForbidden as error:
+            raise RegistrationInvalidError(f"backchannel_logout_uri must name a host: {error}") from error
+        if dialled != literal:
+            _refuse("backchannel_logout_uri must name a host, not an IPv4 address written as an IPv6 address")
+
+
+def _split(uri: str, name: str) -> SplitResult:
+    """Split an absolute http(s) URI without userinfo and fragment (RFC 3986, section 4.3)."""
+    if len(uri) > MAX_URI or not _URI_CHARACTERS.fullmatch(uri):
+        _refuse(f"{name} must be an absolute URI of at most {MAX_URI} characters, without a fragment")
+    try:
+        parts = urlsplit(uri)
+        is_absolute = parts.port != 0 and parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError as error:
+        raise RegistrationInvalidError(f"{name} is not a URI") from error
+    if not is_absolute:
+        _refuse(f"{name} must be an absolute URI with a host")
+    if "@" in parts.netloc:
+        _refuse(f"{name} must not have userinfo")
+    if not _AUTHORITY.fullmatch(parts.netloc):
+        _refuse(f"{name} must have a plain host")
+    return parts
+
+
+def _check_ca_bundle(pem: str) -> None:
+    if len(pem) > MAX_CA_BUNDLE:
+        _refuse(f"ca_bundle must have at most {MAX_CA_BUNDLE} characters")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII; ValueError: empty
+        raise RegistrationInvalidError("ca_bundle must be certificates in PEM form") from error
+
+
+def _check_network(network: str) -> None:
+    try:
+        ipaddress.ip_network(network)
+    except ValueError:
+        _refuse("each of allowed_networks must be a network in CIDR form, such as 10.1.0.0/16")
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _refuse(why: str) -> None:
+    raise RegistrationInvalidError(why)

@@ -1,0 +1,223 @@
+"""ProvidersTable: providers with their key rings, and below each its sources and its clients.
+
+| pk | sk | |
+|---|---|---|
+| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring |
+| ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
+| ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
+| ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, Literal
+
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+from pynamodb.models import Model
+
+from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
+from backchannel.errors import ConflictError, NotFoundError
+from backchannel.providers.clients import Client
+from backchannel.tokens.key_ring import SigningKey
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""What a provider or a source can be called. Whoever asks for another name, of any length, asks for what cannot exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An OpenID Provider: one issuer and the keys that sign its logout tokens.
+
+    ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known.
+    """
+
+    provider: str
+    issuer: str
+    keys: tuple[SigningKey, ...]
+    session_lifetime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One configured webhook sender. ``sid_trust`` says whether its session ids are those in the provider's ID tokens."""
+
+    source: str
+    format: str
+    secret_name: str
+    sid_trust: Literal["claim", "sha256", "none"] = "claim"
+
+
+class _Item(Model):
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    document = JSONAttribute()
+
+
+class Providers:
+    """The operations on ProvidersTable."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+        self._items = bind(_Item, dynamodb, table_name)
+
+    def get(self, provider: str) -> Provider:
+        """Return a provider.
+
+        Raises:
+            NotFoundError: there is none of this name.
+
+        """
+        document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
+        if document is None:
+            raise NotFoundError(f"no provider {provider!r}")
+        return _provider(document)
+
+    def create(self, provider: Provider) -> None:
+        """Store a new provider; the issuer becomes its own.
+
+        Raises:
+            ConflictError: a provider of this name, or one with this issuer, is there already.
+
+        """
+        for pk, sk, document in (
+            (key("ISSUER", provider.issuer), "ISSUER", {"provider": provider.provider}),
+            (_pk(provider.provider), "PROVIDER", asdict(provider)),
+        ):
+            try:
+                with storage():
+                    self._items(pk, sk, document=document).save(condition=self._items.pk.does_not_exist())
+            except ConditionFailedError as error:
+                if self._read(pk, sk) == json.loads(json.dumps(document)):
+                    continue  # written by an earlier try of this very request
+                if sk == "PROVIDER" and self.get(provider.provider).issuer != provider.issuer:
+                    self._remove(key("ISSUER", provider.issuer), "ISSUER")
+                raise ConflictError("a provider of this name, or with this issuer, is there already") from error
+
+    def update(self, provider: Provider) -> None:
+        """Store a provider that is there already; its issuer is what it was."""
+        self._write(_pk(provider.provider), "PROVIDER", asdict(provider))
+
+    def by_issuer(self, issuer: str) -> Provider:
+        """Return the provider of an issuer.
+
+        Raises:
+            NotFoundError: no provider has it.
+
+        """
+        claim = self._read(key("ISSUER", issuer), "ISSUER")
+        if claim is None:
+            raise NotFoundError(f"no provider of issuer {issuer!r}")
+        return self.get(claim["provider"])
+
+    def delete(self, provider: str) -> None:
+        """Remove a provider that has neither sources nor clients.
+
+        Raises:
+            ConflictError: it still has some.
+            NotFoundError: there is none of this name.
+
+        """
+        found = self.get(provider)
+        with storage():
+            below = [item.sk for item in self._items.query(_pk(provider), limit=2) if item.sk != "PROVIDER"]
+        if below:
+            raise ConflictError("the provider still has sources or clients")
+        self._remove(_pk(provider), "PROVIDER")
+        self._remove(key("ISSUER", found.issuer), "ISSUER")
+
+    def get_source(self, provider: str, source: str) -> Source:
+        """Return a source.
+
+        Raises:
+            NotFoundError: the provider has none of this name.
+
+        """
+        document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
+        if document is None:
+            raise NotFoundError(f"no source {source!r}")
+        return Source(**document)
+
+    def put_source(self, provider: str, source: Source) -> None:
+        """Store a source."""
+        self._write(_pk(provider), key("SOURCE", source.source), asdict(source))
+
+    def delete_source(self, provider: str, source: str) -> None:
+        """Remove a source, if there is one."""
+        self._remove(_pk(provider), key("SOURCE", source))
+
+    def get_client(self, provider: str, client_id: str) -> Client:
+        """Return a client.
+
+        Raises:
+            NotFoundError: none of this id is registered at the provider.
+
+        """
+        document = self._read(_pk(provider), key("CLIENT", client_id))
+        if document is None:
+            raise NotFoundError(f"no client {client_id!r}")
+        return _client(document)
+
+    def put_client(self, provider: str, client: Client) -> None:
+        """Store a client."""
+        self._write(_pk(provider), key("CLIENT", client.client_id), asdict(client))
+
+    def delete_client(self, provider: str, client_id: str) -> None:
+        """Remove a client, if there is one."""
+        self._remove(_pk(provider), key("CLIENT", client_id))
+
+    def get_clients(self, provider: str, client_ids: Collection[str]) -> list[Client]:
+        """Return those of the clients that are registered."""
+        keys = [(_pk(provider), key("CLIENT", client_id)) for client_id in client_ids]
+        with storage():
+            return [_client(item.document) for item in self._items.batch_get(keys, consistent_read=True)]
+
+    def clients(self, provider: str, after: str | None, limit: int) -> tuple[list[Client], str | None]:
+        """Return a page of the provider's clients in order of key, and the cursor of the next page."""
+        prefix = key("CLIENT", "")
+        start = None if after is None else {"pk": {"S": _pk(provider)}, "sk": {"S": after}}
+        with storage():
+            found = self._items.query(_pk(provider), self._items.sk.startswith(prefix), limit=limit, last_evaluated_key=start)
+            page = [_client(item.document) for item in found]
+            last = found.last_evaluated_key
+        return page, None if last is None else last["sk"]["S"]
+
+    def _read(self, pk: str, sk: str) -> dict[str, Any] | None:
+        with storage():
+            try:
+                item = self._items.get(pk, sk, consistent_read=True)
+            except self._items.DoesNotExist:
+                return None
+        document: dict[str, Any] = item.document
+        return document
+
+    def _write(self, pk: str, sk: str, document: dict[str, Any]) -> None:
+        with storage():
+            self._items(pk, sk, document=document).save()
+
+    def _remove(self, pk: str, sk: str) -> None:
+        with storage():
+            self._items(pk, sk).delete()
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(NAME, text) is not None
+
+
+def _pk(provider: str) -> str:
+    return key("PROVIDER", provider)
+
+
+def _provider(document: dict[str, Any]) -> Provider:
+    return Provider(**{**document, "keys": tuple(SigningKey(**each) for each in document["keys"])})
+
+
+def _client(document: dict[str, Any]) -> Client:
+    """Read a client; a newer version of this service may have written members that this one does not know."""
+    known = {field.name: document[field.name] for field in fields(Client) if field.name in document}
+    return Client(**{**known, "allowed_networks": tuple(document["allowed_networks"])})

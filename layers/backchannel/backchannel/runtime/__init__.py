@@ -1,0 +1,1 @@
+"""The edge of the process: settings, logger and metrics, one CPU for a pool of threads."""

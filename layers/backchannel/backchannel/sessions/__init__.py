@@ -1,0 +1,1 @@
+"""Who is logged in where: session events, their intake, SessionsTable, expiry."""

@@ -1,0 +1,56 @@
+"""What travels through SessionEndedQueue."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from backchannel.aws.messages import Message
+from backchannel.errors import MessageNotUnderstood
+from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
+
+
+@dataclass(frozen=True, slots=True)
+class EndMessage(Message):
+    """One session event to be carried out as the logout ``logout_id``.
+
+    ``fanout_id`` names this run: what it has begun, it finds again when the message is delivered again. ``only_client_id``
+    narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look.
+    """
+
+    provider: str
+    logout_id: str
+    fanout_id: str
+    ended_at: int
+    source_event_id: str
+    sid: str | None = None
+    sub: str | None = None
+    client_id: str | None = None
+    reason: str | None = None
+    only_client_id: str | None = None
+    sweep: bool = False
+
+    @property
+    def event(self) -> Ended:
+        """The session event.
+
+        Raises:
+            MessageNotUnderstood: neither ``sid`` nor ``sub``.
+
+        """
+        if self.sid is not None:
+            return SessionEnded(self.sid, self.ended_at, self.source_event_id, self.client_id, self.reason)
+        if self.sub is not None:
+            return SubjectSessionsEnded(self.sub, self.ended_at, self.source_event_id, self.client_id, self.reason)
+        raise MessageNotUnderstood("neither sid nor sub")
+
+    @classmethod
+    def of(cls, event: Ended, **members: Any) -> Self:
+        """Make the message of an event."""
+        return cls(
+            sid=event.sid if isinstance(event, SessionEnded) else None,
+            sub=None if isinstance(event, SessionEnded) else event.sub,
+            ended_at=event.ended_at,
+            source_event_id=event.source_event_id,
+            client_id=event.client_id,
+            reason=event.reason,
+            **members,
+        )

@@ -1,0 +1,1 @@
+"""Keys and signatures: the key ring, KMS, JWS, the JWK Set."""
