@@ -10,11 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.resolver import app
 from backchannel.aws.clients import CONFIG
-from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.secrets import Secrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.table import Logouts
+from backchannel.providers.cache import CACHE_SECONDS
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
@@ -51,7 +52,7 @@ dependencies = Dependencies(
     circuits=Circuits(dynamodb, settings.circuits_table),
     intake=Intake(sessions, Queue(sqs, settings.session_ended_queue_url)),
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
-    secrets=SourceSecrets(boto3.client("secretsmanager", config=CONFIG)),
+    secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
     secret_prefix=settings.secret_prefix,
     public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
     signing_key_arns=json.loads(settings.signing_key_arns),

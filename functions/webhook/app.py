@@ -11,11 +11,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.problems import CONTENT_TYPE, problem_of
 from backchannel.aws.clients import CONFIG
-from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.secrets import Secrets
 from backchannel.aws.sqs import Queue
 from backchannel.errors import CallerError, OurFault
-from backchannel.providers.cache import Cache
-from backchannel.providers.table import Provider, Providers, Source
+from backchannel.providers.cache import CACHE_SECONDS, Cache
+from backchannel.providers.sources import Source
+from backchannel.providers.table import Provider, Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
@@ -39,7 +40,7 @@ dynamodb = boto3.client("dynamodb", config=CONFIG)
 providers = Providers(dynamodb, settings.providers_table)
 provider_of = Cache[str, Provider](providers.get)
 source_of = Cache[tuple[str, str], Source](lambda names: providers.get_source(*names))
-secrets = SourceSecrets(boto3.client("secretsmanager", config=CONFIG))
+secrets = Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS)
 intake = Intake(
     Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
     Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url),

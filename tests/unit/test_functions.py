@@ -14,7 +14,8 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.deliveries.consumer import Handled
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.errors import NotFoundError, StorageUnavailable
-from backchannel.providers.table import Provider, Source
+from backchannel.providers.sources import Source
+from backchannel.providers.table import Provider
 from backchannel.sessions.events import SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.aws.secrets import SourceSecrets
+from backchannel.aws.secrets import Secrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
@@ -28,7 +28,7 @@ class Dependencies:
     circuits: Circuits
     intake: Intake
     delivery_queue: Queue
-    secrets: SourceSecrets
+    secrets: Secrets
     secret_prefix: str
     public_keys: PublicKeys
     signing_key_arns: Mapping[str, str]

@@ -6,8 +6,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
 from backchannel.api.schemas import Name, Source, SourceMetadata, answers
-from backchannel.aws.secrets import secret_name
-from backchannel.providers import table as stored
+from backchannel.providers import sources
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()
@@ -22,9 +21,9 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
     values = [secret.get_secret_value() for secret in given if secret is not None]
     for value in values:
         FORMATS[metadata.format].check_secret(value)
-    name = secret_name(using.secret_prefix, provider, source)
+    name = sources.secret_name(using.secret_prefix, provider, source)
     using.secrets.put(name, values)
-    configured = stored.Source(source, metadata.format, name, metadata.sid_trust)
+    configured = sources.Source(source, metadata.format, name, metadata.sid_trust)
     using.providers.put_source(provider, configured)
     return _shown(configured)
 
@@ -45,5 +44,5 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-def _shown(source: stored.Source) -> Source:
+def _shown(source: sources.Source) -> Source:
     return Source(source=source.source, format=source.format, sid_trust=source.sid_trust)

@@ -1,4 +1,4 @@
-"""Secrets Manager: what proves a source's webhooks. The secrets are written by the operator's interface and read by webhook."""
+"""Secrets Manager: lists of secrets, any of which is valid while one replaces the other."""
 
 from __future__ import annotations
 
@@ -10,33 +10,28 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 
 from backchannel.aws.clients import AWS_ERRORS, aws_code
 from backchannel.errors import StorageUnavailable
-from backchannel.providers.cache import CACHE_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
-def secret_name(prefix: str, provider: str, source: str) -> str:
-    """Return the name under which a source's secrets are kept; the functions' roles are bound to the prefix."""
-    return f"{prefix}/{provider}/{source}"
+class Secrets:
+    """Named lists of secrets; ``max_age`` is how many seconds one that was read is kept."""
 
-
-class SourceSecrets:
-    """The secrets of all sources; each source has a list of them, any of which is valid."""
-
-    def __init__(self, secretsmanager: SecretsManagerClient) -> None:
+    def __init__(self, secretsmanager: SecretsManagerClient, max_age: float) -> None:
         self._client = secretsmanager
+        self._max_age = int(max_age)
         self._cached = SecretsProvider(boto3_client=secretsmanager)
 
     def get(self, name: str) -> list[str]:
-        """Return the secrets, as they were at most a minute ago.
+        """Return the secrets, as they were at most ``max_age`` ago.
 
         Raises:
             StorageUnavailable: they could not be read.
 
         """
         try:
-            value = self._cached.get(name, max_age=int(CACHE_SECONDS), transform="json")
+            value = self._cached.get(name, max_age=self._max_age, transform="json")
         except GetParameterError as error:
             raise StorageUnavailable(aws_code(error)) from error
         secrets: list[str] = value["secrets"]  # type: ignore[index,assignment,call-overload]

@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
@@ -22,6 +22,7 @@ from pynamodb.models import Model
 from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import Client
+from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
 
 if TYPE_CHECKING:
@@ -42,16 +43,6 @@ class Provider:
     issuer: str
     keys: tuple[SigningKey, ...]
     session_lifetime: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One configured webhook sender. ``sid_trust`` says whether its session ids are those in the provider's ID tokens."""
-
-    source: str
-    format: str
-    secret_name: str
-    sid_trust: Literal["claim", "sha256", "none"] = "claim"
 
 
 class _Item(Model):
