@@ -1,7 +1,7 @@
 """delivery: attempts the deliveries of a batch side by side; what has to wait goes to, or stays in, RetryQueue."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -9,16 +9,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws.clients import CONFIG
 from backchannel.aws.dead_letters import DeadLetters
-from backchannel.aws.sqs import Queue
+from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
-from backchannel.deliveries.consumer import Waiting, count
+from backchannel.deliveries.consumer import DeliveryConsumer, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.table import Deliveries
-from backchannel.deliveries.worker import Delivering
+from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
-from backchannel.providers.cache import Cache
-from backchannel.providers.clients import Client
-from backchannel.providers.table import Provider, Providers
+from backchannel.providers.cache import cached
+from backchannel.providers.table import Providers
 from backchannel.runtime import cpu
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -46,27 +45,19 @@ settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 retry_queue = Queue(sqs, settings.retry_queue_url)
-providers = Providers(dynamodb, settings.providers_table)
-
-
-def client_of(names: tuple[str, str]) -> Client:
-    """Return a client as this deployment permits it by now."""
-    client = providers.get_client(*names)
-    return client if settings.permit_private_networks else replace(client, allowed_networks=())
-
-
+providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
-delivering = Delivering(
-    provider=Cache[str, Provider](providers.get),
-    client=Cache[tuple[str, str], Client](client_of),
+worker = DeliveryWorker(
+    provider=cached(providers.get),
+    client=cached(providers.get_client),
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
     signer=KmsSigner(boto3.client("kms", config=CONFIG)),
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),
 )
-waiting = Waiting(
-    delivering,
+consumer = DeliveryConsumer(
+    worker,
     retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
@@ -78,7 +69,6 @@ pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 @metrics.log_metrics
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it."""
-    handled = list(pool.map(waiting.handle, event["Records"]))
-    count(one.verdict for one in handled)
-    failed = [one.message_id for one in handled if one.stays]
-    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+    handled = list(pool.map(consumer.handle, map(SqsRecord.of, event["Records"])))
+    count(handled)
+    return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in handled if each.stays]}

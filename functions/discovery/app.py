@@ -11,8 +11,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.event_handler import answer_with_problems
 from backchannel.aws.clients import CONFIG
-from backchannel.providers.cache import Cache
-from backchannel.providers.table import Provider, Providers
+from backchannel.providers.cache import cached
+from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.tokens.jwks import jwk_set
@@ -31,7 +31,7 @@ class Settings:
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
-provider_of = Cache[str, Provider](Providers(dynamodb, settings.providers_table).get)
+provider_of = cached(Providers(dynamodb, settings.providers_table).get)
 public_keys = PublicKeys(boto3.client("kms", config=CONFIG))
 app = APIGatewayRestResolver()
 answer_with_problems(app)

@@ -12,7 +12,7 @@ from backchannel.aws.sqs import Queue
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
-from backchannel.sessions.expiry import Expiring
+from backchannel.sessions.expiry import ExpiryPass
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
 
@@ -32,7 +32,7 @@ class Settings:
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sessions = Sessions(dynamodb, settings.sessions_table)
-expiring = Expiring(
+expiry_pass = ExpiryPass(
     Providers(dynamodb, settings.providers_table),
     sessions,
     Intake(sessions, Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url)),
@@ -42,7 +42,7 @@ expiring = Expiring(
 @logger.inject_lambda_context(clear_state=True)
 def handler(_: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Make one pass."""
-    ended = expiring.run(
+    ended = expiry_pass.run(
         now=round(time.time() * 1000),
         time_is_short=lambda: context.get_remaining_time_in_millis() < TIME_RESERVE,
     )

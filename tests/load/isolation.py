@@ -21,13 +21,13 @@ from typing import Any, cast
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.circuits import Circuits
-from backchannel.deliveries.consumer import Waiting
+from backchannel.deliveries.consumer import DeliveryConsumer
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
-from backchannel.deliveries.table import Answered, Begun, Deliveries
-from backchannel.deliveries.worker import Delivering
+from backchannel.deliveries.table import CheckedOut, Deliveries
+from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
@@ -56,7 +56,7 @@ class TimedDeliveries(Deliveries):
     def __init__(self) -> None:
         self.accepted_at: dict[str, float] = {}
 
-    def begin(self, message: DeliveryMessage, now: int) -> Begun:
+    def check_out(self, message: DeliveryMessage, now: int) -> CheckedOut:
         record = DeliveryRecord(
             provider=message.provider,
             logout_id=message.logout_id,
@@ -71,11 +71,11 @@ class TimedDeliveries(Deliveries):
             updated_at=now,
             whole_session=True,
         )
-        return Begun(record, str(uuid.uuid4()))
+        return CheckedOut(record, str(uuid.uuid4()))
 
-    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:  # noqa: ARG002
+    def settle(self, delivery: CheckedOut, outcome: Outcome, *_: object) -> bool:
         if outcome.status is Status.ACCEPTED:
-            self.accepted_at[begun.record.client_id] = time.perf_counter()
+            self.accepted_at[delivery.record.client_id] = time.perf_counter()
         return True
 
 
@@ -96,16 +96,16 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
     os.environ |= {name.upper(): name for name in names.split()}
     os.environ |= {"RETRY_QUEUE_ARN": "retry", "PERMIT_PRIVATE_NETWORKS": "true", "AWS_DEFAULT_REGION": "eu-central-1"}
     app, queue = load(), TakingQueue()
-    delivering = Delivering(
+    worker = DeliveryWorker(
         provider=lambda name: Provider(name, "https://op.example", KEYS),
-        client=lambda name: clients[name[1]],
+        client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
         newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
         signer=KmsSigner(cast("Any", InProcessKms())),
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
     )
-    app.waiting = Waiting(delivering, queue, "retry", DeadLetters(queue))  # type: ignore[attr-defined]
+    app.consumer = DeliveryConsumer(worker, queue, "retry", DeadLetters(queue))  # type: ignore[attr-defined]
     return app
 
 

@@ -25,10 +25,11 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
-from backchannel.deliveries.table import Answered, Begun, Deliveries
-from backchannel.deliveries.worker import Delivering
+from backchannel.deliveries.table import CheckedOut, Deliveries
+from backchannel.deliveries.verdicts import Done
+from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
-from backchannel.providers.cache import Cache
+from backchannel.providers.cache import cached
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
 from backchannel.runtime import cpu
@@ -65,12 +66,12 @@ class InMemoryDeliveries(Deliveries):
     """One delivery for each client, which is always due."""
 
     def __init__(self, now: int) -> None:
-        self._begun = {alg: Begun(_record(alg, now), str(uuid.uuid4())) for alg in jws.ALGORITHMS}
+        self._checked_out = {alg: CheckedOut(_record(alg, now), str(uuid.uuid4())) for alg in jws.ALGORITHMS}
 
-    def begin(self, message: DeliveryMessage, now: int) -> Begun:  # noqa: ARG002
-        return self._begun[message.client_id]
+    def check_out(self, message: DeliveryMessage, now: int) -> CheckedOut:  # noqa: ARG002
+        return self._checked_out[message.client_id]
 
-    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:  # noqa: ARG002
+    def settle(self, delivery: CheckedOut, outcome: Outcome, *_: object) -> bool:  # noqa: ARG002
         return True
 
 
@@ -85,9 +86,9 @@ def ours(uri: str, ca_bundle: str) -> Send:
     """Return our delivery path, all but the calls to AWS."""
     logger.registered_handler.setStream(Path(os.devnull).open("w"))  # type: ignore[attr-defined]  # noqa: SIM115
     clients = {alg: _client(alg, uri, ca_bundle) for alg in jws.ALGORITHMS}
-    delivering = Delivering(
-        provider=Cache[str, Provider](lambda name: Provider(name, ISSUER, _ring())),
-        client=Cache[tuple[str, str], Client](lambda names: clients[names[1]]),
+    worker = DeliveryWorker(
+        provider=cached(lambda name: Provider(name, ISSUER, _ring())),
+        client=cached(lambda _, client_id: clients[client_id]),
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
         newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
         signer=_signer(),
@@ -97,7 +98,8 @@ def ours(uri: str, ca_bundle: str) -> Send:
     messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in jws.ALGORITHMS}
 
     def send(alg: str) -> None:
-        outcome = delivering.attempt(messages[alg]).outcome
+        verdict = worker.attempt(messages[alg])
+        outcome = verdict.outcome if isinstance(verdict, Done) else None
         if outcome is None or outcome.code != "http_204":
             raise RuntimeError(outcome)
 

@@ -7,9 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.messages import DeliveryMessage
-from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
-from backchannel.sessions.messages import EndMessage
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.provider import Provider
@@ -28,7 +27,7 @@ class Backlog:
         self._deliveries = Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"])
         sub, self.logout = new_id("sub"), secrets.token_hex(16)
         at = round((time.time() - age) * 1000)
-        run = EndMessage(provider.name, self.logout, "run", at, source_event_id="", sub=sub)
+        run = Run(provider.name, self.logout, "run", at)
         sids = [new_id("sid") for _ in range(count)]
         with ThreadPoolExecutor(WRITERS) as writers:
             list(writers.map(lambda sid: self._deliveries.record(run, PlannedDelivery(client_id, sid, sub), at), sids))

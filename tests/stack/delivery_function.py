@@ -21,9 +21,8 @@ from botocore.config import Config
 from backchannel.aws import clients as backchannel_aws
 from backchannel.deliveries import outcomes
 from backchannel.deliveries.messages import DeliveryMessage
-from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
-from backchannel.sessions.messages import EndMessage
 from tests.stack.aws import Aws
 from tests.stack.polling import STEP
 from tests.stack.recorded import all_of_logout
@@ -36,7 +35,7 @@ VISIBILITY = 1
 
 CONSTANTS: Mapping[str, object] = {
     "deliveries.outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
-    "aws.sqs.FAULT_DELAY": 0,
+    "aws.sqs.BACKOFF": 0,
     "deliveries.worker.RECOVERY": 0,
     "deliveries.table.LEASE": 3000,
     "providers.cache.CACHE_SECONDS": 0,
@@ -162,7 +161,7 @@ class Function:
         """Record a delivery and queue its first attempt, as the fan-out does."""
         now = round((ended_at or time.time()) * 1000)
         sid = new_id("sid")
-        run = EndMessage(provider, secrets.token_hex(16), secrets.token_hex(8), now, source_event_id="", sid=sid)
+        run = Run(provider, secrets.token_hex(16), secrets.token_hex(8), now, whole_session=True)
         assert self.deliveries.record(run, PlannedDelivery(client_id, sid, new_id("sub"), None), now)
         message = DeliveryMessage(provider, run.logout_id, client_id, sid)
         self.send("first", message)
@@ -227,7 +226,7 @@ class Function:
 
     def close(self) -> None:
         self.app.pool.shutdown()
-        self.app.delivering.egress.close()
+        self.app.worker.egress.close()
 
     @property
     def _sqs(self) -> Any:

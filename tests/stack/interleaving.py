@@ -21,12 +21,14 @@ import boto3
 from botocore.config import Config
 
 from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.deliveries.attempt import AttemptResult
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.table import Deliveries
-from backchannel.deliveries.worker import Delivering
+from backchannel.deliveries.verdicts import Done, RetryIn, Verdict
+from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Answer
-from backchannel.logouts.fan_out import Ending
+from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers
@@ -200,8 +202,8 @@ class KnownProviders(Providers):
 
 
 class _NoCircuits:
-    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:  # noqa: ARG002
-        return call()
+    def call(self, provider: str, client_id: str, send: Callable[[], AttemptResult]) -> AttemptResult:  # noqa: ARG002
+        return send()
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,17 +278,17 @@ class World:
         self.ended, self.to_deliver = ListQueue(self.now), ListQueue(self.now)
         logouts = Logouts(dynamodb, self.tables.deliveries)
         self.intake = Intake(self.sessions, self.ended)
-        self.ending = Ending(providers, self.sessions, logouts, self.deliveries, self.ended, self.to_deliver)
-        self.delivering = Delivering(
+        self.fan_out = FanOut(providers, self.sessions, logouts, self.deliveries, self.ended, self.to_deliver)
+        self.worker = DeliveryWorker(
             provider=providers.get,
-            client=lambda names: providers.of_id[names[1]],
+            client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
             signer=signer(),
             egress=self,
             circuits=_NoCircuits(),
             rng=Random(0),  # noqa: S311 - jitter
-            now=lambda: self.now() / 1000,
+            now=self.now,
         )
         self._unsent = list(self.webhooks)
 
@@ -391,7 +393,7 @@ class World:
         def carry_out() -> None:
             nonlocal finished
             message = EndMessage.from_json(held.body)
-            finished = self.ending.carry_out(message, now=self.now, time_is_short=lambda: self.impatient)
+            finished = self.fan_out.carry_out(message, now=self.now, time_is_short=lambda: self.impatient)
 
         def done(task: Task) -> None:
             if not is_copy and (task.crashed or not finished):
@@ -405,17 +407,18 @@ class World:
         if not is_copy:
             self.to_deliver.held.remove(held)
         message = DeliveryMessage.from_json(held.body)
-        again: int | None = 0
+        verdict: Verdict = RetryIn(0)
 
         def attempt() -> None:
-            nonlocal again
-            again = self.delivering.attempt(message).again
+            nonlocal verdict
+            verdict = self.worker.attempt(message)
 
         def done(task: Task) -> None:
             if task.crashed:
                 self.posted_in_vain += task.posted
-            if not is_copy and (task.crashed or again is not None):
-                self.to_deliver.held.append(Held(held.body, self.now() + (again or 0) * 1000))
+            if not is_copy and (task.crashed or not isinstance(verdict, Done)):
+                delay = verdict.delay if isinstance(verdict, RetryIn) else 0
+                self.to_deliver.held.append(Held(held.body, self.now() + delay))
 
         task = self._begin(f"{message.logout_id}@{self.steps}", attempt, done)
         self._in_flight[task] = lambda: self._attempt(held, is_copy=True)

@@ -10,7 +10,8 @@ def all_of_logout(deliveries: Deliveries, logout_id: str) -> Iterator[DeliveryRe
     """Walk through a logout's deliveries."""
     after: str | None = None
     while True:
-        page, after = deliveries.of_logout(logout_id, after, 100)
-        yield from page
+        page = deliveries.of_logout(logout_id, after, 100)
+        yield from page.items
+        after = page.cursor
         if after is None:
             return

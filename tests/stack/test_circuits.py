@@ -6,7 +6,7 @@ import pytest
 from aws_lambda_powertools.utilities.circuit_breaker import CircuitBreakerConfig
 
 from backchannel.deliveries import circuits
-from backchannel.deliveries.circuits import FAILURES, Circuit, FailingError
+from backchannel.deliveries.circuits import FAILURES, Circuit
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from local.client import Stack
@@ -31,7 +31,7 @@ def config(recovery: int) -> CircuitBreakerConfig:
         failure_threshold=FAILURES,
         recovery_timeout=recovery,
         success_threshold=1,
-        handled_exceptions=FailingError,
+        handled_exceptions=circuits._FailingError,
         local_cache_max_age=0,
     )
 
@@ -51,7 +51,7 @@ def function(aws: Aws, faulty: FaultyAws, monkeypatch: pytest.MonkeyPatch) -> It
 
 def circuit(function: Function, provider: Provider, client_id: str) -> Circuit:
     """Return the circuit as it is now; the operator may see it some seconds later."""
-    found: Circuit = function.app.delivering.circuits.get(provider.name, client_id)
+    found: Circuit = function.app.worker.circuits.get(provider.name, client_id)
     return found
 
 

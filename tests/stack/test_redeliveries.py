@@ -17,9 +17,8 @@ from backchannel.api.resolver import app
 from backchannel.aws.sqs import Outgoing
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
-from backchannel.deliveries.table import LEASE, STRANDED, Begun, Deliveries
-from backchannel.sessions.messages import EndMessage
+from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
+from backchannel.deliveries.table import LEASE, STRANDED, CheckedOut, Deliveries
 from local.client import Stack
 from tests.stack.aws import Aws
 from tests.stack.delivery_function import CONTEXT
@@ -74,19 +73,19 @@ class Operator:
         """Record a delivery, and an attempt's outcome if there is one."""
         at = at or milliseconds() - HOUR
         sid = secrets.token_hex(8)
-        run = EndMessage(self.provider, self.logout, secrets.token_hex(8), at, source_event_id="", sid=sid)
+        run = Run(self.provider, self.logout, secrets.token_hex(8), at, whole_session=True)
         assert self.deliveries.record(run, PlannedDelivery("wiki", sid, "ada", None), at)
         message = DeliveryMessage(self.provider, self.logout, "wiki", sid)
         if outcome is not None:
             self.attempted(message, outcome, at)
         if leased:
-            assert isinstance(self.deliveries.begin(message, milliseconds()), Begun)
+            assert isinstance(self.deliveries.check_out(message, milliseconds()), CheckedOut)
         return message
 
     def attempted(self, message: DeliveryMessage, outcome: Outcome, at: int) -> None:
-        begun = self.deliveries.begin(message, at)
-        assert isinstance(begun, Begun)
-        assert self.deliveries.settle(begun, outcome, at)
+        delivery = self.deliveries.check_out(message, at)
+        assert isinstance(delivery, CheckedOut)
+        assert self.deliveries.settle(delivery, outcome, at)
 
     def records(self) -> list[DeliveryRecord]:
         return list(all_of_logout(self.deliveries, self.logout))
@@ -229,7 +228,7 @@ def test_a_delivery_that_may_have_its_message_is_left_alone(
 
 def test_a_delivery_whose_attempt_died_is_sent_again_when_the_lease_is_over(operator: Operator) -> None:
     message = operator.delivered(None)
-    assert isinstance(operator.deliveries.begin(message, milliseconds() - LEASE - 1000), Begun)
+    assert isinstance(operator.deliveries.check_out(message, milliseconds() - LEASE - 1000), CheckedOut)
 
     operator.ask("logout")
 

@@ -35,22 +35,22 @@ def take(world: World, event: SessionEvent) -> None:
 def fan_out(world: World, held: Held) -> Task:
     """Return a run of a fan-out that stands before its first step."""
     message = EndMessage.from_json(held.body)
-    task = Task(held.body, lambda: world.ending.carry_out(message, now=world.now, time_is_short=lambda: False))
+    task = Task(held.body, lambda: world.fan_out.carry_out(message, now=world.now, time_is_short=lambda: False))
     task.go_on()
     return task
 
 
 def both_items(world: World) -> tuple[RpSession, RpSession]:
     """Return the one RP session of s1 as it is found by its session and by its subject."""
-    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).sessions
-    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).sessions
+    (by_session,) = world.sessions.of_session(world.issuer, "s1", after=None, limit=9, now=world.now()).items
+    (by_subject,) = world.sessions.of_subject(world.issuer, SUB, after=None, limit=9, now=world.now()).items
     return by_session, by_subject
 
 
 def attempt(world: World) -> Task:
     """Return an attempt of the one delivery that waits, before its first step."""
     message = DeliveryMessage.from_json(world.to_deliver.held.pop().body)
-    task = Task(f"{message.logout_id}@0", lambda: world.delivering.attempt(message))
+    task = Task(f"{message.logout_id}@0", lambda: world.worker.attempt(message))
     task.go_on()
     return task
 

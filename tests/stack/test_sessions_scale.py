@@ -15,7 +15,7 @@ import pytest
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.table import Deliveries
-from backchannel.logouts.fan_out import PAGE, Ending
+from backchannel.logouts.fan_out import PAGE, FanOut
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Provider, Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
@@ -67,7 +67,7 @@ def counted_fan_out(stack: Stack, rps: int = RPS) -> Counter[str]:
         starts = [RpSessionStarted("ada", f"client-{number}", now - 1000, "s1") for number in range(rps)]
         list(pool.map(lambda start: sessions.start(provider.issuer, start, now), starts))
     queues = [sqs.create_queue(QueueName=f"counted-{uuid.uuid4()}")["QueueUrl"] for _ in range(2)]
-    ending = Ending(
+    fan_out = FanOut(
         providers,
         sessions,
         Logouts(dynamodb, stack.tables["DeliveriesTable"]),
@@ -78,7 +78,7 @@ def counted_fan_out(stack: Stack, rps: int = RPS) -> Counter[str]:
     counted.calls.clear()
 
     try:
-        assert ending.carry_out(message, now=lambda: now, time_is_short=lambda: False)
+        assert fan_out.carry_out(message, now=lambda: now, time_is_short=lambda: False)
         calls = counted.calls.copy()
         depth = sqs.get_queue_attributes(QueueUrl=queues[1], AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
         assert int(depth["ApproximateNumberOfMessages"]) == rps
@@ -129,7 +129,7 @@ class Ended:
 
     def carry_out(self, *, time_is_short: Callable[[], bool] = lambda: False) -> bool:
         message = EndMessage.from_json(self.message.body)
-        return self.world.ending.carry_out(message, now=self.world.now, time_is_short=time_is_short)
+        return self.world.fan_out.carry_out(message, now=self.world.now, time_is_short=time_is_short)
 
     @property
     def queued(self) -> list[str]:
@@ -193,7 +193,7 @@ def test_older_sessions_beside_a_newer_login_are_told_by_as_many_attempts_as_it_
     (end,) = world.ended.held
     world.ended.held.clear()
     message = EndMessage.from_json(end.body)
-    world.ending.carry_out(message, now=world.now, time_is_short=lambda: False)
+    world.fan_out.carry_out(message, now=world.now, time_is_short=lambda: False)
 
     world.intake.take(world.provider, [RpSessionStarted("ada", "wiki", world.began, "new")], world.now())
     world.run()

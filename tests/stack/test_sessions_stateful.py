@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.outcomes import PENDING
 from backchannel.providers.clients import Client
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded, logout_id
 from backchannel.sessions.rp_sessions import RpSession, is_covered
-from backchannel.sessions.table import Claim, Page, Sessions
+from backchannel.sessions.table import Claim, Sessions
 from local.client import Stack
 from tests.stack.interleaving import Posted, Tables, Turn, Webhook, World, tables_of, taking_turns
 from tests.stack.recorded import all_of_logout
@@ -167,11 +168,11 @@ class Seen:
     def _wrong_claims(self) -> Iterator[str]:
         """Look at the table: what is claimed is covered, and what is covered is claimed, on both items."""
         world = self.world
-        by_subject = world.sessions.of_subject(world.issuer, SUB, after=None, limit=100, now=world.now()).sessions
+        by_subject = world.sessions.of_subject(world.issuer, SUB, after=None, limit=100, now=world.now()).items
         stored = [("subject", each) for each in by_subject]
         for sid in sorted({session.sid for session in self.sessions if session.sid is not None}):
             page = world.sessions.of_session(world.issuer, sid, after=None, limit=100, now=world.now())
-            stored += [("session", each) for each in page.sessions]
+            stored += [("session", each) for each in page.items]
         if len(stored) != len(self.sessions) + sum(session.sid is not None for session in self.sessions):
             yield f"stored: {stored}"
         for kind, session in stored:
@@ -282,7 +283,7 @@ class QueriesFirst(Sessions):
     def end(self, issuer: str, event: Ended, now: int) -> None:
         self._of_thread.put_off = (issuer, event, now)
 
-    def page(self, *arguments: Any, **options: Any) -> Page:
+    def page(self, *arguments: Any, **options: Any) -> Page[RpSession]:
         page = super().page(*arguments, **options)
         if put_off := self._of_thread.__dict__.pop("put_off", None):
             super().end(*put_off)
@@ -292,9 +293,11 @@ class QueriesFirst(Sessions):
 class SeesNothingNewer(Sessions):
     """An attempt does not hear of logins that are newer than what its token is about."""
 
-    def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
+    def page(
+        self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
+    ) -> Page[RpSession]:
         page = super().page(issuer, event, client_id=client_id, after=after, limit=limit, now=now)
-        return replace(page, sessions=[session for session in page.sessions if is_covered(session, event)])
+        return replace(page, items=[session for session in page.items if is_covered(session, event)])
 
 
 class ClaimsAll(Sessions):

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.aws.sqs import Outgoing, Queue, SqsRecord
 from backchannel.errors import QueueUnavailable
 from backchannel.tokens.jwks import jwk_set, thumbprint
 from backchannel.tokens.jws import ALGORITHMS
@@ -102,7 +102,7 @@ class FakeQueue(Queue):
             raise QueueUnavailable("ThrottlingException")
         self.sent.extend(messages)
 
-    def give_back(self, receipt_handle: str, seconds: int) -> None:
+    def give_back(self, record: SqsRecord, delay: int) -> None:
         if self.broken:
             raise QueueUnavailable("ThrottlingException")
-        self.given_back.append((receipt_handle, seconds))
+        self.given_back.append((record.receipt_handle, delay))

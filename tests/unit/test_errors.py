@@ -4,10 +4,10 @@ from http import HTTPStatus
 import pytest
 
 from backchannel import errors
-from backchannel.errors import BackchannelError, CallerError, OurFault, RelyingPartyFault
+from backchannel.errors import BackchannelError, CallerError, InternalFailure, RelyingPartyFault
 
 ALL = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, BackchannelError)]
-BRANCHES = (CallerError, RelyingPartyFault, OurFault)
+BRANCHES = (CallerError, RelyingPartyFault, InternalFailure)
 
 
 def _name(kind: type[BackchannelError]) -> str:

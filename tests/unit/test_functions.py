@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
@@ -10,10 +11,15 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
+from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
+from backchannel.aws.secrets import Secrets
 from backchannel.deliveries.consumer import Handled
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.verdicts import Done
 from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.logouts.consumer import FanOutConsumer
+from backchannel.logouts.fan_out import FanOut
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
 from backchannel.sessions.events import SessionEnded, logout_id
@@ -106,14 +112,13 @@ def test_every_body_in_a_sample_batch_is_a_message_of_ours(path: Any) -> None:
 
 
 def _webhook(load: Load, queue: FakeQueue, provider: Callable[[str], Provider] = lambda _: ACME) -> ModuleType:
-    return load(
-        "webhook",
-        provider_of=provider,
-        source_of=lambda _: Source("portal", "standard-webhooks", "backchannel-dev/acme/portal"),
-        secrets=SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]),
+    receiver = WebhookReceiver(
+        provider=provider,
+        source=lambda *_: Source("portal", "standard-webhooks", "backchannel-dev/acme/portal"),
+        secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
-        time=SimpleNamespace(time=lambda: AT / 1000 + 2),
     )
+    return load("webhook", receiver=receiver, time=SimpleNamespace(time=lambda: AT / 1000 + 2))
 
 
 @pytest.mark.usefixtures("no_metrics")
@@ -165,7 +170,7 @@ def test_a_webhook_of_nobody_is_not_found(load: Load) -> None:
 def test_a_webhook_of_a_name_that_cannot_exist_is_not_found_without_a_look(load: Load, provider: str, source: str) -> None:
     function = load("webhook")  # with its real tables, of which no socket leads to any
     if provider == "acme":
-        function.provider_of = lambda _: ACME  # type: ignore[attr-defined]
+        function.receiver = replace(function.receiver, provider=lambda _: ACME)  # type: ignore[attr-defined]
     event = sample("api-webhook.json") | {"pathParameters": {"provider": provider, "source": source}}
 
     answer = function.handler(event, Context())
@@ -192,7 +197,7 @@ def test_no_log_line_of_a_webhook_has_its_subject_session_or_secret_in_it(load: 
 # --- session_ended ----------------------------------------------------------------------------------------------------
 
 
-class FakeEnding:
+class FakeFanOut:
     """Carries out what it is given, or raises."""
 
     def __init__(self, result: bool | Exception) -> None:  # noqa: FBT001 - what carry_out returns
@@ -206,44 +211,52 @@ class FakeEnding:
         return self.result
 
 
-def test_an_ended_session_that_is_carried_out_leaves_its_queue(load: Load) -> None:
-    ending, queue = FakeEnding(result=True), FakeQueue()
+def _session_ended(load: Load, fan_out: FakeFanOut, queue: FakeQueue, dead: FakeQueue | None = None) -> ModuleType:
+    dead_letters = DeadLetters(dead or FakeQueue())
+    return load("session_ended", consumer=FanOutConsumer(cast("FanOut", fan_out), queue, dead_letters, rng=Steady()))
 
-    answer = load("session_ended", ending=ending, queue=queue).handler(sample("sqs-session_ended.json"), Context())
+
+@pytest.mark.usefixtures("no_metrics")
+def test_an_ended_session_that_is_carried_out_leaves_its_queue(load: Load) -> None:
+    fan_out, queue = FakeFanOut(result=True), FakeQueue()
+
+    answer = _session_ended(load, fan_out, queue).handler(sample("sqs-session_ended.json"), Context())
 
     assert answer == {"batchItemFailures": []}
-    assert [message.event for message in ending.messages] == [SessionEnded("sid-0001", AT, "msg_0001", reason="logout")]
+    assert [message.event for message in fan_out.messages] == [SessionEnded("sid-0001", AT, "msg_0001", reason="logout")]
     assert queue.given_back == []
 
 
-@pytest.mark.parametrize(("result", "delay"), [(False, 0), (StorageUnavailable("throttled"), 10)])
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(("result", "delay"), [(False, 0), (StorageUnavailable("throttled"), 10_000)])
 def test_an_ended_session_that_is_not_finished_comes_back(load: Load, result: bool | Exception, delay: int) -> None:  # noqa: FBT001 - a row of the table
     event, queue = sample("sqs-session_ended.json"), FakeQueue()
     (record,) = event["Records"]
 
-    answer = load("session_ended", ending=FakeEnding(result), queue=queue, rng=Steady()).handler(event, Context())
+    answer = _session_ended(load, FakeFanOut(result), queue).handler(event, Context())
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert queue.given_back == [(record["receiptHandle"], delay)]
 
 
+@pytest.mark.usefixtures("no_metrics")
 @pytest.mark.parametrize("is_broken", [False, True])
 def test_an_ended_session_that_nobody_understands_is_a_dead_letter_at_once_or_stays(load: Load, is_broken: bool) -> None:  # noqa: FBT001 - a row of the table
-    event, ending, dead = sample("sqs-session_ended.json"), FakeEnding(result=True), FakeQueue(broken=is_broken)
+    event, fan_out, dead = sample("sqs-session_ended.json"), FakeFanOut(result=True), FakeQueue(broken=is_broken)
     event["Records"][0]["body"] = "garbage"
 
-    function = load("session_ended", ending=ending, queue=FakeQueue(), dead_letters=DeadLetters(dead))
-    answer = function.handler(event, Context())
+    answer = _session_ended(load, fan_out, FakeQueue(), dead).handler(event, Context())
 
     assert [message.body for message in dead.sent] == ([] if is_broken else ["garbage"])
     assert len(answer["batchItemFailures"]) == is_broken
-    assert ending.messages == []
+    assert fan_out.messages == []
 
 
+@pytest.mark.usefixtures("no_metrics")
 def test_an_ended_session_of_a_provider_that_is_gone_leaves_its_queue(load: Load) -> None:
-    ending, queue = FakeEnding(NotFoundError("no provider 'acme'")), FakeQueue()
+    fan_out = FakeFanOut(NotFoundError("no provider 'acme'"))
 
-    answer = load("session_ended", ending=ending, queue=queue).handler(sample("sqs-session_ended.json"), Context())
+    answer = _session_ended(load, fan_out, FakeQueue()).handler(sample("sqs-session_ended.json"), Context())
 
     assert answer == {"batchItemFailures": []}
 
@@ -255,9 +268,9 @@ def test_an_ended_session_of_a_provider_that_is_gone_leaves_its_queue(load: Load
 def test_of_a_batch_only_what_stays_is_reported(load: Load) -> None:
     event = sample("sqs-delivery.json")
     _, waits, _ = [record["messageId"] for record in event["Records"]]
-    waiting = SimpleNamespace(handle=lambda record: Handled(record["messageId"], stays=record["messageId"] == waits))
+    consumer = SimpleNamespace(handle=lambda record: Handled(record.message_id, Done(), stays=record.message_id == waits))
 
-    answer = load("delivery", waiting=waiting).handler(event, Context())
+    answer = load("delivery", consumer=consumer).handler(event, Context())
 
     assert answer == {"batchItemFailures": [{"itemIdentifier": waits}]}
 
@@ -387,8 +400,8 @@ def test_a_name_that_cannot_exist_has_no_documents_without_a_look(load: Load, do
 
 
 def test_a_scheduled_pass_ends_what_has_expired(load: Load) -> None:
-    expiring = SimpleNamespace(run=lambda **_: 3)
+    expiry_pass = SimpleNamespace(run=lambda **_: 3)
 
-    answer = load("session_expiry", expiring=expiring).handler(sample("schedule-session_expiry.json"), Context())
+    answer = load("session_expiry", expiry_pass=expiry_pass).handler(sample("schedule-session_expiry.json"), Context())
 
     assert answer == {"ended": 3}

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel import errors
 from backchannel.api.event_handler import answer_with_problems
-from backchannel.errors import BackchannelError, CallerError, OurFault
+from backchannel.errors import BackchannelError, CallerError, InternalFailure
 from tests.unit.conftest import Log
 from tests.unit.fakes import sample
 
@@ -28,7 +28,7 @@ def test_a_callers_fault_is_a_problem_document_with_its_status_and_code(kind: ty
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.code)
-def test_a_fault_of_ours_asks_to_send_it_again_and_says_nothing_of_its_insides(kind: type[OurFault]) -> None:
+def test_a_fault_of_ours_asks_to_send_it_again_and_says_nothing_of_its_insides(kind: type[InternalFailure]) -> None:
     answer = _answer(kind("arn:aws:dynamodb:internal"))
 
     assert answer["statusCode"] == 503

@@ -19,7 +19,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "providers": "errors aws egress tokens",
         "sessions": "errors aws providers",
         "deliveries": "errors runtime aws egress tokens providers sessions",
-        "logouts": "errors aws providers sessions deliveries",
+        "logouts": "errors runtime aws providers sessions deliveries",
         "webhooks": "errors sessions",
         "api": "errors runtime aws tokens providers sessions deliveries logouts webhooks",
     }.items()

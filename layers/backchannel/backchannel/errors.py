@@ -1,4 +1,4 @@
-"""Every fault this service knows, as one tree with three branches: the caller's, the relying party's, and ours.
+"""Every failure this service knows, as one tree with three branches: the caller's, the relying party's, and internal.
 
 What happens next depends on the branch, never on the text of a message. Each leaf carries a stable ``code``, which is what
 logs, metrics, problem documents and delivery records show.
@@ -164,46 +164,46 @@ class AnswerMalformed(RelyingPartyFault):
     code = "answer_malformed"
 
 
-# --- Ours: no attempt is spent, the message goes back to its queue --------------------------------------------------
+# --- Internal: no attempt is spent, the message goes back to its queue ----------------------------------------------
 
 
-class OurFault(BackchannelError):  # noqa: N818 - the counterpart of RelyingPartyFault
+class InternalFailure(BackchannelError):  # noqa: N818 - the counterpart of RelyingPartyFault
     """Something on our side is missing or does not answer."""
 
-    code = "our_fault"
+    code = "internal_failure"
 
 
-class SigningUnavailable(OurFault):
+class SigningUnavailable(InternalFailure):
     """KMS throttled, unreachable or refusing."""
 
     code = "signing_unavailable"
 
 
-class StorageUnavailable(OurFault):
+class StorageUnavailable(InternalFailure):
     """A table throttled or unreachable."""
 
     code = "storage_unavailable"
 
 
-class QueueUnavailable(OurFault):
+class QueueUnavailable(InternalFailure):
     """SQS throttled, unreachable, or refusing a message."""
 
     code = "queue_unavailable"
 
 
-class OutOfTime(OurFault):
-    """Everything took so long that there is no time left to POST and to record what comes of it."""
+class OutOfTime(InternalFailure):
+    """Too little time is left to POST a token and to record the result."""
 
     code = "out_of_time"
 
 
-class MessageStuck(OurFault):
-    """A message that faults of ours have been in the way of for days; it belongs into the dead-letter queue."""
+class MessageStuck(InternalFailure):
+    """Internal failures have held this message up for days; it belongs in the dead-letter queue."""
 
     code = "message_stuck"
 
 
-class MessageNotUnderstood(OurFault):
-    """A message that no version of this service wrote; it belongs into the dead-letter queue."""
+class MessageNotUnderstood(InternalFailure):
+    """No version of this service wrote this message; it belongs in the dead-letter queue."""
 
     code = "message_not_understood"

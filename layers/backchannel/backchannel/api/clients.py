@@ -52,9 +52,7 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     using = dependencies(router)
     client = using.providers.get_client(provider, client_id_in_path(client_id))
     circuit = using.circuits.get(provider, client.client_id)
-    shown = Circuit(
-        state=circuit.state, opened_at=optional_timestamp(None if circuit.opened_at is None else circuit.opened_at * 1000)
-    )
+    shown = Circuit(state=circuit.state, opened_at=optional_timestamp(circuit.opened_at))
     return ClientWithCircuit(**asdict(client), circuit=shown)
 
 
@@ -73,5 +71,5 @@ def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Cli
     using = dependencies(router)
     using.providers.get(provider)
     listed = f"clients/{provider}"
-    page, last = using.providers.clients(provider, sort_key(after, listed, key("CLIENT", "")), limit)
-    return Clients(clients=[Client(**asdict(client)) for client in page], next=cursor(last, listed))
+    page = using.providers.clients(provider, sort_key(after, listed, key("CLIENT", "")), limit)
+    return Clients(clients=[Client(**asdict(client)) for client in page.items], next=cursor(page.cursor, listed))

@@ -3,14 +3,14 @@
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
 from backchannel.api.problems import CONTENT_TYPE, Problem, problem, problem_of
-from backchannel.errors import CallerError, NotFoundError, OurFault
+from backchannel.errors import CallerError, InternalFailure, NotFoundError
 
 
 def answer_with_problems(app: APIGatewayRestResolver) -> None:
     """Have the resolver answer faults, and paths that it does not know."""
 
-    @app.exception_handler([CallerError, OurFault])
-    def _fault(fault: CallerError | OurFault) -> Response[str]:
+    @app.exception_handler([CallerError, InternalFailure])
+    def _fault(fault: CallerError | InternalFailure) -> Response[str]:
         return response(problem_of(fault))
 
     @app.not_found

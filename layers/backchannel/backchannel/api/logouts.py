@@ -57,7 +57,7 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     using = dependencies(router)
     found = using.logouts.get(provider, logout_id)
     listed = f"logouts/{logout_id}"
-    page, last = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
+    page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
     return Logout(
         logout_id=logout_id,
         sid=found.sid,
@@ -66,8 +66,8 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
         reason=found.reason,
         ended_at=timestamp(found.ended_at),
         complete=found.fanned_out_at is not None,
-        deliveries=[_shown(record) for record in page],
-        next=cursor(last, listed),
+        deliveries=[_shown(record) for record in page.items],
+        next=cursor(page.cursor, listed),
     )
 
 
@@ -85,8 +85,8 @@ def list_deliveries(
     listed, within = f"deliveries/{provider}/{client_id}/{status}", status_range(status)
     start = index_key(position(after, listed, dict), within)
     client_id = session_events.identifier("client_id", client_id)
-    page, last = using.deliveries.of_client(provider, client_id, within, after=start, limit=limit)
-    return Deliveries(deliveries=[_shown(record) for record in page], next=cursor(last, listed))
+    page = using.deliveries.of_client(provider, client_id, within, after=start, limit=limit)
+    return Deliveries(deliveries=[_shown(record) for record in page.items], next=cursor(page.cursor, listed))
 
 
 def _event(request: LogoutRequest) -> session_events.Ended:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from backchannel.errors import CallerError, OurFault
+from backchannel.errors import CallerError, InternalFailure
 from backchannel.runtime.observability import logger
 
 CONTENT_TYPE = "application/problem+json"
@@ -29,7 +29,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
     return Problem(status, json.dumps({**document, **members}), {"Cache-Control": "no-store"})
 
 
-def problem_of(error: CallerError | OurFault) -> Problem:
+def problem_of(error: CallerError | InternalFailure) -> Problem:
     """Log a fault and return its answer: the caller's with its status, ours with 503."""
     if isinstance(error, CallerError):
         logger.info("request.refused", code=error.code, detail=str(error))

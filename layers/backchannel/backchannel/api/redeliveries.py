@@ -123,8 +123,9 @@ def _is_wanted(record: DeliveryRecord, received: int) -> bool:
 
 def _pages_of_logout(deliveries: Deliveries, logout_id: str, after: str | None) -> Pages:
     while True:
-        page, after = deliveries.of_logout(logout_id, after, PAGE)
-        yield page, after
+        page = deliveries.of_logout(logout_id, after, PAGE)
+        after = page.cursor
+        yield page.items, after
         if after is None:
             return
 
@@ -136,9 +137,10 @@ def _pages_of_client(
     statuses = FAILED[FAILED.index(first) :]
     for status, following in zip(statuses, (*statuses[1:], None), strict=True):
         while True:
-            page, after = deliveries.of_client(*client, status_range(status, *time), after=after, limit=PAGE)
+            page = deliveries.of_client(*client, status_range(status, *time), after=after, limit=PAGE)
+            after = page.cursor
             place = status if after is not None else following
-            yield page, None if place is None else {"until": time[1], "status": place, "after": after}
+            yield page.items, None if place is None else {"until": time[1], "status": place, "after": after}
             if after is None:
                 break
 

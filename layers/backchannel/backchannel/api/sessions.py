@@ -70,7 +70,7 @@ def get(
         page = using.sessions.of_session(issuer, identifier("sid", sid), after=start, limit=limit, now=now())
     else:
         raise MalformedRequestError("one of sub and sid is needed")
-    return RpSessions(sessions=[_shown(session) for session in page.sessions], next=cursor(page.cursor, listed))
+    return RpSessions(sessions=[_shown(session) for session in page.items], next=cursor(page.cursor, listed))
 
 
 def _shown(session: rp_sessions.RpSession) -> RpSession:

@@ -1,11 +1,9 @@
-"""Messages that nobody can do anything with: put where they alarm at once, instead of after hundreds of receives."""
+"""Messages that retrying cannot help: sent straight to the dead-letter queue, whose alarm tells the operator."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from backchannel.aws.sqs import Outgoing, Queue
-from backchannel.errors import OurFault, QueueUnavailable
+from backchannel.aws.sqs import Outgoing, Queue, SqsRecord
+from backchannel.errors import InternalFailure, QueueUnavailable
 from backchannel.runtime.observability import logger
 
 
@@ -15,11 +13,11 @@ class DeadLetters:
 
     queue: Queue
 
-    def take(self, record: Mapping[str, Any], fault: OurFault) -> bool:
-        """Take an SQS record over; False when it has to stay where it is."""
-        logger.error("message.dead_lettered", code=fault.code, detail=str(fault), message_id=record["messageId"])
+    def take(self, record: SqsRecord, failure: InternalFailure) -> bool:
+        """Copy a message to the dead-letter queue; False if that failed and it has to stay where it is."""
+        logger.error("message.dead_lettered", code=failure.code, detail=str(failure), message_id=record.message_id)
         try:
-            self.queue.send([Outgoing(record["body"], ("dead_letters",))])
+            self.queue.send([Outgoing(record.body, ("dead_letters",))])
         except QueueUnavailable:
             return False
         return True

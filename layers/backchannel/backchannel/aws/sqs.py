@@ -1,4 +1,7 @@
-"""SQS: sending without losing any of a batch, and giving a message back until later."""
+"""SQS: received messages, sending without losing any of a batch, and giving a message back until later.
+
+Delays are in milliseconds, as everywhere; SQS counts whole seconds, so they are rounded up.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import batched
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backchannel.aws.clients import AWS_ERRORS, aws_code
 from backchannel.errors import QueueUnavailable
@@ -16,16 +19,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
-MAX_DELAY = 900
-"""Seconds that SQS can hold a new message back."""
+MAX_DELAY = 900_000
+"""The longest that SQS holds a new message back."""
 
-MAX_VISIBILITY = 43_200
-"""Seconds that a received message can stay invisible."""
+MAX_VISIBILITY = 43_200_000
+"""The longest that a received message can stay invisible."""
 
-FAULT_DELAY, FAULT_DELAY_MAX = 10, 900
-"""Seconds before a message is tried again that a fault of ours was in the way of: doubled each time, from one to the other."""
+BACKOFF, BACKOFF_MAX = 10_000, 900_000
+"""The first and the longest delay after an internal failure; each is twice the one before."""
 
-FAULT_JITTER = 0.2
+JITTER = 0.2
 
 _BATCH = 10
 _TRIES = 4
@@ -33,8 +36,32 @@ _TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
+class SqsRecord:
+    """A message as Lambda hands it over; ``sent_at`` is when it was first sent to its queue."""
+
+    message_id: str
+    body: str
+    receipt_handle: str
+    queue_arn: str
+    receive_count: int
+    sent_at: int
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """Read one of the ``Records`` of an SQS event."""
+        return cls(
+            message_id=record["messageId"],
+            body=record["body"],
+            receipt_handle=record["receiptHandle"],
+            queue_arn=record["eventSourceARN"],
+            receive_count=int(record["attributes"]["ApproximateReceiveCount"]),
+            sent_at=int(record["attributes"]["SentTimestamp"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message; ``tenant`` is whose backlog it belongs to (fair queues), ``delay`` in seconds."""
+    """A message to be sent; ``tenant`` is whose backlog it belongs to (fair queues)."""
 
     body: str
     tenant: tuple[str, ...]
@@ -64,8 +91,8 @@ class Queue:
             else:
                 raise QueueUnavailable(f"{len(left)} messages were not taken")
 
-    def give_back(self, receipt_handle: str, seconds: int) -> None:
-        """Make a received message visible again after ``seconds``; its batch item has to be reported as failed.
+    def give_back(self, record: SqsRecord, delay: int) -> None:
+        """Make a received message visible again after ``delay``; its batch item has to be reported as failed.
 
         Raises:
             QueueUnavailable: it comes back when its visibility timeout ends.
@@ -73,7 +100,7 @@ class Queue:
         """
         try:
             self._sqs.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=max(0, min(seconds, MAX_VISIBILITY))
+                QueueUrl=self._url, ReceiptHandle=record.receipt_handle, VisibilityTimeout=_seconds(delay, MAX_VISIBILITY)
             )
         except AWS_ERRORS as error:
             raise QueueUnavailable(aws_code(error)) from error
@@ -83,7 +110,7 @@ class Queue:
             {
                 "Id": str(index),
                 "MessageBody": message.body,
-                "DelaySeconds": max(0, min(message.delay, MAX_DELAY)),
+                "DelaySeconds": _seconds(message.delay, MAX_DELAY),
                 "MessageGroupId": _group(message.tenant),
             }
             for index, message in enumerate(messages)
@@ -95,16 +122,19 @@ class Queue:
         return [messages[int(failed["Id"])] for failed in answer.get("Failed", [])]
 
 
-def fault_delay(record: Mapping[str, Any], rng: Random, overdue: int | None = None) -> int:
-    """Return how long an SQS record waits that a fault of ours was in the way of: longer each time, in seconds.
+def backoff(receive_count: int, rng: Random, overdue: int | None = None) -> int:
+    """Return the delay before a message is tried again that an internal failure held up: longer each time.
 
-    It is received for other reasons, too; if it is known for how long it has been ``overdue``, it waits as long again at most.
+    A message is also received for other reasons. If its work is known to be ``overdue``, it waits at most as long again.
     """
-    received = int(record["attributes"]["ApproximateReceiveCount"])
-    delay = min(FAULT_DELAY << min(received - 1, 10), FAULT_DELAY_MAX)
+    delay = min(BACKOFF << min(receive_count - 1, 10), BACKOFF_MAX)
     if overdue is not None:
-        delay = min(delay, max(overdue, FAULT_DELAY))
-    return round(delay * rng.uniform(1 - FAULT_JITTER, 1 + FAULT_JITTER))
+        delay = min(delay, max(overdue, BACKOFF))
+    return round(delay * rng.uniform(1 - JITTER, 1 + JITTER))
+
+
+def _seconds(delay: int, longest: int) -> int:
+    return -(-max(0, min(delay, longest)) // 1000)
 
 
 def _group(tenant: tuple[str, ...]) -> str:

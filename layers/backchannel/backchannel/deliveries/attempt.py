@@ -1,19 +1,18 @@
-"""One attempt: a fresh token, its signature, its POST."""
+"""One attempt: sign a fresh token, POST it, say what came of it."""
 
 import json
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backchannel.deliveries import logout_token, outcomes
-from backchannel.deliveries.circuits import FailingError
-from backchannel.deliveries.table import Answered
+from backchannel.deliveries.records import AttemptReport
 from backchannel.egress.post import Answer
 from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.providers.clients import Client
-from backchannel.providers.table import Provider
 from backchannel.tokens import jws
-from backchannel.tokens.key_ring import SigningKey, signing_key
+from backchannel.tokens.key_ring import SigningKey
 
 _CHARACTERS = 200
 
@@ -29,98 +28,93 @@ class Poster(Protocol):
     """What POSTs to a relying party."""
 
     def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
-        """Return the answer, or raise a RelyingPartyFault."""
+        """Return the response, or raise a RelyingPartyFault."""
 
 
-class Attempt:
-    """One token and one POST: what came of it, and how long it took."""
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """One token and what its POST came to: a response or a fault. Times in milliseconds."""
 
-    result: outcomes.Result
-    answer: Answer | None = None
-    signing = 0.0
-    posting = 0.0
-
-    def __init__(
-        self,
-        provider: Provider,
-        client: Client,
-        claims: Mapping[str, Any],
-        signer: Signer,
-        egress: Poster,
-        *,
-        is_too_late: Callable[[], bool],
-    ) -> None:
-        self._is_too_late = is_too_late
-        self._client = client
-        self._claims = claims
-        self._signer = signer
-        self._egress = egress
-        self._key = signing_key(provider.keys, client.id_token_signed_response_alg)
-        self.kid = self._key.kid
+    response: Answer | RelyingPartyFault
+    kid: str
+    signing_ms: float
+    post_ms: float
 
     @property
-    def answered(self) -> Answered:
-        """What is kept of the answer: of a failure, too, what the RP says about it (section 2.8), for people to read."""
-        answer = self.answer
-        if answer is None:
-            return Answered()
-        if answer.status < 400:  # noqa: PLR2004 - no failure
-            return Answered(answer.status)
-        try:
-            body = json.loads(answer.body)
-        except (ValueError, RecursionError):
-            body = None
-        said = body if isinstance(body, dict) else {}
-        return Answered(answer.status, _clean(said.get("error")), _clean(said.get("error_description")))
+    def result(self) -> outcomes.Result:
+        """The status code, or the fault."""
+        return self.response if isinstance(self.response, RelyingPartyFault) else self.response.status
 
     @property
-    def retry_after(self) -> str | None:
-        """What the answer's ``Retry-After`` says."""
-        return self.answer.retry_after if self.answer else None
+    def may_pass(self) -> bool:
+        """Whether the RP is in trouble that may pass."""
+        return outcomes.may_pass(self.result)
 
     @property
     def address(self) -> str | None:
         """The address that was dialled, if any was."""
-        result = self.result
-        if isinstance(result, RelyingPartyFault):
-            return result.address
-        return self.answer.address if self.answer else None
+        return self.response.address
+
+    @property
+    def retry_after(self) -> str | None:
+        """What the response's ``Retry-After`` says."""
+        return None if isinstance(self.response, RelyingPartyFault) else self.response.retry_after
 
     @property
     def detail(self) -> str | None:
-        """What a fault has to say beyond its code; for the log alone."""
-        return _clean(str(self.result)) if isinstance(self.result, RelyingPartyFault) else None
+        """What a fault says beyond its code; for the log alone."""
+        return _clean(str(self.response)) if isinstance(self.response, RelyingPartyFault) else None
 
-    def make(self) -> None:
-        """Sign and POST.
-
-        Raises:
-            FailingError: the RP is in trouble that may pass.
-            SigningUnavailable: there is no token to POST.
-            OutOfTime: what came of a POST could not be recorded any more.
-
-        """
-        client = self._client
-        started = time.perf_counter()
-        octets = jws.signing_input(logout_token.header(client, self.kid), self._claims)
-        token = jws.serialize(octets, self._signer.sign(self._key, octets))
-        signed = time.perf_counter()
-        if self._is_too_late():
-            raise OutOfTime
-        body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
-        uri = client.backchannel_logout_uri or ""
+    @property
+    def report(self) -> AttemptReport:
+        """What is kept: of a failure, too, what the RP says about it (section 2.8), for people to read."""
+        response = self.response
+        if isinstance(response, RelyingPartyFault):
+            return AttemptReport()
+        if response.status < 400:  # noqa: PLR2004 - no failure
+            return AttemptReport(response.status)
         try:
-            self.answer = self._egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
-            self.result = self.answer.status
-        except RelyingPartyFault as fault:
-            self.result = fault
-        self.signing, self.posting = (signed - started) * 1000, (time.perf_counter() - signed) * 1000
-        if outcomes.is_passing(self.result):
-            raise FailingError
+            body = json.loads(response.body)
+        except (ValueError, RecursionError):
+            body = None
+        said = body if isinstance(body, dict) else {}
+        return AttemptReport(response.status, _clean(said.get("error")), _clean(said.get("error_description")))
+
+
+def send(
+    client: Client,
+    key: SigningKey,
+    claims: Mapping[str, Any],
+    *,
+    signer: Signer,
+    egress: Poster,
+    is_too_late: Callable[[], bool],
+) -> AttemptResult:
+    """Sign a token and POST it.
+
+    Raises:
+        SigningUnavailable: there is no token to POST.
+        OutOfTime: the result of a POST could not be recorded any more.
+
+    """
+    started = time.perf_counter()
+    octets = jws.signing_input(logout_token.header(client, key.kid), claims)
+    token = jws.serialize(octets, signer.sign(key, octets))
+    signed = time.perf_counter()
+    if is_too_late():
+        raise OutOfTime
+    body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
+    uri = client.backchannel_logout_uri or ""
+    response: Answer | RelyingPartyFault
+    try:
+        response = egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
+    except RelyingPartyFault as fault:
+        response = fault
+    return AttemptResult(response, key.kid, (signed - started) * 1000, (time.perf_counter() - signed) * 1000)
 
 
 def _clean(text: object) -> str | None:
-    """Cut a text of foreign origin, and take control characters out of it."""
+    """Cut a text of foreign origin, and replace its control characters by spaces."""
     if not isinstance(text, str):
         return None
     return "".join(c if c.isprintable() else " " for c in text[:_CHARACTERS]) or None

@@ -22,6 +22,7 @@ from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitB
 
 from backchannel.aws.clients import AWS_ERRORS, aws_code
 from backchannel.aws.dynamodb import key
+from backchannel.deliveries.attempt import AttemptResult
 from backchannel.errors import StorageUnavailable
 from backchannel.runtime.observability import logger
 
@@ -31,20 +32,20 @@ if TYPE_CHECKING:
 FAILURES = 5
 """Failures in a row, within one execution environment, that open a circuit."""
 
-RECOVERY = 30
-"""Seconds before an open circuit lets a probe through."""
+RECOVERY = 30_000
+"""Milliseconds before an open circuit lets a probe through."""
 
 
-class FailingError(Exception):
-    """The protected call met trouble at the RP that may pass: what circuits count."""
+class _FailingError(Exception):
+    """How Powertools is told of a failure; it carries the result out."""
 
-
-class CircuitOpenError(Exception):
-    """The client is left alone for now."""
+    def __init__(self, result: AttemptResult) -> None:
+        super().__init__()
+        self.result = result
 
 
 _CONFIG = CircuitBreakerConfig(
-    failure_threshold=FAILURES, recovery_timeout=RECOVERY, success_threshold=1, handled_exceptions=FailingError
+    failure_threshold=FAILURES, recovery_timeout=RECOVERY // 1000, success_threshold=1, handled_exceptions=_FailingError
 )
 
 
@@ -57,7 +58,7 @@ _STATES: Mapping[CircuitState, Literal["closed", "open", "half_open"]] = {
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """Where a client's circuit stands; ``opened_at`` in seconds since the epoch."""
+    """Where a client's circuit stands; ``opened_at`` in milliseconds since the epoch."""
 
     state: Literal["closed", "open", "half_open"]
     opened_at: int | None
@@ -70,33 +71,44 @@ class Circuits:
         self._store = CircuitBreakerDynamoDBPersistence(table_name, boto3_client=dynamodb)
         self._guard_of = functools.lru_cache(maxsize=4096)(self._new_guard)
 
-    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:
-        """Call, unless the client's circuit is open.
+    def call(self, provider: str, client_id: str, send: Callable[[], AttemptResult]) -> AttemptResult | None:
+        """Return what ``send`` returns, or None, without a call, while the client's circuit is open.
+
+        Trouble that may pass counts as a failure.
 
         Raises:
-            CircuitOpenError: it is.
-            StorageUnavailable: it is open, and whether this call is the probe cannot be found out.
+            StorageUnavailable: the circuit is open, and whether this call is the probe cannot be found out.
 
         """
         try:
-            result: T = self._guard_of(key(provider, client_id))(call)
-        except CircuitBreakerOpenError as error:
-            raise CircuitOpenError from error
+            result: AttemptResult = self._guard_of(key(provider, client_id))(send)
+        except _FailingError as failing:
+            return failing.result
+        except CircuitBreakerOpenError:
+            return None
         except AWS_ERRORS as error:
             raise StorageUnavailable(aws_code(error)) from error
         return result
 
-    def _new_guard(self, name: str) -> Callable[[Callable[[], object]], Any]:
+    def _new_guard(self, name: str) -> Callable[[Callable[[], AttemptResult]], Any]:
         """Return what makes a call unless the circuit of this name is open."""
         breaker = circuit_breaker(name, persistence_store=self._store, on_transition=_log_transition, config=_CONFIG)
-        return breaker(lambda call: call())  # type: ignore[no-any-return]
+        return breaker(_count_failure)  # type: ignore[no-any-return]
 
     def get(self, provider: str, client_id: str) -> Circuit:
         """Return where a client's circuit stands."""
         name = key(provider, client_id)
         self._store.configure(config=_CONFIG, circuit_name=name)
         record = self._store.get_state(name)
-        return Circuit(_STATES[record.state], None if record.state is CircuitState.CLOSED else record.opened_at)
+        opened_at = None if record.state is CircuitState.CLOSED else record.opened_at
+        return Circuit(_STATES[record.state], None if opened_at is None else opened_at * 1000)
+
+
+def _count_failure(send: Callable[[], AttemptResult]) -> AttemptResult:
+    result = send()
+    if result.may_pass:
+        raise _FailingError(result)
+    return result
 
 
 def _log_transition(transition: CircuitTransition) -> None:

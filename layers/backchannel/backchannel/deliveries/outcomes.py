@@ -1,4 +1,4 @@
-"""What an attempt's answer means, and when the next attempt is made.
+"""What the result of an attempt means, and when the next attempt is made. Times are in milliseconds.
 
 A 200 says that the RP accepted the token, not that anybody is logged out: hence ``accepted``.
 """
@@ -31,16 +31,16 @@ class Status(StrEnum):
 
 PENDING = frozenset({Status.QUEUED, Status.RETRYING})
 
-RETRY_SCHEDULE = (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800)
-"""Seconds between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
+RETRY_SCHEDULE = tuple(seconds * 1000 for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800))
+"""Delays between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
 
 JITTER = 0.2
-RETRY_AFTER_MAX = 3600
-SECOND_CHANCE = 60
-"""Seconds before the one more attempt after a 400: RPs say 400, too, when they could not fetch a new key."""
+RETRY_AFTER_MAX = 3_600_000
+SECOND_CHANCE = 60_000
+"""The delay before the one more attempt after a 400: RPs also answer 400 when they could not fetch a new key."""
 
-_LAST_ATTEMPT_BEFORE_DEADLINE = 60
-"""Seconds: nearer to the deadline than this, there is no further attempt."""
+_LAST_ATTEMPT_BEFORE_DEADLINE = 60_000
+"""Nearer to the deadline than this, there is no further attempt."""
 
 
 class Kind(StrEnum):
@@ -68,14 +68,14 @@ CLASSES: Mapping[int, Kind] = {
 }
 
 type Result = int | RelyingPartyFault
-"""What came of a POST: the status code, or the fault that was in the way."""
+"""What came of a POST: the status code, or the fault that prevented an answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an attempt makes of its delivery; ``delay`` in seconds, None when no attempt follows.
+    """Where an attempt leaves its delivery; ``delay`` until the next attempt, None if there is none.
 
-    ``cursor`` is for the next attempt of a delivery that has more to do than one attempt takes.
+    ``cursor`` tells the next attempt where to go on, if one attempt could not do everything.
     """
 
     status: Status
@@ -89,15 +89,15 @@ def decide(
     *,
     attempts: int,
     last_status_code: int | None,
-    age: float,
-    deadline: int = DEADLINE,
-    retry_after: float | None,
+    age: int,
+    deadline: int,
+    retry_after: int | None,
     rng: Random,
 ) -> Outcome:
     """Turn an attempt's result into the delivery's outcome.
 
     ``attempts`` counts this one; ``last_status_code`` is the answer before it. ``age`` is the delivery's, ``deadline`` the
-    age at which it is given up, both in seconds.
+    age at which it is given up, ``retry_after`` the delay that the RP asked for.
     """
     code = f"http_{result}" if isinstance(result, int) else result.code
     kind = _kind(result)
@@ -106,7 +106,7 @@ def decide(
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
         return Outcome(Status.REJECTED if isinstance(result, int) else Status.BLOCKED, code)
     remaining = deadline - age
-    is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE
+    is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE * 1000
     if is_over or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
         return Outcome(Status.UNDELIVERABLE, code)
     nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
@@ -114,22 +114,22 @@ def decide(
     return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
 
 
-def is_passing(result: Result) -> bool:
-    """Whether the trouble may pass, so that another attempt is worth its while. A 400 is an answer, not a trouble."""
+def may_pass(result: Result) -> bool:
+    """Whether the trouble may pass, so that another attempt makes sense. A 400 is an answer, not trouble."""
     return _kind(result) is Kind.RETRIABLE
 
 
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that ``Retry-After`` asks for (RFC 9110, section 10.2.3), None for garbage; ``now`` in seconds."""
+def parse_retry_after(value: str | None, now: int) -> int | None:
+    """Return the delay that ``Retry-After`` asks for (RFC 9110, section 10.2.3), None for garbage."""
     if value is None:
         return None
-    if re.fullmatch(r"[0-9]{1,300}", value.strip()):  # too large is no garbage (RFC 9111, section 1.2.2), and float() takes it
-        return float(value.strip())
+    if re.fullmatch(r"[0-9]{1,300}", value.strip()):  # a number too large is no garbage (RFC 9111, section 1.2.2)
+        return int(value.strip()) * 1000
     try:
         date = email.utils.parsedate_to_datetime(value)
     except (ValueError, OverflowError):  # OverflowError: a year or an hour of a dozen digits
         return None
-    return max(0.0, date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now)
+    return max(0, round(date.replace(tzinfo=date.tzinfo or UTC).timestamp() * 1000) - now)
 
 
 def _kind(result: Result) -> Kind:

@@ -16,7 +16,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import key, storage
+from backchannel.aws.dynamodb import key
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 
@@ -34,26 +34,25 @@ PENDING_STATUSES = [str(status) for status in PENDING]
 
 
 @dataclass(frozen=True, slots=True)
-class Logout:
-    """One session event being carried out; times in milliseconds since the epoch."""
+class Run:
+    """One run of a logout's fan-out, or of what follows from it; ``run_id`` lets it recognise its own work after a crash.
 
-    logout_id: str
+    ``whole_session``: the provider session is over, so no login within it can be newer than this logout.
+    """
+
     provider: str
+    logout_id: str
+    run_id: str
     ended_at: int
-    created_at: int
-    sid: str | None = None
-    sub: str | None = None
-    client_id: str | None = None
-    reason: str | None = None
-    fanned_out_at: int | None = None
+    whole_session: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedDelivery:
     """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
 
-    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the RP session's
-    that a ``sid`` stands for at the moment.
+    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the start of the
+    RP session behind ``sid``.
     """
 
     client_id: str
@@ -65,12 +64,21 @@ class PlannedDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptReport:
+    """What an attempt got back: the status code (None without an answer) and what the RP said about it (section 2.8)."""
+
+    status_code: int | None = None
+    error: str | None = None
+    error_description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """A delivery and what became of it; times in milliseconds since the epoch.
 
     ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
-    ``whole_session`` says that the provider session is over, so that no login within it can be newer than this logout.
-    ``cursor`` tells which older sessions have got a delivery in the place of this one, while it gives way to newer logins.
+    ``whole_session`` is that of its Run. While the delivery gives way to newer logins, ``cursor`` is how far it has replaced
+    itself by deliveries for older sessions.
     """
 
     provider: str
@@ -136,15 +144,6 @@ class Item(Model):
     status_changed = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
     by_client = _ByClient()
-
-    @classmethod
-    def read(cls, pk: str, sk: str) -> "Item | None":
-        """Return the item as it is now, None if there is none."""
-        with storage():
-            try:
-                return cls.get(pk, sk, consistent_read=True)
-            except cls.DoesNotExist:
-                return None
 
 
 def delivery_key(client_id: str, sid: str | None) -> str:

@@ -1,7 +1,8 @@
-"""The deliveries of DeliveriesTable: recorded, attempted under a lease, settled, begun anew, looked up."""
+"""The deliveries of DeliveriesTable: recorded, checked out for an attempt, settled, reopened, listed."""
 
 from __future__ import annotations
 
+import functools
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -9,59 +10,50 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
+from backchannel.aws.dynamodb import Page, assignments, bind, key, page, partition_page, read, update_if
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import (
     PENDING_STATUSES,
+    AttemptReport,
     DeliveryRecord,
     Item,
     PlannedDelivery,
+    Run,
     delivery_key,
     delivery_record,
     expiry,
     status_attributes,
 )
-from backchannel.sessions.events import is_whole_session
-from backchannel.sessions.messages import EndMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 LEASE = 30_000
-"""Milliseconds that an attempt has for itself: as long as its function may run."""
+"""How long an attempt has the delivery for itself: as long as its function may run."""
 
 STRANDED = 300_000
-"""Milliseconds: a pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""
+"""A pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
-    """There is nothing to attempt: the delivery has a final status, or is not there any more."""
+class NothingToDo:
+    """The delivery has a final status, or does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """Not now: it is due, or another's attempt is surely over, at ``until`` (milliseconds since the epoch)."""
+class NotDue:
+    """The next attempt is due, or another's is surely over, at ``until`` (milliseconds since the epoch)."""
 
     until: int
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class CheckedOut:
     """The attempt is ours until the lease runs out."""
 
     record: DeliveryRecord
     lease: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What an attempt got back: the status code (None without an answer) and what the RP said about it."""
-
-    status_code: int | None = None
-    error: str | None = None
-    error_description: str | None = None
 
 
 class Deliveries:
@@ -70,92 +62,83 @@ class Deliveries:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def record(self, message: EndMessage, delivery: PlannedDelivery, now: int) -> bool:
-        """Record a delivery that a run has claimed RP sessions for; True when it has to be queued.
+    def record(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
+        """Record a delivery for a run that has claimed RP sessions; True if it has to be queued.
 
-        For a run that is not among those that it was recorded for, or for another RP session of its ``sid``, it begins anew: it
-        knew nothing of these RP sessions, and nobody else may be left to queue it. An attempt that is being made then loses its
-        lease. So does one that was superseded, since it has to look for older sessions again. Otherwise it is queued again as
-        long as nothing has come of it.
+        If this run is not yet on the record, or the ``sid`` stands for another RP session by now, reset the delivery to queued
+        with no attempts: nobody else will tell that RP session, and an attempt that is under way loses its lease. Also reset a
+        superseded one, since it has to look for older sessions again. Otherwise queue it again only while it is untouched.
         """
-        run = message.fanout_id if delivery.started_at is None else key(message.fanout_id, str(delivery.started_at))
-        item = self._items(message.logout_id, delivery_key(delivery.client_id, delivery.sid))
+        name = run.run_id if planned.started_at is None else key(run.run_id, str(planned.started_at))
+        item = self._items(run.logout_id, delivery_key(planned.client_id, planned.sid))
         actions = self._assign(
-            **_begun_anew(message.provider, delivery.client_id, delivery.status, now),
-            provider=message.provider,
-            client_id=delivery.client_id,
-            sid=delivery.sid,
-            sub=delivery.sub,
-            client_sub=delivery.client_sub,
-            whole_session=is_whole_session(message.event) or None,
-            ended_at=message.ended_at,
+            **_untouched(run.provider, planned.client_id, planned.status, now),
+            provider=run.provider,
+            client_id=planned.client_id,
+            sid=planned.sid,
+            sub=planned.sub,
+            client_sub=planned.client_sub,
+            whole_session=run.whole_session or None,
+            ended_at=run.ended_at,
             expires_at=expiry(now),
             leased_until=None,
             lease=None,
         )
-        another_run = ~self._items.runs.contains(run)
+        another_run = ~self._items.runs.contains(name)
         superseded = self._items.status == str(Status.SUPERSEDED)
-        try:
-            with storage():
-                item.update([*actions, self._items.runs.add({run})], condition=another_run | superseded)
-        except ConditionFailedError:
-            return self.is_untouched(message.logout_id, delivery.client_id, delivery.sid)
-        return delivery.status is Status.QUEUED
+        if update_if(item, another_run | superseded, [*actions, self._items.runs.add({name})]):
+            return planned.status is Status.QUEUED
+        return self.is_untouched(run.logout_id, planned.client_id, planned.sid)
 
     def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
-        """Whether there is such a delivery, and nothing has come of it: it may never have been queued."""
-        return _is_untouched(self._items.read(logout_id, delivery_key(client_id, sid)))
+        """Whether the delivery exists and nothing has come of it: it may never have been queued."""
+        return _is_untouched(read(self._items, logout_id, delivery_key(client_id, sid)))
 
-    def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
+    def check_out(self, message: DeliveryMessage, now: int) -> CheckedOut | NotDue | NothingToDo:
         """Take the lease of an attempt, if one is due."""
         lease = str(uuid.uuid4())
-        item = self._items(message.logout_id, delivery_key(message.client_id, message.sid))
-        model = self._items
+        model, item = self._items, self._items(message.logout_id, delivery_key(message.client_id, message.sid))
         pending = model.status.is_in(*PENDING_STATUSES)
         due = model.next_attempt_at.does_not_exist() | (model.next_attempt_at <= now)
-        lease_it: list[Action] = [model.leased_until.set(now + LEASE), model.lease.set(lease)]
-        try:
-            with storage():
-                item.update(lease_it, condition=pending & due & self._is_free(now))
-        except ConditionFailedError:
-            found = self._items.read(item.pk, item.sk)
-            if found is None or found.status not in PENDING_STATUSES:
-                return Settled()
-            return Later(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
-        return Begun(delivery_record(item), lease)
+        if update_if(item, pending & due & self._is_free(now), self._assign(leased_until=now + LEASE, lease=lease)):
+            return CheckedOut(delivery_record(item), lease)
+        found = read(self._items, item.pk, item.sk)
+        if found is None or found.status not in PENDING_STATUSES:
+            return NothingToDo()
+        return NotDue(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
 
-    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:
-        """Record an outcome and give the lease back; False when the lease was lost to somebody else.
+    def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
+        """Record an outcome and give the lease back; False if somebody else has the lease by now.
 
-        With ``answer``, an attempt was made; without, the delivery was settled without one.
+        With ``report``, an attempt was made; without, the delivery was settled without one.
         """
-        record = begun.record
+        record = delivery.record
         actions = self._assign(
             **status_attributes(record.provider, record.client_id, outcome.status, now),
             updated_at=now,
             last_code=outcome.code,
-            next_attempt_at=None if outcome.delay is None else now + outcome.delay * 1000,
+            next_attempt_at=None if outcome.delay is None else now + outcome.delay,
             cursor=outcome.cursor,
             leased_until=None,
             lease=None,
         )
-        if answer is not None:
+        if report is not None:
             actions += self._assign(
                 attempts=record.attempts + 1,
-                last_status_code=answer.status_code,
-                error=answer.error,
-                error_description=answer.error_description,
+                last_status_code=report.status_code,
+                error=report.error,
+                error_description=report.error_description,
             )
-        return self._update(record, actions, self._items.lease == begun.lease)
+        return self._update(record, self._items.lease == delivery.lease, actions)
 
-    def release(self, begun: Begun) -> None:
+    def release(self, delivery: CheckedOut) -> None:
         """Give the lease back with nothing done: no attempt was made."""
-        self._update(begun.record, self._assign(leased_until=None, lease=None), self._items.lease == begun.lease)
+        self._update(delivery.record, self._items.lease == delivery.lease, self._assign(leased_until=None, lease=None))
 
     def reopen(self, record: DeliveryRecord, now: int) -> bool:
-        """Begin a delivery anew that is final or stranded; False when it is accepted, or pending with a message of its own.
+        """Reset a delivery that is final or stranded; False if it is accepted, or pending with a message of its own.
 
-        True, too, when an earlier try of this very call has done it: its message is not queued yet.
+        True, too, if an earlier try of this very call did it: its message is not queued yet.
         """
         model = self._items
         final = ~model.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED))
@@ -163,40 +146,27 @@ class Deliveries:
             model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
         )
         stranded = model.status.is_in(*PENDING_STATUSES) & due & self._is_free(now)
-        actions = self._assign(**_begun_anew(record.provider, record.client_id, Status.QUEUED, now))
-        if self._update(record, actions, final | stranded):
+        actions = self._assign(**_untouched(record.provider, record.client_id, Status.QUEUED, now))
+        if self._update(record, final | stranded, actions):
             return True
-        found = self._items.read(record.logout_id, delivery_key(record.client_id, record.sid))
+        found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
         return _is_untouched(found) and int(found.updated_at) == now
 
-    def of_logout(self, logout_id: str, after: str | None, limit: int) -> tuple[list[DeliveryRecord], str | None]:
-        """Return a page of a logout's deliveries, and the cursor of the next page."""
-        start = None if after is None else {"pk": {"S": logout_id}, "sk": {"S": after}}
-        with storage():
-            found = self._items.query(
-                logout_id,
-                self._items.sk.startswith(key("RP", "")),
-                consistent_read=True,
-                limit=limit,
-                page_size=limit,
-                last_evaluated_key=start,
-            )
-            page = [delivery_record(item) for item in found]
-            last = found.last_evaluated_key
-        return page, None if last is None else last["sk"]["S"]
+    def of_logout(self, logout_id: str, after: str | None, limit: int) -> Page[DeliveryRecord]:
+        """Return a page of a logout's deliveries."""
+        keys = self._items.sk.startswith(key("RP", ""))
+        found = partition_page(self._items, logout_id, keys, after=after, limit=limit)
+        return Page([delivery_record(item) for item in found.items], found.cursor)
 
     def of_client(
         self, provider: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
-    ) -> tuple[list[DeliveryRecord], dict[str, str] | None]:
-        """Return a page of a client's deliveries by status and time, and the cursor of the next page."""
+    ) -> Page[DeliveryRecord, dict[str, str]]:
+        """Return a page of a client's deliveries by status and time; it may lag by seconds."""
         client = key(provider, client_id)
-        start = None if after is None else {name: {"S": value} for name, value in {**after, "client": client}.items()}
-        condition = self._items.status_changed.between(*within)
-        with storage():
-            found = self._items.by_client.query(client, condition, limit=limit, page_size=limit, last_evaluated_key=start)
-            page = [delivery_record(item) for item in found]
-            last = found.last_evaluated_key
-        return page, None if last is None else {name: value["S"] for name, value in last.items() if name != "client"}
+        query = functools.partial(self._items.by_client.query, client, self._items.status_changed.between(*within))
+        found = page(query, after=None if after is None else {**after, "client": client}, limit=limit)
+        cursor = None if found.cursor is None else {name: value for name, value in found.cursor.items() if name != "client"}
+        return Page([delivery_record(item) for item in found.items], cursor)
 
     def _is_free(self, now: int) -> Condition:
         """Return the condition that nobody attempts a delivery."""
@@ -204,21 +174,13 @@ class Deliveries:
         return free
 
     def _assign(self, **values: Any) -> list[Action]:
-        """Return what sets attributes, or removes those that are to be None."""
-        attributes = ((getattr(self._items, name), value) for name, value in values.items())
-        return [attribute.remove() if value is None else attribute.set(value) for attribute, value in attributes]
+        return assignments(self._items, **values)
 
-    def _update(self, record: DeliveryRecord, actions: list[Action], condition: Condition) -> bool:
-        item = self._items(record.logout_id, delivery_key(record.client_id, record.sid))
-        try:
-            with storage():
-                item.update(actions, condition=condition)
-        except ConditionFailedError:
-            return False
-        return True
+    def _update(self, record: DeliveryRecord, condition: Condition, actions: list[Action]) -> bool:
+        return update_if(self._items(record.logout_id, delivery_key(record.client_id, record.sid)), condition, actions)
 
 
-def _begun_anew(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
+def _untouched(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
     """Return the attributes of a delivery that nothing has come of yet."""
     return status_attributes(provider, client_id, status, now) | {
         "attempts": 0,

@@ -1,31 +1,39 @@
-"""An ended session carried out: tombstone, look, claim, record, queue - page by page, from wherever an earlier try came to."""
+"""The fan-out of an ended session: every RP session that the end covers gets a delivery.
 
-from collections.abc import Callable, Iterable, Sequence
+It works page by page: claim, record, queue, mark, repair. A run that stops anywhere can be repeated: claims, records and the
+cursor show what has been done.
+"""
+
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import compress
 
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.recipients import planned_deliveries
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
-from backchannel.sessions.events import SessionEnded
+from backchannel.sessions.events import SessionEnded, is_whole_session
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered
 from backchannel.sessions.table import Claim, Sessions
 
 PAGE = 100
-SWEEP_DELAY = 30
-"""Seconds: longer than a start can take from its write to its look."""
+SWEEP_DELAY = 30_000
+"""Milliseconds: longer than a start can take between its write and its look."""
 
 _CONCURRENCY = 8
 
+type Key = tuple[str, str | None]
+"""A delivery within its logout: ``client_id`` and ``sid``."""
+
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """Carries out ended sessions; ``time_is_short`` says when to stop between two pages, ``now`` is in milliseconds."""
+class FanOut:
+    """Carries out ended sessions; ``now`` is in milliseconds."""
 
     providers: Providers
     sessions: Sessions
@@ -35,12 +43,11 @@ class Ending:
     delivery_queue: Queue
 
     def carry_out(self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool]) -> bool:
-        """Give every RP session of the ended session its delivery; False when time ran short and more is to be done.
-
-        May be repeated at any point: claims, records and the cursor show what has been done.
+        """Give every RP session of the ended session its delivery; False if time ran short and there is more to do.
 
         Raises:
-            OurFault: not finished; to be repeated.
+            InternalFailure: not finished; to be repeated.
+            NotFoundError: the provider does not exist any more.
 
         """
         issuer = self.providers.get(message.provider).issuer
@@ -53,7 +60,8 @@ class Ending:
         while True:
             client_id = message.only_client_id or message.client_id
             page = self.sessions.page(issuer, event, client_id=client_id, after=cursor, limit=PAGE, now=now())
-            self._fan_out(message, issuer, page.sessions, now())
+            with ThreadPoolExecutor(_CONCURRENCY) as pool:
+                _PageFanOut(self, message, issuer, now(), pool).carry_out(page.items)
             if page.cursor is None:
                 break
             cursor = page.cursor
@@ -66,44 +74,84 @@ class Ending:
             self.logouts.close(message.logout_id, now())
         return True
 
-    def _fan_out(self, message: EndMessage, issuer: str, sessions: Sequence[RpSession], now: int) -> None:
-        event, claim = message.event, Claim(message.logout_id, message.fanout_id, message.ended_at)
-        covered = [session for session in sessions if is_covered(session, event)]
-        newer = [session for session in sessions if not is_covered(session, event)]
-        free = [session for session in covered if session.ended_by is None or session.fanout_id == message.fanout_id]
-        with ThreadPoolExecutor(_CONCURRENCY) as pool:
-            claimed = list(pool.map(lambda session: self.sessions.claim(issuer, session, event, claim, now), free))
-            ours = [session for session in claimed if session is not None]
-            taken = [session for session, mine in zip(free, claimed, strict=True) if mine is None]
-            wanted = planned_deliveries(event, ours, self._sid_required(message, ours))
-            recorded = pool.map(lambda delivery: self.deliveries.record(message, delivery, now), wanted)
-            queued = [(each.client_id, each.sid) for each in compress(wanted, recorded)]
-            queued += self._left_behind(message, [*newer, *taken], pool)
-            self.delivery_queue.send(
-                Outgoing(
-                    DeliveryMessage(message.provider, message.logout_id, client_id, sid).to_json(),
-                    tenant=(message.provider, client_id),
-                )
-                for client_id, sid in dict.fromkeys(queued)
-            )
-            list(pool.map(lambda session: self.sessions.mark_ended(issuer, session, claim, now), ours))
-            if message.only_client_id is not None and isinstance(event, SessionEnded):
-                # While this start lay between its two writes, whoever claimed the first had nothing to mark.
-                taken += [session for session in covered if session not in free]
-            list(pool.map(lambda session: self.sessions.mark_again(issuer, session, now), taken))
 
-    def _left_behind(
-        self, message: EndMessage, replaced: Sequence[RpSession], pool: ThreadPoolExecutor
-    ) -> Iterable[tuple[str, str | None]]:
+@dataclass(frozen=True, slots=True)
+class _PageFanOut:
+    """The steps for one page of RP sessions."""
+
+    using: FanOut
+    message: EndMessage
+    issuer: str
+    now: int
+    pool: ThreadPoolExecutor
+
+    def carry_out(self, sessions: Sequence[RpSession]) -> None:
+        covered = [session for session in sessions if is_covered(session, self.message.event)]
+        newer = [session for session in sessions if not is_covered(session, self.message.event)]
+        ours, taken = self._claim(covered)
+        self._queue(self._record(ours) + self._left_behind([*newer, *taken]))
+        self._mark(ours)
+        self._repair(taken)
+
+    def _claim(self, covered: Sequence[RpSession]) -> tuple[list[RpSession], list[RpSession]]:
+        """Claim what no other run has; return what is ours, as it is stored, and what another run has."""
+        message = self.message
+        free = [session for session in covered if session.ended_by is None or session.fanout_id == message.fanout_id]
+        claims = self.pool.map(
+            lambda session: self.using.sessions.claim(self.issuer, session, message.event, self._claimed, self.now), free
+        )
+        results = list(zip(free, claims, strict=True))
+        ours = [claimed for _, claimed in results if claimed is not None]
+        taken = [session for session, claimed in results if claimed is None]
+        if message.only_client_id is not None and isinstance(message.event, SessionEnded):
+            # While this start lay between its two writes, whoever claimed the first had nothing to mark.
+            taken += [session for session in covered if session not in free]
+        return ours, taken
+
+    def _record(self, ours: Sequence[RpSession]) -> list[Key]:
+        """Record a delivery for each token that our RP sessions need; return those to be queued."""
+        message = self.message
+        run = Run(
+            message.provider,
+            message.logout_id,
+            message.fanout_id,
+            message.ended_at,
+            whole_session=is_whole_session(message.event),
+        )
+        planned = planned_deliveries(message.event, ours, self._sid_required(ours))
+        recorded = self.pool.map(lambda each: self.using.deliveries.record(run, each, self.now), planned)
+        return [(each.client_id, each.sid) for each in compress(planned, recorded)]
+
+    def _left_behind(self, replaced: Sequence[RpSession]) -> list[Key]:
         """Return the deliveries that a run which died may have recorded without queueing them.
 
-        It would find its RP sessions again, if newer ones had not taken their place. So look beside each of these.
+        It would find its RP sessions again, had newer ones not taken their place. So look beside each of these.
         """
         possible = list({(session.client_id, sid) for session in replaced for sid in (None, session.sid)})
-        return compress(possible, pool.map(lambda names: self.deliveries.is_untouched(message.logout_id, *names), possible))
+        untouched = self.pool.map(lambda key: self.using.deliveries.is_untouched(self.message.logout_id, *key), possible)
+        return list(compress(possible, untouched))
 
-    def _sid_required(self, message: EndMessage, sessions: Sequence[RpSession]) -> frozenset[str]:
-        if isinstance(message.event, SessionEnded) or not sessions:
+    def _queue(self, keys: Sequence[Key]) -> None:
+        provider, logout_id = self.message.provider, self.message.logout_id
+        self.using.delivery_queue.send(
+            Outgoing(DeliveryMessage(provider, logout_id, client_id, sid).to_json(), tenant=(provider, client_id))
+            for client_id, sid in dict.fromkeys(keys)
+        )
+
+    def _mark(self, ours: Sequence[RpSession]) -> None:
+        """Write our claims on the RP sessions' other items, which only readers use."""
+        list(self.pool.map(lambda session: self.using.sessions.mark_ended(self.issuer, session, self._claimed, self.now), ours))
+
+    def _repair(self, taken: Sequence[RpSession]) -> None:
+        """Write the claims of other runs on the other items: those runs may have come too early for them."""
+        list(self.pool.map(lambda session: self.using.sessions.mark_again(self.issuer, session, self.now), taken))
+
+    @property
+    def _claimed(self) -> Claim:
+        return Claim(self.message.logout_id, self.message.fanout_id, self.message.ended_at)
+
+    def _sid_required(self, sessions: Sequence[RpSession]) -> frozenset[str]:
+        if isinstance(self.message.event, SessionEnded) or not sessions:
             return frozenset()
-        clients = self.providers.get_clients(message.provider, {session.client_id for session in sessions})
+        clients = self.using.providers.get_clients(self.message.provider, {session.client_id for session in sessions})
         return frozenset(client.client_id for client in clients if client.needs_sid)

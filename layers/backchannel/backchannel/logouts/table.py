@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
-from backchannel.deliveries.records import LOGOUT, Item, Logout, expiry, optional_int
+from backchannel.aws.dynamodb import ConditionFailedError, bind, key, read, storage
+from backchannel.deliveries.records import LOGOUT, Item, expiry, optional_int
 from backchannel.errors import NotFoundError
 from backchannel.sessions.messages import EndMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True, slots=True)
+class Logout:
+    """One session event being carried out; times in milliseconds since the epoch."""
+
+    logout_id: str
+    provider: str
+    ended_at: int
+    created_at: int
+    sid: str | None = None
+    sub: str | None = None
+    client_id: str | None = None
+    reason: str | None = None
+    fanned_out_at: int | None = None
 
 
 class Logouts:
@@ -51,7 +67,7 @@ class Logouts:
             NotFoundError: it has none of this id.
 
         """
-        item = self._items.read(logout_id, LOGOUT)
+        item = read(self._items, logout_id, LOGOUT)
         if item is None or item.provider != provider:
             raise NotFoundError(f"no logout {logout_id!r}")
         return Logout(
@@ -68,7 +84,7 @@ class Logouts:
 
     def cursor(self, logout_id: str, fanout_id: str) -> str | None:
         """Return how far a run has come, None at its beginning."""
-        item = self._items.read(logout_id, key("FANOUT", fanout_id))
+        item = read(self._items, logout_id, key("FANOUT", fanout_id))
         return None if item is None else item.cursor
 
     def save_cursor(self, logout_id: str, fanout_id: str, cursor: str, now: int) -> None:

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
+from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, partition_page, read, storage, transaction
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
@@ -52,10 +52,11 @@ class _Item(Model):
 
 
 class Providers:
-    """The operations on ProvidersTable."""
+    """The operations on ProvidersTable; without ``permit_private_networks``, clients are read without ``allowed_networks``."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
         self._items = bind(_Item, dynamodb, table_name)
+        self._permit_private_networks = permit_private_networks
 
     def get(self, provider: str) -> Provider:
         """Return a provider.
@@ -76,19 +77,15 @@ class Providers:
             ConflictError: a provider of this name, or one with this issuer, is there already.
 
         """
-        for pk, sk, document in (
-            (key("ISSUER", provider.issuer), "ISSUER", {"provider": provider.provider}),
-            (_pk(provider.provider), "PROVIDER", asdict(provider)),
-        ):
-            try:
-                with storage():
-                    self._items(pk, sk, document=document).save(condition=self._items.pk.does_not_exist())
-            except ConditionFailedError as error:
-                if self._read(pk, sk) == json.loads(json.dumps(document)):
-                    continue  # written by an earlier try of this very request
-                if sk == "PROVIDER" and self.get(provider.provider).issuer != provider.issuer:
-                    self._remove(key("ISSUER", provider.issuer), "ISSUER")
+        is_new = self._items.pk.does_not_exist()
+        try:
+            with transaction(self._items) as writes:
+                for item in self._of_provider(provider):
+                    writes.save(item, is_new)
+        except ConditionFailedError as error:
+            if self._read(_pk(provider.provider), "PROVIDER") != json.loads(json.dumps(asdict(provider))):
                 raise ConflictError("a provider of this name, or with this issuer, is there already") from error
+            # An earlier try of this very request has written both.
 
     def update(self, provider: Provider) -> None:
         """Store a provider that is there already; its issuer is what it was."""
@@ -119,8 +116,9 @@ class Providers:
             below = [item.sk for item in self._items.query(_pk(provider), limit=2) if item.sk != "PROVIDER"]
         if below:
             raise ConflictError("the provider still has sources or clients")
-        self._remove(_pk(provider), "PROVIDER")
-        self._remove(key("ISSUER", found.issuer), "ISSUER")
+        with transaction(self._items) as writes:
+            for item in self._of_provider(found):
+                writes.delete(item)
 
     def get_source(self, provider: str, source: str) -> Source:
         """Return a source.
@@ -132,7 +130,7 @@ class Providers:
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
             raise NotFoundError(f"no source {source!r}")
-        return Source(**document)
+        return _known(Source, document)
 
     def put_source(self, provider: str, source: Source) -> None:
         """Store a source."""
@@ -152,7 +150,8 @@ class Providers:
         document = self._read(_pk(provider), key("CLIENT", client_id))
         if document is None:
             raise NotFoundError(f"no client {client_id!r}")
-        return _client(document)
+        client = _client(document)
+        return client if self._permit_private_networks else replace(client, allowed_networks=())
 
     def put_client(self, provider: str, client: Client) -> None:
         """Store a client."""
@@ -168,24 +167,22 @@ class Providers:
         with storage():
             return [_client(item.document) for item in self._items.batch_get(keys, consistent_read=True)]
 
-    def clients(self, provider: str, after: str | None, limit: int) -> tuple[list[Client], str | None]:
-        """Return a page of the provider's clients in order of key, and the cursor of the next page."""
-        prefix = key("CLIENT", "")
-        start = None if after is None else {"pk": {"S": _pk(provider)}, "sk": {"S": after}}
-        with storage():
-            found = self._items.query(_pk(provider), self._items.sk.startswith(prefix), limit=limit, last_evaluated_key=start)
-            page = [_client(item.document) for item in found]
-            last = found.last_evaluated_key
-        return page, None if last is None else last["sk"]["S"]
+    def clients(self, provider: str, after: str | None, limit: int) -> Page[Client]:
+        """Return a page of the provider's clients in order of key."""
+        keys = self._items.sk.startswith(key("CLIENT", ""))
+        found = partition_page(self._items, _pk(provider), keys, after=after, limit=limit)
+        return Page([_client(item.document) for item in found.items], found.cursor)
+
+    def _of_provider(self, provider: Provider) -> tuple[_Item, _Item]:
+        """Return the provider's item, and the one that makes its issuer its own."""
+        return (
+            self._items(_pk(provider.provider), "PROVIDER", document=asdict(provider)),
+            self._items(key("ISSUER", provider.issuer), "ISSUER", document={"provider": provider.provider}),
+        )
 
     def _read(self, pk: str, sk: str) -> dict[str, Any] | None:
-        with storage():
-            try:
-                item = self._items.get(pk, sk, consistent_read=True)
-            except self._items.DoesNotExist:
-                return None
-        document: dict[str, Any] = item.document
-        return document
+        item = read(self._items, pk, sk)
+        return None if item is None else item.document
 
     def _write(self, pk: str, sk: str, document: dict[str, Any]) -> None:
         with storage():
@@ -204,11 +201,15 @@ def _pk(provider: str) -> str:
     return key("PROVIDER", provider)
 
 
-def _provider(document: dict[str, Any]) -> Provider:
-    return Provider(**{**document, "keys": tuple(SigningKey(**each) for each in document["keys"])})
+def _known[T](kind: type[T], document: Mapping[str, Any], **changed: Any) -> T:
+    """Read a document; a newer version of this service may have written members that this one does not know."""
+    known = {field.name: document[field.name] for field in fields(kind) if field.name in document}  # type: ignore[arg-type]
+    return kind(**{**known, **changed})
 
 
-def _client(document: dict[str, Any]) -> Client:
-    """Read a client; a newer version of this service may have written members that this one does not know."""
-    known = {field.name: document[field.name] for field in fields(Client) if field.name in document}
-    return Client(**{**known, "allowed_networks": tuple(document["allowed_networks"])})
+def _provider(document: Mapping[str, Any]) -> Provider:
+    return _known(Provider, document, keys=tuple(_known(SigningKey, each) for each in document["keys"]))
+
+
+def _client(document: Mapping[str, Any]) -> Client:
+    return _known(Client, document, allowed_networks=tuple(document["allowed_networks"]))

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import batched
 
 from backchannel.errors import NotFoundError
-from backchannel.providers.cache import Cache
-from backchannel.providers.clients import Client
+from backchannel.providers.cache import cached
 from backchannel.providers.table import Provider, Providers
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.intake import Intake
@@ -22,7 +21,7 @@ _BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Expiring:
+class ExpiryPass:
     """Ends what has expired; ``time_is_short`` says when to leave the rest to the next pass."""
 
     providers: Providers
@@ -47,12 +46,12 @@ class Expiring:
         return count
 
     def _ends(self, part: int, now: int, time_is_short: Callable[[], bool]) -> Iterator[tuple[Provider, Ended]]:
-        provider_of = Cache[str, Provider](self.providers.by_issuer)
-        client_of = Cache[tuple[str, str], Client](lambda names: self.providers.get_client(*names))
+        provider_of = cached(self.providers.by_issuer)
+        client_of = cached(self.providers.get_client)
         for issuer, session in self.sessions.expired(now, part, PARTS, time_is_short):
             try:
                 provider = provider_of(issuer)
-                wants_to_hear = client_of((provider.provider, session.client_id)).logout_on_expiry
+                wants_to_hear = client_of(provider.provider, session.client_id).logout_on_expiry
             except NotFoundError:
                 continue
             if wants_to_hear:

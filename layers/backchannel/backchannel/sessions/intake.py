@@ -30,7 +30,7 @@ class Intake:
         """Store and queue all events; once this returns, nothing of them can be lost.
 
         Raises:
-            OurFault: not all were; the same events can be taken in again.
+            InternalFailure: not all were; the same events can be taken in again.
 
         """
         messages: list[EndMessage] = []

@@ -23,7 +23,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, parts, storage
+from backchannel.aws.dynamodb import Page, assignments, bind, key, partition_page, parts, storage, update_if
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.rp_sessions import RpSession, is_covered
 
@@ -31,14 +31,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MILLISECONDS_PER_DAY = 86_400_000
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some RP sessions of a partition, and the cursor of the next page; None on the last."""
-
-    sessions: list[RpSession]
-    cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +91,18 @@ class Sessions:
             fanout_id=None,
         )
         for pk, sk in _item_keys(issuer, session):
-            self._update(self._items(pk, sk), actions, _absent_or_before(self._items.started_at, session.started_at))
+            update_if(self._items(pk, sk), _absent_or_before(self._items.started_at, session.started_at), actions)
         return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
         """Write the tombstone; of two for one subject the later one stays."""
         actions = self._set(now, ended_at=event.ended_at, source_event_id=event.source_event_id)
         tombstone = self._items(*_tombstone_key(issuer, event))
-        self._update(tombstone, actions, _absent_or_before(self._items.ended_at, event.ended_at))
+        update_if(tombstone, _absent_or_before(self._items.ended_at, event.ended_at), actions)
 
-    def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
+    def page(
+        self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
+    ) -> Page[RpSession]:
         """Look: a page of the RP sessions in the event's partition, with ``client_id`` only that client's, ended ones too."""
         pk = _partition(issuer, event)
         condition: Condition
@@ -130,28 +124,28 @@ class Sessions:
         if not is_whole_session(event):
             condition &= (self._items.started_at <= event.ended_at) & (self._items.sub == session.sub)
         item = self._items(*_item_keys(issuer, session)[0])
-        if not self._update(item, self._claim(claim, now), condition & self._items.started_at.exists()):
+        if not update_if(item, condition & self._items.started_at.exists(), self._claim(claim, now)):
             return None
         return _rp_session(item)
 
     def mark_ended(self, issuer: str, session: RpSession, claim: Claim, now: int) -> None:
         """Write a claim on the RP session's other item, which is for reading only."""
         for pk, sk in _item_keys(issuer, session)[1:]:
-            self._update(self._items(pk, sk), self._claim(claim, now), self._items.started_at <= session.started_at)
+            update_if(self._items(pk, sk), self._items.started_at <= session.started_at, self._claim(claim, now))
 
     def mark_again(self, issuer: str, session: RpSession, now: int) -> None:
         """Write the claim that another run has on an RP session on its other item, which that run may have come too early for."""
         pk, sk = _item_keys(issuer, session)[0]
-        for claimed in self._query(pk, self._items.sk == sk, None, None, now).sessions:
+        for claimed in self._query(pk, self._items.sk == sk, None, None, now).items:
             if claimed.ended_by and claimed.fanout_id and claimed.ended_at is not None:
                 claim = Claim(claimed.ended_by, claimed.fanout_id, claimed.ended_at)
                 self.mark_ended(issuer, claimed, claim, now)
 
-    def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page:
+    def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the subject's RP sessions, ended ones too."""
         return self._query(key("SUB", issuer, sub), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
-    def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page:
+    def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the session's RP sessions, ended ones too."""
         return self._query(key("SID", issuer, sid), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
@@ -187,30 +181,16 @@ class Sessions:
                 ends.append(SubjectSessionsEnded(session.sub, ended_at, source_event_id, client_id))
         return ends
 
-    def _query(self, pk: str, condition: Condition, after: str | None, limit: int | None, now: int) -> Page:
-        start = None if after is None else {"pk": {"S": pk}, "sk": {"S": after}}
-        with storage():
-            found = self._items.query(pk, condition, consistent_read=True, limit=limit, page_size=limit, last_evaluated_key=start)
-            live = [_rp_session(item) for item in found if item.expires_at * 1000 > now]  # TTL deletes days later
-            last = found.last_evaluated_key
-        return Page(live, None if last is None else last["sk"]["S"])
+    def _query(self, pk: str, keys: Condition, after: str | None, limit: int | None, now: int) -> Page[RpSession]:
+        found = partition_page(self._items, pk, keys, after=after, limit=limit)
+        live = [_rp_session(item) for item in found.items if item.expires_at * 1000 > now]  # TTL deletes days later
+        return Page(live, found.cursor)
 
     def _claim(self, claim: Claim, now: int) -> list[Action]:
         return self._set(now, ended_by=claim.logout_id, fanout_id=claim.fanout_id, ended_at=claim.ended_at)
 
     def _set(self, now: int, **values: str | int | None) -> list[Action]:
-        expiry = self._items.expires_at.set((now + self._lifetime) // 1000)
-        attributes = ((getattr(self._items, name), value) for name, value in values.items())
-        return [expiry, *(attribute.remove() if value is None else attribute.set(value) for attribute, value in attributes)]
-
-    def _update(self, item: _Item, actions: list[Action], condition: Condition) -> bool:
-        """Write to an item, which then is as it is stored; False when the condition does not hold."""
-        try:
-            with storage():
-                item.update(actions, condition=condition)
-        except ConditionFailedError:
-            return False
-        return True
+        return assignments(self._items, expires_at=(now + self._lifetime) // 1000, **values)
 
 
 def _absent_or_before(attribute: NumberAttribute, value: int) -> Condition:

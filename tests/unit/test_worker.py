@@ -7,27 +7,29 @@ from typing import Any
 import pytest
 
 from backchannel import errors
-from backchannel.deliveries.circuits import RECOVERY, CircuitOpenError
+from backchannel.aws.dynamodb import Page
+from backchannel.deliveries.attempt import AttemptResult
+from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import PAGE, PAGES, NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
-from backchannel.deliveries.table import Answered, Begun, Deliveries, Later, Settled
-from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, Delivering, Verdict
+from backchannel.deliveries.records import AttemptReport, DeliveryRecord, PlannedDelivery, Run
+from backchannel.deliveries.table import CheckedOut, Deliveries, NotDue, NothingToDo
+from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
+from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, DeliveryWorker
 from backchannel.egress.post import Answer
-from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
+from backchannel.errors import InternalFailure, NotFoundError, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.sessions.events import Ended, SessionEnded
-from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession
-from backchannel.sessions.table import Page, Sessions
+from backchannel.sessions.table import Sessions
 from backchannel.tokens.key_ring import SigningKey
 from tests.unit.conftest import Log
 from tests.unit.fakes import FakeQueue, ring, signer, unverified_part, verified
 
-NOW = 1_788_256_800
-ENDED_AT = (NOW - 1) * 1000
+NOW = 1_788_256_800_000
+ENDED_AT = NOW - 1000
 PROVIDER = Provider("idp", "https://idp.example/", ring())
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout?logout=backchannel")
 RECORD = DeliveryRecord(
@@ -47,7 +49,7 @@ RECORD = DeliveryRecord(
 PART = replace(RECORD, whole_session=False)
 SUBJECT_WIDE = replace(PART, sid=None)
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "session-of-ada")
-BEGUN = Begun(RECORD, "lease-1")
+BEGUN = CheckedOut(RECORD, "lease-1")
 OLDER = RpSession("wiki", "subject-ada", ENDED_AT - 1000, "older-session", ended_by="l1")
 NEWER = RpSession("wiki", "subject-ada", ENDED_AT + 500, "newer-session")
 BEGUN_ANEW = replace(NEWER, sid="session-of-ada")
@@ -60,49 +62,51 @@ def _answer(status: int, body: bytes = b"", retry_after: str | None = None) -> A
 class FakeDeliveries(Deliveries):
     """One delivery under a lease; what becomes of it is kept."""
 
-    def __init__(self, begun: Begun | Later | Settled | OurFault) -> None:
+    def __init__(self, begun: CheckedOut | NotDue | NothingToDo | InternalFailure) -> None:
         self.begun = begun
         self.keeps_lease = True
-        self.fault: OurFault | None = None
-        self.settled: list[tuple[Outcome, Answered | None]] = []
+        self.fault: InternalFailure | None = None
+        self.settled: list[tuple[Outcome, AttemptReport | None]] = []
         self.released: list[str] = []
         self.recorded: list[PlannedDelivery] = []
 
-    def record(self, message: EndMessage, delivery: PlannedDelivery, now: int) -> bool:
-        assert (message.logout_id, now) == ("l1", NOW * 1000)
-        if delivery in self.recorded:
+    def record(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
+        assert (run.logout_id, now) == ("l1", NOW)
+        if planned in self.recorded:
             return False
-        self.recorded.append(delivery)
+        self.recorded.append(planned)
         return True
 
-    def begin(self, message: DeliveryMessage, now: int) -> Begun | Later | Settled:
-        assert (message.logout_id, now) == ("l1", NOW * 1000)
-        if isinstance(self.begun, OurFault):
+    def check_out(self, message: DeliveryMessage, now: int) -> CheckedOut | NotDue | NothingToDo:
+        assert (message.logout_id, now) == ("l1", NOW)
+        if isinstance(self.begun, InternalFailure):
             raise self.begun
         return self.begun
 
-    def settle(self, begun: Begun, outcome: Outcome, now: int, answer: Answered | None = None) -> bool:
-        assert (begun, now) == (self.begun, NOW * 1000)
+    def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
+        assert (delivery, now) == (self.begun, NOW)
         if self.fault is not None:
             raise self.fault
-        self.settled.append((outcome, answer))
+        self.settled.append((outcome, report))
         return self.keeps_lease
 
-    def release(self, begun: Begun) -> None:
+    def release(self, delivery: CheckedOut) -> None:
         if self.fault is not None:
             raise self.fault
-        self.released.append(begun.lease)
+        self.released.append(delivery.lease)
 
 
 class FakeSessions(Sessions):
     """Knows what sessions the subject has at the client."""
 
-    def __init__(self, *found: RpSession, fault: OurFault | None = None) -> None:
+    def __init__(self, *found: RpSession, fault: InternalFailure | None = None) -> None:
         self.found = list(found)
         self.fault = fault
         self.asked: list[str] = []
 
-    def page(self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int) -> Page:
+    def page(
+        self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
+    ) -> Page[RpSession]:
         if self.fault is not None:
             raise self.fault
         assert (issuer, event.client_id, event.ended_at, client_id, now) == (
@@ -110,7 +114,7 @@ class FakeSessions(Sessions):
             "wiki",
             ENDED_AT,
             "wiki",
-            NOW * 1000,
+            NOW,
         )
         self.asked.append(event.sid if isinstance(event, SessionEnded) else event.sub)
         first = int(after or 0)
@@ -124,11 +128,9 @@ class FakeCircuits:
     def __init__(self, *, is_open: bool = False) -> None:
         self.is_open = is_open
 
-    def guard[T](self, provider: str, client_id: str, call: Callable[[], T]) -> T:
+    def call(self, provider: str, client_id: str, send: Callable[[], AttemptResult]) -> AttemptResult | None:
         assert (provider, client_id) == ("idp", "wiki")
-        if self.is_open:
-            raise CircuitOpenError
-        return call()
+        return None if self.is_open else send()
 
 
 @dataclass
@@ -147,51 +149,51 @@ class FakeEgress:
 
 @dataclass
 class BrokenSigner:
-    fault: OurFault
+    fault: InternalFailure
 
     def sign(self, key: SigningKey, octets: bytes) -> bytes:  # noqa: ARG002 - as the port has it
         raise self.fault
 
 
 class World:
-    """A Delivering with everything around it."""
+    """A DeliveryWorker with everything around it."""
 
     def __init__(
         self,
         *,
         client: Client | Exception = WIKI,
         provider: Provider | Exception = PROVIDER,
-        begun: Begun | Later | Settled | OurFault = BEGUN,
+        begun: CheckedOut | NotDue | NothingToDo | InternalFailure = BEGUN,
         result: Answer | errors.RelyingPartyFault | None = None,
         sessions: FakeSessions | None = None,
         circuit_is_open: bool = False,
-        signing_fault: OurFault | None = None,
+        signing_fault: InternalFailure | None = None,
     ) -> None:
         self.deliveries = FakeDeliveries(begun)
         self.sessions = sessions or FakeSessions()
         self.queue = FakeQueue()
         self.egress = FakeEgress(result or _answer(200))
-        self.delivering = Delivering(
+        self.worker = DeliveryWorker(
             provider=lambda _: _give(provider),
-            client=lambda _: _give(client),
+            client=lambda *_: _give(client),
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
             signer=BrokenSigner(signing_fault) if signing_fault else signer(),
             egress=self.egress,
             circuits=FakeCircuits(is_open=circuit_is_open),
             rng=Random(0),  # noqa: S311 - spreads load, protects nothing
-            now=lambda: float(NOW),
+            now=lambda: NOW,
         )
 
     def attempt(self) -> Verdict:
-        return self.delivering.attempt(MESSAGE)
+        return self.worker.attempt(MESSAGE)
 
     @property
     def outcome(self) -> Outcome:
         return self.deliveries.settled[-1][0]
 
     @property
-    def answered(self) -> Answered | None:
+    def answered(self) -> AttemptReport | None:
         return self.deliveries.settled[-1][1]
 
     @property
@@ -230,8 +232,8 @@ def test_the_token_verifies_with_the_key_that_the_client_asked_for(alg: str) -> 
     assert claims == {
         "iss": "https://idp.example/",
         "aud": "wiki",
-        "iat": NOW - 2,
-        "exp": NOW + 118,
+        "iat": NOW // 1000 - 2,
+        "exp": NOW // 1000 + 118,
         "events": {"http://schemas.openid.net/event/backchannel-logout": {}},
         "sub": "subject-ada",
         "sid": "session-of-ada",
@@ -249,7 +251,7 @@ def test_every_attempt_has_a_token_of_its_own() -> None:
 
 
 def test_the_client_is_told_the_subject_that_it_knows() -> None:
-    world = World(begun=Begun(replace(RECORD, client_sub="pairwise-7"), "lease-1"))
+    world = World(begun=CheckedOut(replace(RECORD, client_sub="pairwise-7"), "lease-1"))
 
     world.attempt()
 
@@ -262,10 +264,10 @@ def test_an_acceptance_is_final_and_measured(status: int) -> None:
 
     verdict = world.attempt()
 
-    assert world.deliveries.settled == [(Outcome(Status.ACCEPTED, f"http_{status}"), Answered(status))]
-    assert verdict.again is None
-    assert verdict.attempted is not None
-    assert verdict.attempted.since_end == 1000
+    assert world.deliveries.settled == [(Outcome(Status.ACCEPTED, f"http_{status}"), AttemptReport(status))]
+    assert isinstance(verdict, Done)
+    assert verdict.measured is not None
+    assert verdict.measured.since_end_ms == 1000
     assert verdict.outcome == world.outcome
 
 
@@ -284,7 +286,7 @@ def test_a_refusal_is_final(result: Answer | errors.RelyingPartyFault, status: S
     verdict = world.attempt()
 
     assert world.outcome == Outcome(status, code)
-    assert verdict.again is None
+    assert isinstance(verdict, Done)
 
 
 @pytest.mark.parametrize(
@@ -302,44 +304,46 @@ def test_passing_trouble_is_tried_again(result: Answer | errors.RelyingPartyFaul
     verdict = world.attempt()
 
     assert (world.outcome.status, world.outcome.code) == (Status.RETRYING, code)
-    assert verdict.again == world.outcome.delay is not None
-    assert world.answered == Answered(result.status if isinstance(result, Answer) else None)
+    assert _delay(verdict) == world.outcome.delay
+    assert world.answered == AttemptReport(result.status if isinstance(result, Answer) else None)
 
 
 def test_the_second_400_is_final() -> None:
-    world = World(begun=Begun(replace(RECORD, attempts=1, last_status_code=400), "lease-1"), result=_answer(400))
+    world = World(begun=CheckedOut(replace(RECORD, attempts=1, last_status_code=400), "lease-1"), result=_answer(400))
 
-    assert world.attempt().again is None
+    assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.REJECTED
 
 
 def test_the_last_attempt_of_the_schedule_is_final() -> None:
-    world = World(begun=Begun(replace(RECORD, attempts=10), "lease-1"), result=_answer(503))
+    world = World(begun=CheckedOut(replace(RECORD, attempts=10), "lease-1"), result=_answer(503))
 
-    assert world.attempt().again is None
+    assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.UNDELIVERABLE
 
 
 def test_a_delivery_that_is_a_day_old_is_given_up() -> None:
-    old = replace(RECORD, attempts=3, created_at=(NOW - 86_400) * 1000)
-    world = World(begun=Begun(old, "lease-1"), result=_answer(503))
+    old = replace(RECORD, attempts=3, created_at=NOW - 86_400_000)
+    world = World(begun=CheckedOut(old, "lease-1"), result=_answer(503))
 
-    assert world.attempt().again is None
+    assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.UNDELIVERABLE
 
 
-@pytest.mark.parametrize(("retry_after", "expected"), [("600", 600), ("86400", 3600), ("Tue, 01 Sep 2026 10:10:00 GMT", 600)])
+@pytest.mark.parametrize(
+    ("retry_after", "expected"), [("600", 600_000), ("86400", 3_600_000), ("Tue, 01 Sep 2026 10:10:00 GMT", 600_000)]
+)
 def test_the_relying_party_may_ask_for_more_time(retry_after: str, expected: int) -> None:
     world = World(result=_answer(429, retry_after=retry_after))
 
-    assert world.attempt().again == expected
+    assert _delay(world.attempt()) == expected
 
 
 @pytest.mark.parametrize("retry_after", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "garbage", "2\x1c", ""])
 def test_no_retry_after_of_a_relying_party_is_an_error_of_ours(retry_after: str) -> None:
     world = World(result=_answer(503, retry_after=retry_after))
 
-    assert world.attempt().again in range(4, 7)
+    assert 4000 <= _delay(world.attempt()) <= 6000
     assert world.outcome.status is Status.RETRYING
 
 
@@ -363,14 +367,14 @@ def test_a_client_that_takes_no_logout_tokens_gets_none() -> None:
 
 @pytest.mark.parametrize("client", [replace(WIKI, subject="sid_only"), replace(WIKI, backchannel_logout_session_required=True)])
 def test_a_client_that_insists_on_a_sid_that_nobody_knows_gets_no_guess(client: Client) -> None:
-    world = World(client=client, begun=Begun(SUBJECT_WIDE, "lease-1"))
+    world = World(client=client, begun=CheckedOut(SUBJECT_WIDE, "lease-1"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
 
 
 @pytest.mark.parametrize(("client", "record"), [(WIKI, SUBJECT_WIDE), (replace(WIKI, subject="sub_only"), RECORD)])
 def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: DeliveryRecord) -> None:
-    world = World(client=client, begun=Begun(record, "lease-1"), sessions=FakeSessions(NEWER))
+    world = World(client=client, begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(NEWER))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert set(world.sessions.asked) == {"subject-ada"}
@@ -379,7 +383,7 @@ def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: De
 def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     others = [replace(OLDER, sid=None), replace(OLDER, sid="of-another-logout", ended_by="l2")]
     sessions = FakeSessions(OLDER, NEWER, *others, replace(OLDER, sid="not-marked-yet", ended_by=None))
-    world = World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=sessions)
+    world = World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=sessions)
 
     world.attempt()
 
@@ -392,18 +396,22 @@ def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
 
 def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_by_several() -> None:
     older = [replace(OLDER, sid=f"older-{number}") for number in range(2 * PAGE * PAGES)]
-    world = World(begun=Begun(replace(SUBJECT_WIDE, status=Status.RETRYING), "lease-1"), sessions=FakeSessions(*older, NEWER))
+    world = World(
+        begun=CheckedOut(replace(SUBJECT_WIDE, status=Status.RETRYING), "lease-1"), sessions=FakeSessions(*older, NEWER)
+    )
 
     first = world.attempt()
     told = len(world.queue.sent)
     cursor = world.outcome.cursor
-    world.deliveries.begun = Begun(replace(SUBJECT_WIDE, cursor=cursor), "lease-1")
+    world.deliveries.begun = CheckedOut(replace(SUBJECT_WIDE, cursor=cursor), "lease-1")
     world.attempt()
-    world.deliveries.begun = Begun(replace(SUBJECT_WIDE, cursor=world.outcome.cursor), "lease-1")
+    world.deliveries.begun = CheckedOut(replace(SUBJECT_WIDE, cursor=world.outcome.cursor), "lease-1")
     last = world.attempt()
 
-    assert (first.again, told) == (1, PAGE * PAGES)
-    assert first.outcome == Outcome(Status.RETRYING, "newer_session", 1, cursor)
+    assert isinstance(first, RetryIn)
+    assert isinstance(last, Done)
+    assert (_delay(first), told) == (1000, PAGE * PAGES)
+    assert first.outcome == Outcome(Status.RETRYING, "newer_session", 1000, cursor)
     assert last.outcome == Outcome(Status.SUPERSEDED, "newer_session")
     messages = [DeliveryMessage.from_json(message.body) for message in world.queue.sent]
     assert [message.sid for message in messages] == [each.sid for each in older]
@@ -412,7 +420,7 @@ def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_b
 
 def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_newer_login() -> None:
     sub_only = replace(WIKI, subject="sub_only")
-    world = World(client=sub_only, begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
+    world = World(client=sub_only, begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert (world.deliveries.recorded, world.queue.sent) == ([], [])
@@ -428,7 +436,7 @@ def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_n
     ids=["newer but over", "of the same moment", "older"],
 )
 def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> None:
-    world = World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(session))
+    world = World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(session))
 
     world.attempt()
 
@@ -437,7 +445,7 @@ def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> 
 
 
 def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_session_that_goes_on() -> None:
-    world = World(begun=Begun(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
+    world = World(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert world.sessions.asked == ["session-of-ada"]
@@ -450,7 +458,7 @@ def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_se
     ids=["gone", "newer but over", "of the same moment"],
 )
 def test_a_token_with_sid_is_sent_while_nothing_newer_is_in_its_session(found: list[RpSession]) -> None:
-    world = World(begun=Begun(PART, "lease-1"), sessions=FakeSessions(*found))
+    world = World(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(*found))
 
     world.attempt()
 
@@ -477,27 +485,27 @@ def test_a_client_that_is_left_alone_has_its_deliveries_wait_without_an_attempt(
     code: str,
     status: Status,
 ) -> None:
-    begun = Begun(replace(RECORD, status=status, attempts=3), "lease-1")
+    begun = CheckedOut(replace(RECORD, status=status, attempts=3), "lease-1")
     world = World(client=client, circuit_is_open=circuit_is_open, begun=begun)
 
     verdict = world.attempt()
 
     assert (world.outcome.status, world.outcome.code, world.answered) == (status, code, None)
-    assert verdict.again == world.outcome.delay
-    assert RECOVERY <= (verdict.again or 0) <= RECOVERY + WAIT_MAX
+    assert _delay(verdict) == world.outcome.delay
+    assert RECOVERY <= _delay(verdict) <= RECOVERY + WAIT_MAX
     assert world.egress.posts == []
 
 
 def test_nobody_waits_longer_than_the_client_wants_its_deliveries_tried() -> None:
-    old = replace(RECORD, created_at=(NOW - 600) * 1000)
-    world = World(client=replace(WIKI, paused=True, give_up_after=600), begun=Begun(old, "lease-1"))
+    old = replace(RECORD, created_at=NOW - 600_000)
+    world = World(client=replace(WIKI, paused=True, give_up_after=600), begun=CheckedOut(old, "lease-1"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_paused"))
 
 
 def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
-    old = replace(RECORD, attempts=3, created_at=(NOW - 600) * 1000)
-    world = World(client=replace(WIKI, give_up_after=600), begun=Begun(old, "lease-1"), result=_answer(503))
+    old = replace(RECORD, attempts=3, created_at=NOW - 600_000)
+    world = World(client=replace(WIKI, give_up_after=600), begun=CheckedOut(old, "lease-1"), result=_answer(503))
 
     world.attempt()
 
@@ -505,17 +513,17 @@ def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
 
 
 def test_a_delivery_that_is_final_is_not_attempted_again() -> None:
-    world = World(begun=Settled())
+    world = World(begun=NothingToDo())
 
-    assert world.attempt() == Verdict()
+    assert world.attempt() == Done()
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
-@pytest.mark.parametrize(("until", "again"), [(NOW * 1000 + 5000, 5), (NOW * 1000 + 5001, 6), (NOW * 1000, 1), (0, 1)])
-def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: int, again: int) -> None:
-    world = World(begun=Later(until))
+@pytest.mark.parametrize(("until", "delay"), [(NOW + 5000, 5000), (NOW + 5001, 5001), (NOW, 1000), (0, 1000)])
+def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: int, delay: int) -> None:
+    world = World(begun=NotDue(until))
 
-    assert world.attempt() == Verdict(again=again)
+    assert world.attempt() == RetryIn(delay)
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
@@ -531,7 +539,7 @@ def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
         World(signing_fault=SigningUnavailable("ThrottlingException")),
         World(provider=StorageUnavailable("ThrottlingException")),
         World(client=StorageUnavailable("ThrottlingException")),
-        World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(fault=StorageUnavailable("ThrottlingException"))),
+        World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(fault=StorageUnavailable("ThrottlingException"))),
     ],
     ids=["kms", "provider", "client", "sessions"],
 )
@@ -542,29 +550,29 @@ def test_a_fault_of_ours_gives_the_lease_back_and_spends_no_attempt(world: World
 def test_without_a_lease_nothing_is_posted() -> None:
     world = World(begun=StorageUnavailable("ThrottlingException"))
 
-    assert world.attempt() == Verdict(postponed=True)
+    assert world.attempt() == Postponed()
     assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], [])
 
 
 def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it(log: Log) -> None:
     world = World()
     clock = iter([NOW, NOW, NOW, NOW])
-    world.delivering = replace(world.delivering, now=lambda: float(next(clock, NOW + POST_WITHIN + 1)))
+    world.worker = replace(world.worker, now=lambda: next(clock, NOW + POST_WITHIN + 1))
 
     verdict = world.attempt()
 
-    assert verdict.postponed
+    assert isinstance(verdict, Postponed)
     assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], ["lease-1"])
     assert [line["code"] for line in log.lines] == ["out_of_time"]
 
 
 def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() -> None:
-    record = replace(RECORD, created_at=(NOW - DEADLINE_MAX) * 1000)
-    world = World(begun=Begun(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
+    record = replace(RECORD, created_at=NOW - DEADLINE_MAX * 1000)
+    world = World(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
 
     verdict = world.attempt()
 
-    assert verdict == Verdict(outcome=Outcome(Status.UNDELIVERABLE, "signing_unavailable"))
+    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "signing_unavailable"))
     assert world.deliveries.settled == [(verdict.outcome, None)]
 
 
@@ -574,7 +582,7 @@ def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
 
     verdict = world.attempt()
 
-    assert verdict.postponed
+    assert isinstance(verdict, Postponed)
     assert "delivery.lease_kept" in [line["message"] for line in log.lines]
 
 
@@ -584,8 +592,9 @@ def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> 
 
     verdict = world.attempt()
 
-    assert (verdict.again, verdict.postponed, verdict.outcome) == (10, False, None)
-    assert verdict.attempted is not None
+    assert isinstance(verdict, RetryIn)
+    assert (verdict.delay, verdict.outcome) == (10_000, None)
+    assert verdict.measured is not None
     assert "delivery.lease_lost" in [line["message"] for line in log.lines]
 
 
@@ -595,7 +604,7 @@ def test_what_a_relying_party_says_about_a_refusal_is_kept() -> None:
 
     world.attempt()
 
-    assert world.answered == Answered(400, "invalid_request", "no such session")
+    assert world.answered == AttemptReport(400, "invalid_request", "no such session")
 
 
 @pytest.mark.parametrize(
@@ -617,7 +626,7 @@ def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | 
 
     world.attempt()
 
-    assert world.answered == Answered(400, kept, kept)
+    assert world.answered == AttemptReport(400, kept, kept)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
@@ -626,7 +635,7 @@ def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
 
     world.attempt()
 
-    assert world.answered == Answered(400)
+    assert world.answered == AttemptReport(400)
 
 
 def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
@@ -634,7 +643,7 @@ def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
 
     world.attempt()
 
-    assert world.answered == Answered(200)
+    assert world.answered == AttemptReport(200)
 
 
 @pytest.mark.parametrize(
@@ -644,7 +653,7 @@ def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
         World(result=_answer(400, b'{"error": "invalid_request", "error_description": "no session session-of-ada"}')),
         World(result=errors.ReadTimeout("silent")),
         World(client=Client("wiki")),
-        World(begun=Begun(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(NEWER)),
+        World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(NEWER)),
         World(signing_fault=SigningUnavailable("ThrottlingException")),
     ],
 )
@@ -675,7 +684,7 @@ def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
         "address": "93.184.215.14",
         "kid": ring()[0].kid,
         "since_end_ms": 1000,
-        "next_delay_s": world.outcome.delay,
+        "next_delay_s": round((world.outcome.delay or 0) / 1000),
     }
     assert expected.items() <= line.items()
 
@@ -690,7 +699,7 @@ def test_an_attempt_that_ended_in_a_fault_tells_where_and_why(log: Log) -> None:
     (line,) = log.lines
     assert (line["code"], line["address"]) == ("tls_failed", "93.184.215.14")
     assert line["detail"] == "certificate  has  [31mexpired " + "." * 170
-    assert world.answered == Answered()
+    assert world.answered == AttemptReport()
 
 
 def test_an_attempt_that_dialled_nothing_has_no_address(log: Log) -> None:
@@ -701,10 +710,15 @@ def test_an_attempt_that_dialled_nothing_has_no_address(log: Log) -> None:
     assert line["detail"] == "10.0.0.1 is in no allowed network"
 
 
+def _delay(verdict: Verdict) -> int:
+    assert isinstance(verdict, RetryIn)
+    return verdict.delay
+
+
 def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
     verdict = world.attempt()
 
-    assert verdict == Verdict(outcome=outcome)
+    assert verdict == Done(outcome)
     assert world.deliveries.settled == [(outcome, None)]
     assert world.egress.posts == []
 
@@ -712,7 +726,7 @@ def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
 def _has_spent_no_attempt(world: World) -> None:
     verdict = world.attempt()
 
-    assert verdict == Verdict(again=1, postponed=True)
+    assert verdict == Postponed(overdue=1000)
     assert world.deliveries.settled == []
     assert world.deliveries.released == ["lease-1"]
     assert world.egress.posts == []

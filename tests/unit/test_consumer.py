@@ -1,39 +1,40 @@
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.dead_letters import DeadLetters
-from backchannel.aws.sqs import Outgoing
-from backchannel.deliveries.consumer import Handled, Waiting, count
+from backchannel.aws.sqs import Outgoing, SqsRecord
+from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.worker import Attempted, Delivering, Verdict
+from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
+from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
 from tests.unit.conftest import Log
 from tests.unit.fakes import FakeQueue, Steady
 
-NOW = 1_788_256_800
+NOW = 1_788_256_800_000
 DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"
 RETRY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:retry"
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "sid-1")
-MEASURED = Attempted(signing=10.0, posting=20.0, since_end=900)
-RETRYING = Verdict(again=5, outcome=Outcome(Status.RETRYING, "http_503", 5), attempted=MEASURED)
-ACCEPTED = Verdict(outcome=Outcome(Status.ACCEPTED, "http_200"), attempted=MEASURED)
-POSTPONED = Verdict(postponed=True)
+MEASURED = Measured(signing_ms=10.0, post_ms=20.0, since_end_ms=900)
+RETRYING = RetryIn(5000, Outcome(Status.RETRYING, "http_503", 5000), MEASURED)
+ACCEPTED = Done(Outcome(Status.ACCEPTED, "http_200"), MEASURED)
+POSTPONED = Postponed()
 
 
 @dataclass
-class FakeDelivering:
+class FakeWorker:
     verdict: Verdict
     attempted: list[DeliveryMessage] = field(default_factory=list)
     error: Exception | None = None
     rng: Random = field(default_factory=Steady)
 
-    def now(self) -> float:
+    def now(self) -> int:
         return NOW
 
     def attempt(self, message: DeliveryMessage) -> Verdict:
@@ -45,18 +46,20 @@ class FakeDelivering:
 
 @dataclass
 class World:
-    """A Waiting with everything around it."""
+    """A DeliveryConsumer with everything around it."""
 
     verdict: Verdict = RETRYING
     retry_queue: FakeQueue = field(default_factory=FakeQueue)
     dead_letter_queue: FakeQueue = field(default_factory=FakeQueue)
 
     def __post_init__(self) -> None:
-        self.delivering = FakeDelivering(self.verdict)
+        self.worker = FakeWorker(self.verdict)
 
     def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
-        waiting = Waiting(cast("Delivering", self.delivering), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue))
-        return waiting.handle(_record(source, body, received, age))
+        consumer = DeliveryConsumer(
+            cast("DeliveryWorker", self.worker), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue)
+        )
+        return consumer.handle(_record(source, body, received, age))
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
@@ -65,9 +68,9 @@ def test_a_delivery_that_is_done_with_leaves_its_queue(source: str) -> None:
 
     handled = world.handle(source)
 
-    assert handled == Handled("m1", stays=False, verdict=ACCEPTED)
+    assert handled == Handled("m1", ACCEPTED)
     assert (world.retry_queue.sent, world.retry_queue.given_back) == ([], [])
-    assert world.delivering.attempted == [MESSAGE]
+    assert world.worker.attempted == [MESSAGE]
 
 
 def test_the_first_failure_moves_to_the_retry_queue() -> None:
@@ -75,36 +78,38 @@ def test_the_first_failure_moves_to_the_retry_queue() -> None:
 
     handled = world.handle(DELIVERY_QUEUE)
 
-    assert handled == Handled("m1", stays=False, verdict=RETRYING)
-    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 5)]
+    assert handled == Handled("m1", RETRYING)
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 5000)]
     assert world.retry_queue.given_back == []
 
 
 def test_what_nobody_foresaw_postpones_one_record_and_is_no_fault_of_the_batch(log: Log) -> None:
     world = World()
-    world.delivering.error = TypeError("a bug")
+    world.worker.error = TypeError("a bug")
 
     handled = world.handle(RETRY_QUEUE)
 
-    assert handled == Handled("m1", stays=True, verdict=POSTPONED)
+    assert handled == Handled("m1", POSTPONED, stays=True)
     assert [line["message"] for line in log.lines] == ["delivery.failed"]
 
 
 @pytest.mark.usefixtures("no_metrics")
 def test_what_became_of_a_delivery_is_counted_without_an_attempt_too() -> None:
-    count([Verdict(outcome=Outcome(Status.UNDELIVERABLE, "circuit_open")), POSTPONED, POSTPONED])
+    _count(Done(Outcome(Status.UNDELIVERABLE, "circuit_open")), POSTPONED, POSTPONED)
 
     assert _counted() == {"DeliveriesUndeliverable": [1.0], "Postponed": [1.0, 1.0]}
 
 
-@pytest.mark.parametrize(("received", "seconds"), [(1, 10), (2, 20), (5, 160), (7, 640), (8, 900), (1000, 900)])
-def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, seconds: int) -> None:
+@pytest.mark.parametrize(
+    ("received", "delay"), [(1, 10_000), (2, 20_000), (5, 160_000), (7, 640_000), (8, 900_000), (1000, 900_000)]
+)
+def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, delay: int) -> None:
     world = World(POSTPONED)
 
     handled = world.handle(RETRY_QUEUE, received=received)
 
-    assert handled == Handled("m1", stays=True, verdict=POSTPONED)
-    assert world.retry_queue.given_back == [("receipt-1", seconds)]
+    assert handled == Handled("m1", POSTPONED, stays=True)
+    assert world.retry_queue.given_back == [("receipt-1", delay)]
 
 
 def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() -> None:
@@ -112,17 +117,17 @@ def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() ->
 
     handled = world.handle(DELIVERY_QUEUE)
 
-    assert handled == Handled("m1", stays=False, verdict=POSTPONED)
-    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10)]
+    assert handled == Handled("m1", POSTPONED)
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10_000)]
 
 
 def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
-    world = World(replace(RETRYING, again=1800))
+    world = World(replace(RETRYING, delay=1_800_000))
 
     handled = world.handle(RETRY_QUEUE)
 
-    assert handled == Handled("m1", stays=True, verdict=replace(RETRYING, again=1800))
-    assert world.retry_queue.given_back == [("receipt-1", 1800)]
+    assert handled == Handled("m1", replace(RETRYING, delay=1_800_000), stays=True)
+    assert world.retry_queue.given_back == [("receipt-1", 1_800_000)]
     assert world.retry_queue.sent == []
 
 
@@ -132,19 +137,27 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
 
     handled = world.handle(source)
 
-    assert handled == Handled("m1", stays=True, verdict=replace(RETRYING, postponed=True))
+    assert handled == Handled("m1", RETRYING, stays=True, queue_failed=True)
     assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_what_sqs_could_not_be_told_about_is_counted_as_postponed_once() -> None:
+    count([Handled("m1", RETRYING, queue_failed=True), Handled("m2", POSTPONED, queue_failed=True)])
+
+    assert _counted()["Postponed"] == [1.0, 1.0]
+    assert _counted()["DeliveriesRetrying"] == [1.0]
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_before_sqs_forgets_it(source: str, log: Log) -> None:
     world = World(POSTPONED)
 
-    before = world.handle(source, age=DEADLINE_MAX - 1)
-    after = world.handle(source, age=DEADLINE_MAX)
+    before = world.handle(source, age=DEADLINE_MAX * 1000 - 1)
+    after = world.handle(source, age=DEADLINE_MAX * 1000)
 
     assert before.stays == (source == RETRY_QUEUE)
-    assert after == Handled("m1", verdict=POSTPONED)
+    assert after == Handled("m1", POSTPONED)
     assert [message.body for message in world.dead_letter_queue.sent] == [MESSAGE.to_json()]
     assert [(line["message"], line["code"]) for line in log.lines] == [("message.dead_lettered", "message_stuck")]
 
@@ -152,14 +165,14 @@ def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_bef
 def test_what_merely_waits_for_days_is_no_dead_letter() -> None:
     world = World()
 
-    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX).stays
+    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays
     assert world.dead_letter_queue.sent == []
 
 
 def test_what_faults_of_ours_are_in_the_way_of_for_days_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
     world = World(POSTPONED, dead_letter_queue=FakeQueue(broken=True))
 
-    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX).stays
+    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays
 
 
 @pytest.mark.parametrize(
@@ -171,21 +184,21 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
 
     handled = world.handle(source, body)
 
-    assert handled == Handled("m1")
+    assert handled == Handled("m1", Done())
     assert [message.body for message in world.dead_letter_queue.sent] == [body]
-    assert world.delivering.attempted == []
+    assert world.worker.attempted == []
     assert [(line["message"], line["level"]) for line in log.lines] == [("message.dead_lettered", "ERROR")]
 
 
 def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
     world = World(dead_letter_queue=FakeQueue(broken=True))
 
-    assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", stays=True)
+    assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", Done(), stays=True)
 
 
 @pytest.mark.usefixtures("no_metrics")
 def test_an_accepted_attempt_is_counted_with_its_times() -> None:
-    count([ACCEPTED, Verdict()])
+    _count(ACCEPTED, Done())
 
     assert _counted() == {
         "Attempts": [1.0],
@@ -199,14 +212,14 @@ def test_an_accepted_attempt_is_counted_with_its_times() -> None:
 
 @pytest.mark.usefixtures("no_metrics")
 def test_a_delivery_that_waits_for_its_client_is_no_outcome_of_an_attempt() -> None:
-    count([Verdict(again=40, outcome=Outcome(Status.RETRYING, "circuit_open", 40))])
+    _count(RetryIn(40_000, Outcome(Status.RETRYING, "circuit_open", 40_000)))
 
     assert _counted() == {}
 
 
 @pytest.mark.usefixtures("no_metrics")
 def test_a_failed_attempt_has_no_time_to_acceptance() -> None:
-    count([RETRYING, RETRYING])
+    _count(RETRYING, RETRYING)
 
     assert _counted()["DeliveriesRetrying"] == [1.0, 1.0]
     assert "TimeToAcceptance" not in _counted()
@@ -214,7 +227,7 @@ def test_a_failed_attempt_has_no_time_to_acceptance() -> None:
 
 @pytest.mark.usefixtures("no_metrics")
 def test_no_metric_has_a_dimension_for_the_client() -> None:
-    count([ACCEPTED])
+    _count(ACCEPTED)
 
     assert "wiki" not in str(metrics.metric_set)
     assert set(metrics.dimension_set) <= {"service"}
@@ -224,11 +237,17 @@ def _counted() -> dict[str, list[float]]:
     return {name: metric["Value"] for name, metric in metrics.metric_set.items()}
 
 
-def _record(source: str, body: str, received: int, age: int) -> dict[str, Any]:
-    return {
-        "messageId": "m1",
-        "receiptHandle": "receipt-1",
-        "body": body,
-        "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": str((NOW - age) * 1000)},
-        "eventSourceARN": source,
-    }
+def _count(*verdicts: Verdict) -> None:
+    count(Handled("m1", verdict) for verdict in verdicts)
+
+
+def _record(source: str, body: str, received: int, age: int) -> SqsRecord:
+    return SqsRecord.of(
+        {
+            "messageId": "m1",
+            "receiptHandle": "receipt-1",
+            "body": body,
+            "attributes": {"ApproximateReceiveCount": str(received), "SentTimestamp": str(NOW - age)},
+            "eventSourceARN": source,
+        }
+    )

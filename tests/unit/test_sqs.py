@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.aws.sqs import FAULT_DELAY, FAULT_DELAY_MAX, MAX_DELAY, MAX_VISIBILITY, Outgoing, Queue, fault_delay
+from backchannel.aws.sqs import BACKOFF, BACKOFF_MAX, Outgoing, Queue, SqsRecord, backoff
 from backchannel.errors import QueueUnavailable
 from tests.unit.fakes import Steady
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 THROTTLED = ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessageBatch")
 UNREACHABLE = EndpointConnectionError(endpoint_url="https://sqs.example")
+RECORD = SqsRecord("m1", "body", "receipt", "arn", receive_count=1, sent_at=0)
 
 
 class FakeSqs:
@@ -107,10 +108,10 @@ def test_a_queue_that_does_not_answer_is_our_fault_with_its_code(error: Exceptio
     with pytest.raises(QueueUnavailable, match=code):
         _queue(FakeSqs(error=error)).send(_messages(1))
     with pytest.raises(QueueUnavailable, match=code):
-        _queue(FakeSqs(error=error)).give_back("receipt", 5)
+        _queue(FakeSqs(error=error)).give_back(RECORD, 5000)
 
 
-@pytest.mark.parametrize(("delay", "expected"), [(-1, 0), (0, 0), (900, 900), (901, 900), (28_800, MAX_DELAY)])
+@pytest.mark.parametrize(("delay", "expected"), [(-1, 0), (0, 0), (1, 1), (900_000, 900), (901_000, 900), (28_800_000, 900)])
 def test_a_delay_is_what_sqs_can_hold_back(delay: int, expected: int) -> None:
     sqs = FakeSqs()
 
@@ -119,11 +120,11 @@ def test_a_delay_is_what_sqs_can_hold_back(delay: int, expected: int) -> None:
     assert sqs.batches[0][0]["DelaySeconds"] == expected
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(-1, 0), (0, 0), (43_200, 43_200), (86_400, MAX_VISIBILITY)])
-def test_a_message_is_given_back_for_as_long_as_sqs_can(seconds: int, expected: int) -> None:
+@pytest.mark.parametrize(("delay", "expected"), [(-1, 0), (0, 0), (1001, 2), (43_200_000, 43_200), (86_400_000, 43_200)])
+def test_a_message_is_given_back_for_as_long_as_sqs_can(delay: int, expected: int) -> None:
     sqs = FakeSqs()
 
-    _queue(sqs).give_back("receipt", seconds)
+    _queue(sqs).give_back(RECORD, delay)
 
     assert sqs.visibility == [{"QueueUrl": "url", "ReceiptHandle": "receipt", "VisibilityTimeout": expected}]
 
@@ -148,29 +149,25 @@ def _messages(count: int) -> list[Outgoing]:
     return [Outgoing(f"body-{number}", ("idp", "wiki")) for number in range(count)]
 
 
-def _received(times: int) -> dict[str, dict[str, str]]:
-    return {"attributes": {"ApproximateReceiveCount": str(times)}}
-
-
 def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_letter_within_a_day() -> None:
-    delays = [fault_delay(_received(times), Steady()) for times in range(1, 101)]
+    delays = [backoff(times, Steady()) for times in range(1, 101)]
 
-    assert delays[0] == FAULT_DELAY
+    assert delays[0] == BACKOFF
     assert delays == sorted(delays)
-    assert delays[-1] == FAULT_DELAY_MAX
-    assert sum(delays) > 23 * 3600
+    assert delays[-1] == BACKOFF_MAX
+    assert sum(delays) > 23 * 3_600_000
 
 
-@pytest.mark.parametrize(("overdue", "seconds"), [(0, 10), (10, 10), (70, 70), (5000, 900)])
-def test_a_message_that_came_often_for_other_reasons_waits_as_long_again_as_it_is_overdue(overdue: int, seconds: int) -> None:
-    assert fault_delay(_received(9), Steady(), overdue) == seconds
-    assert fault_delay(_received(1), Steady(), overdue) == FAULT_DELAY
+@pytest.mark.parametrize(("overdue", "delay"), [(0, 10_000), (10_000, 10_000), (70_000, 70_000), (5_000_000, 900_000)])
+def test_a_message_that_came_often_for_other_reasons_waits_as_long_again_as_it_is_overdue(overdue: int, delay: int) -> None:
+    assert backoff(9, Steady(), overdue) == delay
+    assert backoff(1, Steady(), overdue) == BACKOFF
 
 
 def test_what_met_the_same_fault_at_once_does_not_come_again_at_once() -> None:
     rng = Random(0)  # noqa: S311 - spreads load, protects nothing
 
-    delays = {fault_delay(_received(7), rng) for _ in range(100)}
+    delays = {backoff(7, rng) for _ in range(100)}
 
-    assert 512 <= min(delays) < 600
-    assert 680 < max(delays) <= 768
+    assert 512_000 <= min(delays) < 600_000
+    assert 680_000 < max(delays) <= 768_000

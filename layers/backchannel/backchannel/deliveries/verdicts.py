@@ -1,0 +1,42 @@
+"""What becomes of a message once its delivery was looked at. Times in milliseconds."""
+
+from dataclasses import dataclass
+
+from backchannel.deliveries.outcomes import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How long the parts of an attempt took; ``since_end_ms`` counts from the end of the session."""
+
+    signing_ms: float
+    post_ms: float
+    since_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The message has done its work."""
+
+    outcome: Outcome | None = None
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryIn:
+    """The message has to come again after ``delay``."""
+
+    delay: int
+    outcome: Outcome | None = None
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """An internal failure prevented the attempt, which has been due for ``overdue``, if that is known."""
+
+    overdue: int | None = None
+
+
+type Verdict = Done | RetryIn | Postponed
+"""What becomes of a message; ``outcome`` is the delivery's, ``measured`` is there if a POST was made."""
