@@ -36,7 +36,7 @@ class Backlog:
     def queue(self, queue: str, delays: Sequence[int] = (0,)) -> None:
         """Send all of them to a queue, after these delays in turn (seconds)."""
         Queue(self._sqs, self._stack.queues[queue]).send(
-            Outgoing(message.to_json(), (message.provider, message.client_id), delays[number % len(delays)])
+            Outgoing(message.to_json(), (message.provider, message.client_id), delays[number % len(delays)] * 1000)
             for number, message in enumerate(self._messages)
         )
 

@@ -184,7 +184,7 @@ class ListQueue(Queue):
     def send(self, messages: Iterable[Outgoing]) -> None:
         for batch in batched(messages, 10, strict=False):
             step("SendMessageBatch")
-            self.held += [Held(message.body, self._clock() + message.delay * 1000) for message in batch]
+            self.held += [Held(message.body, self._clock() + message.delay) for message in batch]
 
 
 class KnownProviders(Providers):

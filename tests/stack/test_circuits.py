@@ -214,7 +214,7 @@ def test_the_deployed_service_leaves_a_failing_client_alone_and_counts_every_att
         return len(left_alone) >= 12 - probes
 
     patience = 90  # one that failed twice comes back after 30 s
-    probes = patience // circuits.RECOVERY
+    probes = patience // (circuits.RECOVERY // 1000)
     deliveries = provider.wait_for(logout, are_left_alone, seconds=patience)
 
     assert {each["status"] for each in deliveries} <= {"queued", "retrying"}

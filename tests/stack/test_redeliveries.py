@@ -113,7 +113,7 @@ ACCEPTED = Outcome(Status.ACCEPTED, "http_200")
 
 
 def retrying(seconds: int) -> Outcome:
-    return Outcome(Status.RETRYING, "http_503", seconds)
+    return Outcome(Status.RETRYING, "http_503", seconds * 1000)
 
 
 def milliseconds() -> int:
