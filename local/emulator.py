@@ -29,6 +29,9 @@ _SCRATCH = STATE / "ministack"
 # Below the range from which the kernel takes ports for outgoing connections, so that none is lost between choosing and listening.
 _PORTS = range(20_000, 32_000)
 
+# `make coverage` alone sets these: coverage.py then starts in every Lambda worker.
+_COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_FILE")
+
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
@@ -86,22 +89,19 @@ def wait_until_healthy(emulator: Emulator, *, seconds: float = 60) -> None:
 
 
 def is_healthy(emulator: Emulator) -> bool:
-    # Without a proxy, whatever the environment says.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(f"{emulator.url}/_ministack/health", timeout=2) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004
-    except (urllib.error.URLError, OSError):
-        return False
+    return _ask(emulator, "GET", "health", seconds=2)
 
 
 def stop() -> bool:
     """End the emulator with its Lambda workers; return whether there was one.
 
-    Its state is in memory and meant to be lost, so it is killed without ceremony.
+    Its state is in memory and meant to be lost, so it is killed without ceremony; but workers that measure coverage write it
+    down when they are asked to end.
     """
     emulator = running()
     if emulator:
+        if _COVERAGE[0] in os.environ:
+            _ask(emulator, "POST", "reset", seconds=60)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(emulator.pid, signal.SIGKILL)
         while _is_locked():
@@ -141,7 +141,19 @@ def _environment(port: int) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{_SCRATCH}/no-docker",
+        **{name: os.environ[name] for name in _COVERAGE if name in os.environ},
     }
+
+
+def _ask(emulator: Emulator, method: str, what: str, *, seconds: float) -> bool:
+    request = urllib.request.Request(f"{emulator.url}/_ministack/{what}", method=method)  # noqa: S310 - http, to ourselves
+    # Without a proxy, whatever the environment says.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=seconds) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def _is_locked() -> bool:
