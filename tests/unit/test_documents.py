@@ -8,6 +8,7 @@ import pytest
 
 from backchannel import __version__
 from local import openapi
+from tests.unit.test_rooms import MAY_IMPORT
 
 ROOT = Path(__file__).resolve().parents[2]
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -66,6 +67,13 @@ def test_make_help_lists_every_target() -> None:
     listed = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
 
     assert listed == TARGETS
+
+
+def test_the_map_of_the_rooms_is_that_of_the_imports() -> None:
+    rows = re.findall(r"^\| `(\w+)[./].*\| ([a-z, ]+) \|$", DOCUMENTS["CONTRIBUTING.md"], re.MULTILINE)
+
+    drawn = {room: frozenset(others.split(", ")) - {"nothing of ours"} for room, others in rows}
+    assert list(drawn.items()) == list(MAY_IMPORT.items())
 
 
 def test_the_index_of_decisions_lists_every_entry_in_order() -> None:
