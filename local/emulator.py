@@ -89,20 +89,26 @@ def wait_until_healthy(emulator: Emulator, *, seconds: float = 60) -> None:
 
 
 def is_healthy(emulator: Emulator) -> bool:
-    return _ask(emulator, "GET", "health", seconds=2)
+    # Without a proxy, whatever the environment says.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{emulator.url}/_ministack/health", timeout=2) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except (urllib.error.URLError, OSError):
+        return False
 
 
 def stop() -> bool:
     """End the emulator with its Lambda workers; return whether there was one.
 
-    Its state is in memory and meant to be lost, so it is killed without ceremony; but workers that measure coverage write it
-    down when they are asked to end.
+    Its state is in memory and meant to be lost, so it is killed without ceremony; but workers that measure coverage are given
+    the time to write it down.
     """
     emulator = running()
     if emulator:
-        if _COVERAGE[0] in os.environ:
-            _ask(emulator, "POST", "reset", seconds=60)
         with contextlib.suppress(ProcessLookupError):
+            if _COVERAGE[0] in os.environ:
+                _let_workers_end(emulator, seconds=30)
             os.killpg(emulator.pid, signal.SIGKILL)
         while _is_locked():
             time.sleep(0.02)
@@ -145,15 +151,14 @@ def _environment(port: int) -> dict[str, str]:
     }
 
 
-def _ask(emulator: Emulator, method: str, what: str, *, seconds: float) -> bool:
-    request = urllib.request.Request(f"{emulator.url}/_ministack/{what}", method=method)  # noqa: S310 - http, to ourselves
-    # Without a proxy, whatever the environment says.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(request, timeout=seconds) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004
-    except (urllib.error.URLError, OSError):
-        return False
+def _let_workers_end(emulator: Emulator, *, seconds: float) -> None:
+    """Kill the emulator alone: its workers read their next event from it, and end in order when there is none to come."""
+    os.kill(emulator.pid, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(emulator.pid, 0)
+            time.sleep(0.05)
 
 
 def _is_locked() -> bool:
