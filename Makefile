@@ -44,7 +44,7 @@ quietly = mkdir -p .local; $(2) >.local/$(1).log 2>&1 || { cat .local/$(1).log; 
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: up ## See three relying parties being logged out, on the local stack (REFUSE=1: one of them refuses)
@@ -63,8 +63,35 @@ test: lint ## Run all checks: lint, then unit, template, fault, stack and intero
 $(SUITES:%=test-%): test-%: $(DEV_READY)
 	@echo "$* tests"
 	@$(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$*.xml tests/$*
-test-faults test-stack test-interop: up
-test-interop: $(NODE_READY)
+test-unit: ## Run the unit tests: the library by itself, without network
+test-template: ## Run the tests of template.yaml
+test-faults: up ## Run the tests of the egress room against servers that misbehave
+test-stack: up ## Run the tests of the deployed service, on the local stack
+test-interop: up $(NODE_READY) ## Run the tests with a real provider and a real relying party
+
+.PHONY: check
+check: ## Run the checks that take seconds: lint, unit and template tests
+	@$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template
+
+.PHONY: watch
+watch: ## Run `make check` now and whenever a file changes; Ctrl-C ends it
+	@mkdir -p .local
+	@while touch .local/checked; $(MAKE) check || true; do \
+		until [ "$$(find $$(git ls-files --cached --others --exclude-standard) -newer .local/checked 2>&-)" ]; do \
+			sleep 1; done; done
+
+# Lambda workers run copies of our code: [tool.coverage.paths] in pyproject.toml says of which files.
+MEASURING := COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml
+.PHONY: coverage
+coverage: export COVERAGE_FILE := $(CURDIR)/.local/coverage/data
+coverage: $(STACK_READY) ## Measure which branches the unit and stack tests run, inside the functions of the local stack, too
+	@rm -rf .local/coverage && mkdir -p .local/coverage
+	@$(MAKE) down && $(MEASURING) $(MAKE) up
+	@status=0; for suite in unit stack; do \
+		echo "$$suite tests"; \
+		$(LOCALLY) coverage run --source=functions,layers/backchannel -m pytest -q tests/$$suite || status=$$?; \
+	done; \
+	$(MEASURING) $(MAKE) down; coverage combine --quiet; coverage report; exit $$status
 
 .PHONY: lint
 lint: $(DEV_READY) $(SAM_READY) ## Check format, style, types and the template

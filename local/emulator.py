@@ -29,6 +29,9 @@ _SCRATCH = STATE / "ministack"
 # Below the range from which the kernel takes ports for outgoing connections, so that none is lost between choosing and listening.
 _PORTS = range(20_000, 32_000)
 
+# `make coverage` alone sets these: coverage.py then starts in every Lambda worker.
+_COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_FILE")
+
 
 @dataclass(frozen=True, slots=True)
 class Emulator:
@@ -98,11 +101,14 @@ def is_healthy(emulator: Emulator) -> bool:
 def stop() -> bool:
     """End the emulator with its Lambda workers; return whether there was one.
 
-    Its state is in memory and meant to be lost, so it is killed without ceremony.
+    Its state is in memory and meant to be lost, so it is killed without ceremony; but workers that measure coverage are given
+    the time to write it down.
     """
     emulator = running()
     if emulator:
         with contextlib.suppress(ProcessLookupError):
+            if _COVERAGE[0] in os.environ:
+                _let_workers_end(emulator, seconds=30)
             os.killpg(emulator.pid, signal.SIGKILL)
         while _is_locked():
             time.sleep(0.02)
@@ -141,7 +147,18 @@ def _environment(port: int) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "DOCKER_HOST": f"unix://{_SCRATCH}/no-docker",
+        **{name: os.environ[name] for name in _COVERAGE if name in os.environ},
     }
+
+
+def _let_workers_end(emulator: Emulator, *, seconds: float) -> None:
+    """Kill the emulator alone: its workers read their next event from it, and end in order when there is none to come."""
+    os.kill(emulator.pid, signal.SIGKILL)
+    deadline = time.monotonic() + seconds
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            os.killpg(emulator.pid, 0)
+            time.sleep(0.05)
 
 
 def _is_locked() -> bool:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from backchannel import __version__
 from backchannel.api.resolver import app
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
@@ -12,7 +13,7 @@ def render() -> str:
     """Return the document as it is kept."""
     schema = app.get_openapi_json_schema(
         title="Backchannel",
-        version="1",
+        version=__version__,
         description="The operator's interface: providers, webhook sources, clients, RP sessions, logouts. Signed with SigV4.",
     )
     document = json.loads(schema)

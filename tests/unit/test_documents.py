@@ -1,0 +1,93 @@
+"""What the documents name exists, and what is derived from the code is what the code derives."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backchannel import __version__
+from local import openapi
+from tests.unit.test_rooms import MAY_IMPORT
+
+ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text()
+SUITES = re.findall(r"^SUITES := (.+)$", MAKEFILE, re.MULTILINE)[0].split()
+TARGETS = {
+    *(target for line in re.findall(r"^\.PHONY: ([a-z -]+)$", MAKEFILE, re.MULTILINE) for target in line.split()),
+    *(f"test-{suite}" for suite in SUITES),
+}
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github").rglob("*.md")])
+}
+
+every_document = pytest.mark.parametrize("name", DOCUMENTS)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def headings(text: str) -> list[str]:
+    return re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+
+
+def code(text: str) -> Iterator[str]:
+    """Yield the fenced blocks of a document, then its code spans."""
+    fenced = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
+    yield from fenced.findall(text)
+    yield from re.findall(r"`([^`]+)`", fenced.sub("", text))
+
+
+def links(text: str) -> list[str]:
+    found = re.findall(r"\]\(([^)\s]+)\)", text)
+    return [link for link in found if not re.match(r"https?://|mailto:", link)]
+
+
+@every_document
+def test_every_make_target_that_a_document_names_exists(name: str) -> None:
+    named = {target for span in code(DOCUMENTS[name]) for target in re.findall(r"\bmake ([a-z][a-z-]*)", span)}
+
+    assert named <= TARGETS
+
+
+@every_document
+def test_every_relative_link_leads_to_a_file_and_a_heading(name: str) -> None:
+    for link in links(DOCUMENTS[name]):
+        path, _, fragment = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+
+        assert target.exists(), link
+        assert not fragment or fragment in {anchor(heading) for heading in headings(target.read_text())}, link
+
+
+def test_make_help_lists_every_target() -> None:
+    listed = set(re.findall(r"^([a-z-]+):.*## ", MAKEFILE, re.MULTILINE))
+
+    assert listed == TARGETS
+
+
+def test_the_map_of_the_rooms_is_that_of_the_imports() -> None:
+    rows = re.findall(r"^\| `(\w+)[./].*\| ([a-z, ]+) \|$", DOCUMENTS["CONTRIBUTING.md"], re.MULTILINE)
+
+    drawn = {room: frozenset(others.split(", ")) - {"nothing of ours"} for room, others in rows}
+    assert list(drawn.items()) == list(MAY_IMPORT.items())
+
+
+def test_the_index_of_decisions_lists_every_entry_in_order() -> None:
+    text = DOCUMENTS["docs/decisions.md"]
+    entries = [heading.partition(": ") for heading in headings(text) if re.match(r"\d{4}-", heading)]
+
+    index = re.findall(r"^- .+$", text.partition("\n## ")[0], re.MULTILINE)
+
+    assert index == [f"- {date} [{title}](#{anchor(f'{date}: {title}')})" for date, _, title in entries]
+
+
+def test_openapi_json_is_what_the_code_generates() -> None:
+    assert openapi.DOCUMENT.read_text() == openapi.render(), "docs/openapi.json is out of date: run `make openapi`"
+
+
+def test_the_version_follows_semantic_versioning() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
