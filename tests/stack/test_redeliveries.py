@@ -21,11 +21,11 @@ from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
 from backchannel.deliveries.table import LEASE, STRANDED, Begun, Deliveries
 from backchannel.sessions.messages import EndMessage
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.delivery_function import CONTEXT
-from tests.stack.provider import Json
-from tests.stack.recorded import all_of_logout
-from tests.unit.fakes import FakeQueue
+from tests.support.aws import Aws
+from tests.support.delivery_function import CONTEXT
+from tests.support.provider import Json
+from tests.support.queues import FakeQueue
+from tests.support.recorded import all_of_logout
 
 HOUR = 3_600_000
 ROUTES = ("logout", "client")

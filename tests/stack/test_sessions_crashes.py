@@ -12,9 +12,9 @@ from backchannel.sessions.events import SessionEvent
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession
 from local.client import Stack
-from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
-from tests.stack.recorded import all_of_logout
-from tests.stack.test_sessions_stateful import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
+from tests.support.interleaving import Held, Tables, Task, World, tables_of, taking_turns
+from tests.support.recorded import all_of_logout
+from tests.support.scenarios import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
 
 
 @pytest.fixture(scope="module")

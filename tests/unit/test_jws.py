@@ -8,7 +8,7 @@ from joserfc.jwk import ECKey
 
 from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
-from tests.unit.fakes import ring, signer, verified
+from tests.support.signing import ring, signer, verified
 
 # RFC 7515, appendix A.3
 RFC_INPUT = b"eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"

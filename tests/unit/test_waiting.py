@@ -13,8 +13,9 @@ from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.worker import Attempted, Delivering, Verdict
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
+from tests.support.queues import FakeQueue
 from tests.unit.conftest import Log
-from tests.unit.fakes import FakeQueue, Steady
+from tests.unit.fakes import Steady
 
 NOW = 1_788_256_800
 DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"
