@@ -107,7 +107,7 @@ MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = 
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_same_look_finds_what_is_wrong_when_a_step_is_taken_too_early_or_a_claim_ignored(
+def test_the_search_finds_a_step_that_is_taken_too_early_and_a_claim_that_is_ignored(
     mistake: type[Sessions], tables: Tables
 ) -> None:
     wrong, happenings, courses = MISTAKES[mistake]

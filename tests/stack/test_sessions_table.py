@@ -58,9 +58,7 @@ def table(aws: Aws, stack: Stack) -> Table:
 
 
 @pytest.mark.parametrize("client_id", [None, "wiki"])
-def test_the_end_of_a_subject_claims_nothing_of_another_who_logged_in_in_the_same_session(
-    table: Table, client_id: str | None
-) -> None:
+def test_the_end_of_a_subject_claims_nothing_of_another_in_the_same_session(table: Table, client_id: str | None) -> None:
     of_ada = table.start("ada", "s1")
     table.start("bob", "s1", at=1)
 

@@ -5,7 +5,7 @@ import pytest
 from backchannel.providers.cache import CACHE_SECONDS, Cache
 
 
-class Clock:
+class StoppedClock:
     """Stands still unless it is set."""
 
     def __init__(self) -> None:
@@ -25,7 +25,7 @@ def counting() -> Callable[[str], str]:
     ("age", "expected"), [(0.0, "wiki-0"), (CACHE_SECONDS - 0.001, "wiki-0"), (CACHE_SECONDS, "wiki-1"), (3600.0, "wiki-1")]
 )
 def test_a_value_is_kept_for_less_than_cache_seconds(age: float, expected: str) -> None:
-    clock = Clock()
+    clock = StoppedClock()
     cache = Cache(counting(), clock)
     cache("wiki")
 
@@ -35,7 +35,7 @@ def test_a_value_is_kept_for_less_than_cache_seconds(age: float, expected: str) 
 
 
 def test_a_value_that_was_loaded_anew_is_kept_as_long_as_the_first() -> None:
-    clock = Clock()
+    clock = StoppedClock()
     cache = Cache(counting(), clock)
     cache("wiki")
     clock.now += CACHE_SECONDS
@@ -47,7 +47,7 @@ def test_a_value_that_was_loaded_anew_is_kept_as_long_as_the_first() -> None:
 
 
 def test_each_key_has_a_value_of_its_own() -> None:
-    cache = Cache(counting(), Clock())
+    cache = Cache(counting(), StoppedClock())
 
     assert [cache("wiki"), cache("mail"), cache("wiki")] == ["wiki-0", "mail-1", "wiki-0"]
 
@@ -59,7 +59,7 @@ def test_what_loading_raised_is_not_kept() -> None:
         raise failures.pop()
 
     failures = [KeyError("gone")]
-    cache = Cache(load, Clock())
+    cache = Cache(load, StoppedClock())
 
     with pytest.raises(KeyError):
         cache("wiki")

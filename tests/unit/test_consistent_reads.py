@@ -29,7 +29,7 @@ READS = {"GetItem", "Query", "BatchGetItem"}
 
 
 @dataclass
-class Answered:
+class RawBody:
     """The body of an HTTP answer, as botocore reads it."""
 
     body: bytes
@@ -56,7 +56,7 @@ class EmptyTable:
         operation = (target if isinstance(target, str) else target.decode()).rpartition(".")[2]
         self.requests.append((operation, json.loads(request.body)))
         status, answer = _ANSWERS[operation]
-        return AWSResponse(str(request.url), status, HTTPHeaders(), Answered(json.dumps(answer).encode()))
+        return AWSResponse(str(request.url), status, HTTPHeaders(), RawBody(json.dumps(answer).encode()))
 
     @property
     def consistency(self) -> list[tuple[str, object]]:
