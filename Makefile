@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 ARCHITECTURE ?= arm64
 # How many relying parties of the demo refuse their tokens.
 REFUSE ?= 0
+# What `test-<suite>` runs instead of the whole suite: a file, or a test (tests/unit/test_x.py::test_y).
+TEST ?=
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
@@ -62,7 +64,7 @@ test: lint ## Run all checks: lint, then unit, template, fault, stack and intero
 .PHONY: $(SUITES:%=test-%)
 $(SUITES:%=test-%): test-%: $(DEV_READY)
 	@echo "$* tests"
-	@$(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$*.xml tests/$*
+	@$(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$*.xml $(or $(TEST),tests/$*)
 test-unit: ## Run the unit tests: the library by itself, without network
 test-template: ## Run the tests of template.yaml
 test-faults: up ## Run the tests of the egress room against servers that misbehave

@@ -5,12 +5,14 @@ from base64 import b64encode
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 import urllib3
 
-from .polling import eventually
+from local.client import Stack
+from tests.support.polling import until
+
 from .processes import running
 from .recorder import Recorder, recording
 
@@ -19,24 +21,15 @@ pytest.register_assert_rewrite(f"{__package__}.browser", f"{__package__}.conform
 SOURCE = "oidc-provider"
 
 
-class Stack(Protocol):
-    """What these tests use of the stack."""
-
-    api_url: str
-
-    def admin(self, method: str, path: str, json: object = None) -> tuple[int, Any]:
-        """Make a signed call of the admin API; return the status and the decoded body."""
-
-
 @dataclass(frozen=True, slots=True)
-class RelyingParty:
+class ExpressClient:
     """A client of the provider, running."""
 
     url: str
     client_id: str
 
 
-class Provider:
+class OidcProvider:
     """The provider as the service under test knows it."""
 
     def __init__(self, stack: Stack, name: str) -> None:
@@ -100,28 +93,28 @@ class Provider:
 
 
 @pytest.fixture(scope="session")
-def provider(stack: Stack) -> Iterator[Provider]:
+def provider(stack: Stack) -> Iterator[OidcProvider]:
     """Run a provider whose JWKS holds the service's keys before any relying party reads it.
 
     That order matters: express-openid-connect refuses an unknown ``kid`` for 30 s after it fetched the JWKS.
     """
-    provider = Provider(stack, f"interop-{secrets.token_hex(4)}")
+    provider = OidcProvider(stack, f"interop-{secrets.token_hex(4)}")
     secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
     config = {"webhook_url": provider.webhook_url, "webhook_secret": secret, "jwks_url": provider.jwks_url}
     with running("op.mjs", config) as ready:
         provider.register(ready["url"], secret)
-        assert eventually(provider.publishes_service_keys)
+        until(provider.publishes_service_keys, seconds=30)
         yield provider
 
 
 @contextmanager
-def _relying_party(provider: Provider) -> Generator[RelyingParty]:
+def _relying_party(provider: OidcProvider) -> Generator[ExpressClient]:
     with running("rp.mjs", {"issuer": provider.issuer}) as ready:
-        yield RelyingParty(ready["url"], ready["client_id"])
+        yield ExpressClient(ready["url"], ready["client_id"])
 
 
 @pytest.fixture(scope="session")
-def first_rp(provider: Provider) -> Iterator[RelyingParty]:
+def first_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
     """Run a relying party that gets its logout tokens straight from the service."""
     with _relying_party(provider) as rp:
         provider.register_client(rp.client_id, f"{rp.url}/backchannel-logout")
@@ -129,7 +122,7 @@ def first_rp(provider: Provider) -> Iterator[RelyingParty]:
 
 
 @pytest.fixture(scope="session")
-def second_rp(provider: Provider) -> Iterator[RelyingParty]:
+def second_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
     """Run another one."""
     with _relying_party(provider) as rp:
         provider.register_client(rp.client_id, f"{rp.url}/backchannel-logout")
@@ -137,7 +130,7 @@ def second_rp(provider: Provider) -> Iterator[RelyingParty]:
 
 
 @pytest.fixture(scope="session")
-def recorded_rp(provider: Provider) -> Iterator[tuple[RelyingParty, Recorder]]:
+def recorded_rp(provider: OidcProvider) -> Iterator[tuple[ExpressClient, Recorder]]:
     """Run a relying party whose logout requests are recorded on their way."""
     with _relying_party(provider) as rp, recording(f"{rp.url}/backchannel-logout") as recorder:
         provider.register_client(rp.client_id, recorder.url)

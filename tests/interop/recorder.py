@@ -3,15 +3,12 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 import urllib3
 
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+from tests.support.servers import LoopbackServer
 
 
 @dataclass(slots=True)
@@ -41,14 +38,7 @@ def recording(backchannel_logout_uri: str) -> Generator[Recorder]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in http.server
             """Say nothing: the requests are kept."""
 
-    server = _Server(("127.0.0.1", 0), Handler)
     path = urlsplit(backchannel_logout_uri).path
-    recorder = Recorder(f"http://127.0.0.1:{server.server_port}{path}")
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with LoopbackServer(Handler) as server:
+        recorder = Recorder(f"http://127.0.0.1:{server.server_port}{path}")
         yield recorder
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -4,15 +4,16 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.support.polling import until
+
 from .browser import Browser
 from .conformance import JWKS_CHECKS, LOGOUT_REQUEST_CHECKS, Evidence, Json
-from .conftest import Provider, RelyingParty
-from .polling import eventually
+from .conftest import ExpressClient, OidcProvider
 from .recorder import Recorder
 
 
 @pytest.fixture(scope="session")
-def evidence(provider: Provider, recorded_rp: tuple[RelyingParty, Recorder]) -> Evidence:
+def evidence(provider: OidcProvider, recorded_rp: tuple[ExpressClient, Recorder]) -> Evidence:
     """Return what the relying party was sent after a login there and a logout at the provider."""
     rp, recorder = recorded_rp
     browser = Browser()
@@ -20,12 +21,12 @@ def evidence(provider: Provider, recorded_rp: tuple[RelyingParty, Recorder]) -> 
 
     browser.log_out(provider.issuer)
 
-    assert eventually(lambda: recorder.bodies)
+    until(lambda: recorder.bodies, seconds=30)
     return Evidence(recorder.bodies[0], provider.issuer, rp.client_id, id_token, {"keys": provider.service_keys()})
 
 
 def test_a_logout_at_the_provider_ends_the_users_session_at_every_relying_party_and_nobody_elses(
-    provider: Provider, first_rp: RelyingParty, second_rp: RelyingParty
+    provider: OidcProvider, first_rp: ExpressClient, second_rp: ExpressClient
 ) -> None:
     alice, bob = Browser(), Browser()
     alice_at_first = alice.log_in(first_rp.url, "alice")
@@ -34,32 +35,32 @@ def test_a_logout_at_the_provider_ends_the_users_session_at_every_relying_party_
 
     alice.log_out(provider.issuer)
 
-    assert eventually(lambda: not alice.is_logged_in(first_rp.url))
-    assert eventually(lambda: not alice.is_logged_in(second_rp.url))
+    until(lambda: not alice.is_logged_in(first_rp.url), seconds=30)
+    until(lambda: not alice.is_logged_in(second_rp.url), seconds=30)
     assert bob.is_logged_in(first_rp.url)
-    assert eventually(lambda: provider.accepted_by(first_rp.client_id).count(alice_at_first["sid"]) == 1)
-    assert eventually(lambda: provider.accepted_by(second_rp.client_id).count(alice_at_second["sid"]) == 1)
+    until(lambda: provider.accepted_by(first_rp.client_id).count(alice_at_first["sid"]) == 1, seconds=30)
+    until(lambda: provider.accepted_by(second_rp.client_id).count(alice_at_second["sid"]) == 1, seconds=30)
 
 
-def test_a_logout_of_a_subject_ends_each_of_its_sessions_and_nobody_elses(provider: Provider, first_rp: RelyingParty) -> None:
+def test_a_subjects_logout_ends_each_of_its_sessions_and_nobody_elses(provider: OidcProvider, first_rp: ExpressClient) -> None:
     laptop, phone, other = Browser(), Browser(), Browser()
     sids = {browser.log_in(first_rp.url, "carol")["sid"] for browser in (laptop, phone)}
     other.log_in(first_rp.url, "dave")
 
     logout_id = provider.log_out_everywhere("carol")
 
-    assert eventually(lambda: not laptop.is_logged_in(first_rp.url))
-    assert eventually(lambda: not phone.is_logged_in(first_rp.url))
+    until(lambda: not laptop.is_logged_in(first_rp.url), seconds=30)
+    until(lambda: not phone.is_logged_in(first_rp.url), seconds=30)
     assert other.is_logged_in(first_rp.url)
     expected = {(first_rp.client_id, sid) for sid in sids}
-    assert eventually(lambda: provider.accepted_in_logout(logout_id) == expected)
+    until(lambda: provider.accepted_in_logout(logout_id) == expected, seconds=30)
 
 
-def test_a_user_who_logs_in_again_stays_logged_in(provider: Provider, first_rp: RelyingParty) -> None:
+def test_a_user_who_logs_in_again_stays_logged_in(provider: OidcProvider, first_rp: ExpressClient) -> None:
     browser = Browser()
     ended = browser.log_in(first_rp.url, "erin")
     browser.log_out(provider.issuer)
-    assert eventually(lambda: ended["sid"] in provider.accepted_by(first_rp.client_id))
+    until(lambda: ended["sid"] in provider.accepted_by(first_rp.client_id), seconds=30)
 
     begun = browser.log_in(first_rp.url, "erin")
 
@@ -68,11 +69,11 @@ def test_a_user_who_logs_in_again_stays_logged_in(provider: Provider, first_rp: 
 
 
 def test_a_relying_party_is_sent_one_request_by_the_service_and_none_by_the_provider(
-    provider: Provider, recorded_rp: tuple[RelyingParty, Recorder], evidence: Evidence
+    provider: OidcProvider, recorded_rp: tuple[ExpressClient, Recorder], evidence: Evidence
 ) -> None:
     rp, recorder = recorded_rp
 
-    assert eventually(lambda: provider.accepted_by(rp.client_id) == [evidence.id_token["sid"]])
+    until(lambda: provider.accepted_by(rp.client_id) == [evidence.id_token["sid"]], seconds=30)
     assert recorder.bodies == [evidence.body]
 
 

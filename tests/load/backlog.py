@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from backchannel.deliveries.outcomes import PENDING
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.backlog import Backlog
-from tests.stack.provider import Provider
-from tests.stack.relying_party import Answer, RelyingParty
-from tests.stack.test_isolation import seconds_to_acceptance
+from tests.support.acceptance import seconds_to_acceptance
+from tests.support.aws import Aws
+from tests.support.backlog import Backlog
+from tests.support.provider import Provider
+from tests.support.relying_party import Answer, RelyingParty
 
 OUTAGE = 3600
 """Seconds since the relying party went down."""

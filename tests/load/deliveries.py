@@ -26,9 +26,9 @@ from backchannel.deliveries.outcomes import Status
 from backchannel.sessions.events import RpSessionStarted
 from backchannel.sessions.table import Sessions
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.provider import Provider
-from tests.stack.relying_party import HANG, Answer, RelyingParty
+from tests.support.aws import Aws
+from tests.support.provider import Provider
+from tests.support.relying_party import HANG, Answer, RelyingParty
 
 GIVE_UP_AFTER = 120
 """Seconds: short enough for every delivery to end while somebody waits for it."""

@@ -36,7 +36,7 @@ from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
 from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
-from tests.stack.delivery_function import CONTEXT, load
+from tests.support.delivery_function import CONTEXT, load
 
 RPS = 10
 HANG = 0.3

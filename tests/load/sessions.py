@@ -12,7 +12,6 @@ import argparse
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -21,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import boto3
 from hypothesis import HealthCheck, given, seed, settings
@@ -33,12 +32,13 @@ from backchannel.sessions.events import RpSessionStarted
 from backchannel.sessions.table import Sessions
 from local import emulator
 from local.client import Stack
-from tests.stack.interleaving import tables_of, taking_turns
-from tests.stack.provider import Provider
-from tests.stack.test_sessions_races import race
-from tests.stack.test_sessions_scale import counted_fan_out
-from tests.stack.test_sessions_stateful import Scenario, check, scenarios
-from tests.unit.fakes import unverified_part
+from tests.load.sink import Connection
+from tests.support.counted_calls import counted_fan_out
+from tests.support.interleaving import tables_of, taking_turns
+from tests.support.provider import Provider
+from tests.support.races import race
+from tests.support.scenarios import Scenario, check, scenarios
+from tests.support.signing import unverified_part
 
 MEMORY = 128
 """MiB that the fan-out's process may need at the most."""
@@ -51,8 +51,6 @@ PATIENCE = 1200
 
 KILLS = 2
 EXAMPLES = 100
-_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
 _FUNCTION = "SessionEndedFunction"
 
 
@@ -81,31 +79,13 @@ class Sink:
         return self.tokens.total() - len(self.tokens)
 
 
-class _Peer(asyncio.Protocol):
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._received = b""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        head, end, body = self._received.partition(b"\r\n\r\n")
-        length = _LENGTH.search(head)
-        if end and length and len(body) >= int(length[1]):
-            self._received = b""  # nobody sends a second request before the first is answered
-            self._sink.take(body)
-            self._transport.write(_ANSWER)
-
-
 @contextlib.contextmanager
 def listening() -> Iterator[tuple[Sink, str]]:
     """Run a sink in a thread; yield it with its URI."""
     sink, loop = Sink(), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
-    serving = asyncio.run_coroutine_threadsafe(loop.create_server(lambda: _Peer(sink), "127.0.0.1", 0), loop).result()
+    serving = asyncio.run_coroutine_threadsafe(loop.create_server(lambda: Connection(sink.take), "127.0.0.1", 0), loop).result()
     try:
         yield sink, f"http://127.0.0.1:{serving.sockets[0].getsockname()[1]}/backchannel-logout"
     finally:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.provider import Provider
-from tests.stack.relying_party import Answer, RelyingParty
+from tests.support.aws import Aws
+from tests.support.provider import Provider
+from tests.support.relying_party import Answer, RelyingParty
 
 type MakeRelyingParty = Callable[..., RelyingParty]
 

@@ -9,12 +9,12 @@ from urllib.parse import quote
 import pytest
 
 from local.client import Response, Stack
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.polling import until
-from tests.stack.provider import SOURCE, Json, Provider, new_secret
-from tests.stack.relying_party import Answer
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.polling import until
+from tests.support.provider import SOURCE, Json, Provider, new_secret
+from tests.support.relying_party import Answer
+from tests.support.unspeakable import new_id
 
 ROUTES = [
     ("PUT", ""),

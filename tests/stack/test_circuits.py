@@ -10,13 +10,13 @@ from backchannel.deliveries.circuits import FAILURES, Circuit
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from local.client import Stack
-from tests.stack.aws import Aws, Json
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.delivery_function import FaultyAws, Function, delivery_function, error
-from tests.stack.polling import until
-from tests.stack.provider import Provider
-from tests.stack.relying_party import Answer
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws, Json
+from tests.support.delivery_function import FaultyAws, Function, delivery_function, error
+from tests.support.polling import until
+from tests.support.provider import Provider
+from tests.support.relying_party import Answer
+from tests.support.unspeakable import new_id
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 

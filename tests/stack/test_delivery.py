@@ -12,13 +12,13 @@ from datetime import datetime
 import pytest
 
 from local.client import Stack
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.polling import until
-from tests.stack.provider import Json, Provider
-from tests.stack.relying_party import HANG, Answer, RelyingParty
 from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.polling import until
+from tests.support.provider import Json, Provider
+from tests.support.relying_party import HANG, Answer, RelyingParty
+from tests.support.unspeakable import new_id
 
 REFUSAL = json.dumps({"error": "invalid_request", "error_description": "the token\u0000 is\nstale"}).encode()
 

@@ -3,8 +3,8 @@
 import pytest
 
 from local.client import Response, Stack
-from tests.stack.provider import Provider
 from tests.stack.tokens import published_keys
+from tests.support.provider import Provider
 
 DOCUMENTS = ("jwks.json", "openid-configuration")
 

@@ -1,18 +1,16 @@
 """What one relying party does, or how much is waiting for it, does not delay the others."""
 
-import time
-from collections.abc import Callable
-
 import pytest
 
 from backchannel.deliveries.outcomes import PENDING
 from local.client import Stack
-from tests.stack.backlog import Backlog
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.polling import until
-from tests.stack.provider import Provider
-from tests.stack.relying_party import HANG, RelyingParty
-from tests.stack.unspeakable import new_id
+from tests.support.acceptance import seconds_to_acceptance
+from tests.support.backlog import Backlog
+from tests.support.polling import until
+from tests.support.provider import Provider
+from tests.support.relying_party import HANG, RelyingParty
+from tests.support.unspeakable import new_id
 
 READ_TIMEOUT = 5
 """Seconds that a relying party may be silent before it is given up on."""
@@ -25,19 +23,6 @@ def other(provider: Provider, relying_party: MakeRelyingParty) -> tuple[str, Rel
     """Return a client that does nothing wrong."""
     rp = relying_party()
     return provider.register_client(rp), rp
-
-
-def seconds_to_acceptance(
-    provider: Provider, client_id: str, rp: RelyingParty, *, before_the_end: Callable[[], None] = lambda: None
-) -> float:
-    """End a session of one client, and return how long it takes until the client has its token."""
-    sid, before = new_id("sid"), len(rp.requests)
-    provider.start(client_id, sub=new_id("sub"), sid=sid)
-    before_the_end()
-    ended_at = time.time()
-    provider.end_session(sid)
-    until(lambda: len(rp.requests) > before)
-    return rp.requests[before].at - ended_at
 
 
 def test_a_relying_party_that_hangs_in_a_batch_delays_no_other(provider: Provider, relying_party: MakeRelyingParty) -> None:

@@ -6,11 +6,11 @@ import uuid
 
 import pytest
 
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.provider import Provider
 from tests.stack.tokens import EVENT, verified
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.provider import Provider
+from tests.support.unspeakable import new_id
 
 
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])

@@ -6,13 +6,13 @@ import secrets
 
 import pytest
 
-from tests.stack import unspeakable
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.polling import until
-from tests.stack.provider import SOURCE, Provider, new_secret
-from tests.stack.relying_party import Answer
-from tests.stack.unspeakable import new_id
+from tests.support import unspeakable
+from tests.support.aws import Aws
+from tests.support.polling import until
+from tests.support.provider import SOURCE, Provider, new_secret
+from tests.support.relying_party import Answer
+from tests.support.unspeakable import new_id
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import pytest
 from backchannel.deliveries.outcomes import Status
 from local import emulator
 from local.client import Stack
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.delivery_function import (
+from tests.stack.tokens import verified
+from tests.support.aws import Aws
+from tests.support.delivery_function import (
     LEASE,
     RESET,
     SETTLE,
@@ -28,11 +29,10 @@ from tests.stack.delivery_function import (
     load,
     side_by_side,
 )
-from tests.stack.polling import until
-from tests.stack.provider import Provider
-from tests.stack.relying_party import HANG, Answer, RelyingParty
-from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id
+from tests.support.polling import until
+from tests.support.provider import Provider
+from tests.support.relying_party import HANG, Answer, RelyingParty
+from tests.support.unspeakable import new_id
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 

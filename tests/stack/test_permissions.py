@@ -10,12 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.client import Response, Stack, event
-from tests.stack.aws import Aws, actions
-from tests.stack.polling import until
-from tests.stack.provider import Json, Provider, new_secret
-from tests.stack.relying_party import RelyingParty
 from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws, actions
+from tests.support.polling import until
+from tests.support.provider import Json, Provider, new_secret
+from tests.support.relying_party import RelyingParty
+from tests.support.unspeakable import new_id
 
 ROLES = ("WebhookRole", "SessionEndedRole", "DeliveryRole", "AdminRole", "DiscoveryRole")
 KEYS = ("SigningKeyRs256", "SigningKeyPs256", "SigningKeyEs256")

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from backchannel.sessions.events import SessionEnded, logout_id
 from backchannel.sessions.messages import EndMessage
 from local.client import Stack
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.provider import Provider
-from tests.stack.relying_party import Answer
 from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.provider import Provider
+from tests.support.relying_party import Answer
+from tests.support.unspeakable import new_id
 
 
 def ago(seconds: float) -> datetime:

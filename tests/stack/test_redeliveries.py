@@ -20,11 +20,11 @@ from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import LEASE, STRANDED, CheckedOut, Deliveries
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.delivery_function import CONTEXT
-from tests.stack.provider import Json
-from tests.stack.recorded import all_of_logout
-from tests.unit.fakes import FakeQueue
+from tests.support.aws import Aws
+from tests.support.delivery_function import CONTEXT
+from tests.support.provider import Json
+from tests.support.queues import FakeQueue
+from tests.support.recorded import all_of_logout
 
 HOUR = 3_600_000
 ROUTES = ("logout", "client")

@@ -12,9 +12,9 @@ from backchannel.sessions.events import SessionEvent
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession
 from local.client import Stack
-from tests.stack.interleaving import Held, Tables, Task, World, tables_of, taking_turns
-from tests.stack.recorded import all_of_logout
-from tests.stack.test_sessions_stateful import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
+from tests.support.interleaving import Held, Tables, Task, World, tables_of, taking_turns
+from tests.support.recorded import all_of_logout
+from tests.support.scenarios import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_an_rp_session_that_is_claimed_between_its_two_writes_is_marked_on_both_
 
 
 @pytest.mark.parametrize("client_id", ["wiki", "mail"])
-def test_an_rp_session_is_told_although_a_later_start_within_it_died_between_its_two_writes(world: World, client_id: str) -> None:
+def test_an_rp_session_is_told_although_a_later_start_died_between_its_two_writes(world: World, client_id: str) -> None:
     take(world, Starts(client_id, "s1")(world.began - 3))
     again = Starts(client_id, "s1")(world.began - 2)
     dying = Task("start", lambda: take(world, again))
@@ -90,7 +90,7 @@ def test_an_rp_session_is_told_although_a_later_start_within_it_died_between_its
     assert by_subject == by_session
 
 
-def test_a_delivery_that_was_recorded_but_not_queued_is_queued_by_the_next_run_that_needs_it(world: World) -> None:
+def test_a_recorded_delivery_that_was_not_queued_is_queued_by_the_next_run(world: World) -> None:
     take(world, Starts("wiki", "s1")(world.began - 2))
     take(world, SessionEnds("s1")(world.began - 1))
     end = world.ended.held.pop()
@@ -134,7 +134,7 @@ def test_a_token_that_comes_late_does_not_end_a_newer_login_in_the_same_session(
 
 
 @ENDS_WHAT_CAN_BEGIN_ANEW
-def test_a_delivery_that_was_recorded_but_not_queued_is_not_left_behind_when_a_newer_login_took_its_session_s_place(
+def test_a_recorded_delivery_is_not_left_unqueued_when_a_newer_login_took_its_place(
     world: World, client_id: str, end: SessionEnds | SubjectEnds
 ) -> None:
     take(world, Starts(client_id, "s1")(world.began - 2))
@@ -168,7 +168,7 @@ def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is
     assert sorted(posted.claims["sid"] for posted in world.posted) == ["late", "old"]
 
 
-def test_a_session_that_starts_late_after_an_attempt_gave_way_is_told_by_a_run_that_is_repeated(world: World) -> None:
+def test_a_late_start_after_an_attempt_gave_way_is_told_by_a_repeated_run(world: World) -> None:
     take(world, Starts("wiki", "old")(world.began - 3))
     take(world, SubjectEnds()(world.began - 1))
     take(world, Starts("wiki", "new")(world.began))
@@ -202,7 +202,7 @@ def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated
     assert [posted.at >= newer.started_at for posted in world.posted] == [False, True]
 
 
-def test_a_run_that_is_repeated_after_another_has_told_the_same_client_tells_it_nothing_new(world: World) -> None:
+def test_a_repeated_run_tells_a_client_nothing_that_another_has_told_it(world: World) -> None:
     take(world, Starts("wiki", "early")(world.began - 3))
     take(world, SubjectEnds()(world.began - 1))
     end = world.ended.held.pop()

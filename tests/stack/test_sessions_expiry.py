@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.client import Stack
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.provider import Json, Provider
 from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.provider import Json, Provider
+from tests.support.unspeakable import new_id
 
 
 def make_expiry_pass(aws: Aws, stack: Stack) -> None:

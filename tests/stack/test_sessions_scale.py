@@ -3,94 +3,28 @@
 import json
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
-import boto3
 import pytest
 
-from backchannel.aws.sqs import Queue
 from backchannel.deliveries.outcomes import Status
-from backchannel.deliveries.table import Deliveries
-from backchannel.logouts.fan_out import PAGE, FanOut
-from backchannel.logouts.table import Logouts
-from backchannel.providers.table import Provider, Providers
+from backchannel.logouts.fan_out import PAGE
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
-from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
-from backchannel.sessions.table import Sessions
 from local.client import Stack
-from tests.stack.interleaving import Tables, Task, World, tables_of, taking_turns
-from tests.stack.recorded import all_of_logout
-from tests.stack.test_sessions_stateful import WIKI
+from tests.support.counted_calls import CountedCalls, counted_fan_out
+from tests.support.interleaving import Tables, Task, World, tables_of, taking_turns
+from tests.support.recorded import all_of_logout
+from tests.support.scenarios import WIKI
 
 RPS = 300
 CLIENTS = [replace(WIKI, client_id=f"client-{number:03}") for number in range(RPS)]
 WRITES = ("PutItem", "UpdateItem")
 
 
-class CountedCalls:
-    """Clients for the stack's AWS, and how often each of their operations was called."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.calls: Counter[str] = Counter()
-        self._stack = stack
-
-    def client(self, service: Any) -> Any:
-        client = boto3.client(
-            service,
-            endpoint_url=self._stack.endpoint_url,
-            region_name=self._stack.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        client.meta.events.register(f"before-call.{service}", self._count)
-        return client
-
-    def _count(self, model: Any, **_: Any) -> None:
-        self.calls[model.name] += 1
-
-
-def counted_fan_out(stack: Stack, rps: int = RPS) -> Counter[str]:
-    """Fan the end of a session with so many RPs out, in process, and return the calls that it took."""
-    counted = CountedCalls(stack)
-    dynamodb, sqs = counted.client("dynamodb"), counted.client("sqs")
-    sessions = Sessions(dynamodb, stack.tables["SessionsTable"])
-    providers = Providers(dynamodb, stack.tables["ProvidersTable"])
-    provider = Provider(f"p-{uuid.uuid4()}", f"https://idp.example/{uuid.uuid4()}", ())
-    providers.create(provider)
-    now = round(time.time() * 1000)
-    with ThreadPoolExecutor(8) as pool:
-        starts = [RpSessionStarted("ada", f"client-{number}", now - 1000, "s1") for number in range(rps)]
-        list(pool.map(lambda start: sessions.start(provider.issuer, start, now), starts))
-    queues = [sqs.create_queue(QueueName=f"counted-{uuid.uuid4()}")["QueueUrl"] for _ in range(2)]
-    fan_out = FanOut(
-        providers,
-        sessions,
-        Logouts(dynamodb, stack.tables["DeliveriesTable"]),
-        Deliveries(dynamodb, stack.tables["DeliveriesTable"]),
-        *(Queue(sqs, url) for url in queues),
-    )
-    message = end_message(provider.provider, provider.issuer, SessionEnded("s1", now, "end"))
-    counted.calls.clear()
-
-    try:
-        assert fan_out.carry_out(message, now=lambda: now, time_is_short=lambda: False)
-        calls = counted.calls.copy()
-        depth = sqs.get_queue_attributes(QueueUrl=queues[1], AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
-        assert int(depth["ApproximateNumberOfMessages"]) == rps
-    finally:
-        for url in queues:
-            sqs.delete_queue(QueueUrl=url)
-        providers.delete(provider.provider)
-    return calls
-
-
 def test_a_fan_out_takes_three_writes_for_each_rp_and_one_send_for_ten(stack: Stack) -> None:
-    calls = counted_fan_out(stack)
+    calls = counted_fan_out(stack, RPS)
 
     pages = RPS // PAGE + 1  # DynamoDB does not say that a full page is the last
     once = 3  # tombstone, record, note that it is complete
@@ -111,7 +45,7 @@ def tables(stack: Stack) -> Iterator[Tables]:
         yield tables_of(stack)
 
 
-class Ended:
+class WaitingEnd:
     """A session, or a subject, with nine RP sessions whose end waits to be fanned out, in pages of two."""
 
     def __init__(self, tables: Tables, *, by_subject: bool = False, rps: int = 9) -> None:
@@ -142,7 +76,7 @@ class Ended:
 
 @pytest.mark.parametrize("by_subject", [False, True])
 def test_a_fan_out_whose_time_is_short_goes_on_where_it_stopped(tables: Tables, *, by_subject: bool) -> None:
-    ended = Ended(tables, by_subject=by_subject)
+    ended = WaitingEnd(tables, by_subject=by_subject)
 
     finished, queued = [], []
     while True not in finished:
@@ -163,7 +97,7 @@ def test_a_fan_out_that_dies_before_any_of_its_calls_is_completed_and_tells_nobo
     died = True
     calls = 0
     while died:
-        ended = Ended(tables, by_subject=by_subject, rps=3)
+        ended = WaitingEnd(tables, by_subject=by_subject, rps=3)
         run = Task("fan-out", ended.carry_out)
         for _ in range(calls + 1):
             if not run.finished:

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from local.client import Response, Stack, event
-from tests.stack.aws import Aws
 from tests.stack.conftest import MakeRelyingParty
-from tests.stack.provider import SOURCE, Provider, new_secret
 from tests.stack.tokens import verified
-from tests.stack.unspeakable import new_id, note
+from tests.support.aws import Aws
+from tests.support.provider import SOURCE, Provider, new_secret
+from tests.support.unspeakable import new_id, note
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 SAMPLE_SID = "aaaaaaaa-0000-4000-8000-000000005e55"

@@ -6,7 +6,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
-from tests.stack.provider import Provider
+from tests.support.provider import Provider
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 

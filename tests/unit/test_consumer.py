@@ -14,8 +14,9 @@ from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, 
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
+from tests.support.queues import FakeQueue
 from tests.unit.conftest import Log
-from tests.unit.fakes import FakeQueue, Steady
+from tests.unit.fakes import Steady
 
 NOW = 1_788_256_800_000
 DELIVERY_QUEUE = "arn:aws:sqs:eu-central-1:123456789012:delivery"

@@ -32,9 +32,7 @@ def test_no_two_lists_of_parts_give_one_key(one: list[str], other: list[str]) ->
 
 
 @given(parts, parts)
-def test_a_list_of_parts_with_an_empty_one_behind_it_is_a_prefix_of_its_own_longer_keys_alone(
-    prefix: list[str], parts: list[str]
-) -> None:
+def test_parts_before_an_empty_one_are_a_prefix_of_their_own_longer_keys_alone(prefix: list[str], parts: list[str]) -> None:
     assert key(*parts).startswith(key(*prefix, "")) == (len(parts) > len(prefix) and parts[: len(prefix)] == prefix)
 
 

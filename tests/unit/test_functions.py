@@ -26,8 +26,10 @@ from backchannel.sessions.events import SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
+from tests.support.queues import FakeQueue
+from tests.support.signing import public_key, ring
 from tests.unit.conftest import Log
-from tests.unit.fakes import EVENTS, FakeQueue, Steady, public_key, ring, sample
+from tests.unit.fakes import EVENTS, Steady, sample
 
 ISSUER = "https://idp.example.test/"
 ACME = Provider("acme", ISSUER, ring())

@@ -7,7 +7,7 @@ from backchannel.errors import SigningUnavailable
 from backchannel.tokens.jwks import jwk_set, thumbprint
 from backchannel.tokens.jws import ALGORITHMS
 from backchannel.tokens.key_ring import SigningKey, signing_key
-from tests.unit.fakes import public_key, relying_partys_keys, ring
+from tests.support.signing import public_key, relying_partys_keys, ring
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)

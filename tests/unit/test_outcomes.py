@@ -1,5 +1,6 @@
-from collections.abc import Mapping
-from datetime import UTC, datetime
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from random import Random
 
@@ -227,11 +228,31 @@ def test_a_schedule_without_luck_lasts_nearly_a_day() -> None:
         ("1" + "0" * 299, 10**302),
         (format_datetime(datetime.fromtimestamp(NOW / 1000 + 90, UTC), usegmt=True), 90_000),
         (format_datetime(datetime.fromtimestamp(NOW / 1000 - 90, UTC), usegmt=True), 0),
+        (format_datetime(datetime.fromtimestamp(NOW / 1000 + 90, timezone(timedelta(hours=2)))), 90_000),
+        (format_datetime(datetime.fromtimestamp(NOW / 1000 + 90, timezone(timedelta(hours=-5)))), 90_000),
+        (datetime.fromtimestamp(NOW / 1000 + 90, UTC).ctime(), 90_000),  # section 5.6.7: obsolete, and always in UTC
         ("Sunday, 06-Nov-94 08:49:37 GMT", 0),  # RFC 9110, section 5.6.7: obsolete, but to be read
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, expected: int) -> None:
     assert parse_retry_after(value, NOW) == expected
+
+
+@pytest.fixture
+def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "XXX-9")  # POSIX: nine hours ahead, no summer time
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_from_utc")
+@pytest.mark.parametrize("date", [datetime.fromtimestamp(NOW / 1000 + 90, UTC).ctime(), "Tue, 01 Sep 2026 10:01:30 -0000"])
+def test_a_date_without_a_zone_is_in_utc_wherever_it_is_read(date: str) -> None:
+    assert time.localtime(NOW // 1000).tm_hour != time.gmtime(NOW // 1000).tm_hour
+
+    assert parse_retry_after(date, NOW) == 90_000
 
 
 @pytest.mark.parametrize(

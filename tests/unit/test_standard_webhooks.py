@@ -115,7 +115,7 @@ def test_a_start_has_the_sid_that_the_source_is_trusted_with(sid_trust: SidTrust
     assert _event("rp_session.started", sid_trust) == RpSessionStarted("ada", "wiki", AT, sid)
 
 
-def test_the_end_of_a_session_has_the_hash_for_its_sid_where_the_source_is_trusted_with_that() -> None:
+def test_a_session_ends_by_the_hash_of_its_sid_where_the_source_is_trusted_with_it() -> None:
     sid = hashlib.sha256(b"sid-1").hexdigest()
 
     assert _event("session.ended", "sha256") == SessionEnded(sid, AT, "msg-1")

@@ -25,8 +25,9 @@ from backchannel.sessions.events import Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 from backchannel.tokens.key_ring import SigningKey
+from tests.support.queues import FakeQueue
+from tests.support.signing import ring, signer, unverified_part, verified
 from tests.unit.conftest import Log
-from tests.unit.fakes import FakeQueue, ring, signer, unverified_part, verified
 
 NOW = 1_788_256_800_000
 ENDED_AT = NOW - 1000

@@ -4,15 +4,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from math import inf
 from typing import Self
 
-from tests.stack.unspeakable import note
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+from tests.support.servers import LoopbackServer
+from tests.support.unspeakable import note
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +52,15 @@ class RelyingParty:
         self.requests: list[LogoutRequest] = []
         self._closing = threading.Event()
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._server = LoopbackServer(self._handler())
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self._server.__exit__()
 
     def uri(self, path: str = "/backchannel-logout") -> str:
         return f"http://127.0.0.1:{self._server.server_port}{path}"

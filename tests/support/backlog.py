@@ -10,10 +10,10 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
 from local.client import Stack
-from tests.stack.aws import Aws
-from tests.stack.provider import Provider
-from tests.stack.recorded import all_of_logout
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.provider import Provider
+from tests.support.recorded import all_of_logout
+from tests.support.unspeakable import new_id
 
 WRITERS = 8
 

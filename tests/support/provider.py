@@ -11,9 +11,9 @@ from typing import Any
 
 from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, logout_id
 from local.client import Response, Stack, event
-from tests.stack.polling import until
-from tests.stack.relying_party import RelyingParty
-from tests.stack.unspeakable import note
+from tests.support.polling import until
+from tests.support.relying_party import RelyingParty
+from tests.support.unspeakable import note
 
 SOURCE = "app"
 LOOPBACK = ["127.0.0.0/8"]

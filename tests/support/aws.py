@@ -11,7 +11,7 @@ import urllib3
 
 from local.client import Stack
 from local.stack import STACK_NAME
-from tests.stack.polling import until
+from tests.support.polling import until
 
 type Json = dict[str, Any]
 type Policy = dict[str, Any]

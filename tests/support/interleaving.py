@@ -38,7 +38,7 @@ from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
 from local.client import Stack
-from tests.unit.fakes import ring, signer, unverified_part
+from tests.support.signing import ring, signer, unverified_part
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -23,10 +23,10 @@ from backchannel.deliveries import outcomes
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
-from tests.stack.aws import Aws
-from tests.stack.polling import STEP
-from tests.stack.recorded import all_of_logout
-from tests.stack.unspeakable import new_id
+from tests.support.aws import Aws
+from tests.support.polling import STEP
+from tests.support.recorded import all_of_logout
+from tests.support.unspeakable import new_id
 
 APP = Path(__file__).resolve().parents[2] / "functions" / "delivery" / "app.py"
 QUEUES = ("first", "retry", "dead")

@@ -1,0 +1,76 @@
+"""How many calls to AWS something takes."""
+
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+
+from backchannel.aws.sqs import Queue
+from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.fan_out import FanOut
+from backchannel.logouts.table import Logouts
+from backchannel.providers.table import Provider, Providers
+from backchannel.sessions.events import RpSessionStarted, SessionEnded
+from backchannel.sessions.intake import end_message
+from backchannel.sessions.table import Sessions
+from local.client import Stack
+
+
+class CountedCalls:
+    """Clients for the stack's AWS, and how often each of their operations was called."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.calls: Counter[str] = Counter()
+        self._stack = stack
+
+    def client(self, service: Any) -> Any:
+        client = boto3.client(
+            service,
+            endpoint_url=self._stack.endpoint_url,
+            region_name=self._stack.region,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
+        client.meta.events.register(f"before-call.{service}", self._count)
+        return client
+
+    def _count(self, model: Any, **_: Any) -> None:
+        self.calls[model.name] += 1
+
+
+def counted_fan_out(stack: Stack, rps: int) -> Counter[str]:
+    """Fan the end of a session with so many RPs out, in process, and return the calls that it took."""
+    counted = CountedCalls(stack)
+    dynamodb, sqs = counted.client("dynamodb"), counted.client("sqs")
+    sessions = Sessions(dynamodb, stack.tables["SessionsTable"])
+    providers = Providers(dynamodb, stack.tables["ProvidersTable"])
+    provider = Provider(f"p-{uuid.uuid4()}", f"https://idp.example/{uuid.uuid4()}", ())
+    providers.create(provider)
+    now = round(time.time() * 1000)
+    with ThreadPoolExecutor(8) as pool:
+        starts = [RpSessionStarted("ada", f"client-{number}", now - 1000, "s1") for number in range(rps)]
+        list(pool.map(lambda start: sessions.start(provider.issuer, start, now), starts))
+    queues = [sqs.create_queue(QueueName=f"counted-{uuid.uuid4()}")["QueueUrl"] for _ in range(2)]
+    fan_out = FanOut(
+        providers,
+        sessions,
+        Logouts(dynamodb, stack.tables["DeliveriesTable"]),
+        Deliveries(dynamodb, stack.tables["DeliveriesTable"]),
+        *(Queue(sqs, url) for url in queues),
+    )
+    message = end_message(provider.provider, provider.issuer, SessionEnded("s1", now, "end"))
+    counted.calls.clear()
+
+    try:
+        assert fan_out.carry_out(message, now=lambda: now, time_is_short=lambda: False)
+        calls = counted.calls.copy()
+        depth = sqs.get_queue_attributes(QueueUrl=queues[1], AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+        assert int(depth["ApproximateNumberOfMessages"]) == rps
+    finally:
+        for url in queues:
+            sqs.delete_queue(QueueUrl=url)
+        providers.delete(provider.provider)
+    return calls
