@@ -1,4 +1,4 @@
-"""What travels through the queues: ids and times, never a token, a URI or a secret."""
+"""Messages as JSON. They carry ids and times, never a token, a URI or a secret."""
 
 import json
 from dataclasses import asdict, fields
@@ -8,7 +8,7 @@ from backchannel.errors import MessageNotUnderstood
 
 
 class Message:
-    """JSON there and back; the member names are the field names."""
+    """A base for frozen dataclasses; the member names are the field names."""
 
     __slots__ = ()
 
@@ -21,7 +21,7 @@ class Message:
         """Read a message.
 
         Raises:
-            MessageNotUnderstood: it is none of ours.
+            MessageNotUnderstood: no version of this service wrote it.
 
         """
         try:

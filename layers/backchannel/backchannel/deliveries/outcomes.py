@@ -22,7 +22,7 @@ class Status(StrEnum):
     RETRYING = "retrying"
     ACCEPTED = "accepted"
     REJECTED = "rejected"  # the RP answered, and the answer will not change
-    BLOCKED = "blocked"  # we refused to go there: forbidden address, no valid certificate
+    BLOCKED = "blocked"  # nothing was sent: forbidden address, no valid certificate
     UNDELIVERABLE = "undeliverable"  # tried until the deadline, or there is no such client
     SUPERSEDED = "superseded"  # a newer login at this RP must not be ended by this old event
     SUPPRESSED = "suppressed"  # the client takes no logout tokens

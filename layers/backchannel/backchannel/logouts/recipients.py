@@ -11,8 +11,8 @@ from backchannel.sessions.rp_sessions import RpSession
 def planned_deliveries(event: Ended, sessions: Iterable[RpSession], sid_required: Collection[str]) -> list[PlannedDelivery]:
     """Return the deliveries for RP sessions that this end covers; ``sid_required`` names the clients that insist on ``sid``.
 
-    The end of a session gives each of its RPs a token of its own. The end of a subject's sessions gives each RP one token with
-    ``sub`` alone, but one for each session to an RP that insists on ``sid``; where no ``sid`` is known it cannot be told.
+    When a session ends, each of its RPs gets one token. When all sessions of a subject end, each RP gets one token with ``sub``
+    alone; an RP that insists on ``sid`` gets one for each session, and cannot be told of a session without ``sid``.
     """
     if isinstance(event, SessionEnded):
         return [_of(session, session.sid) for session in sessions]

@@ -56,7 +56,7 @@ class Logouts:
             return
 
     def close(self, logout_id: str, now: int) -> None:
-        """Note that every RP session of the ended session has its delivery."""
+        """Note that every RP session has its delivery."""
         with storage():
             self._items(logout_id, LOGOUT).update([self._items.fanned_out_at.set(now)])
 
@@ -83,11 +83,11 @@ class Logouts:
         )
 
     def cursor(self, logout_id: str, fanout_id: str) -> str | None:
-        """Return how far a run has come, None at its beginning."""
+        """Return where a run stopped, None if it has not begun."""
         item = read(self._items, logout_id, key("FANOUT", fanout_id))
         return None if item is None else item.cursor
 
     def save_cursor(self, logout_id: str, fanout_id: str, cursor: str, now: int) -> None:
-        """Keep how far a run has come."""
+        """Keep where a run stopped."""
         with storage():
             self._items(logout_id, key("FANOUT", fanout_id), cursor=cursor, expires_at=expiry(now)).save()

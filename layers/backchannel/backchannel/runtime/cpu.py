@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 
 def shared_by_threads() -> Callable[[], None]:
-    """Return what moves the thread that calls it to one CPU, the same for all; does nothing where that cannot be said (macOS)."""
+    """Return a function that moves its calling thread to one CPU, the same for all; where the OS cannot, it does nothing."""
     if not hasattr(os, "sched_setaffinity"):
         return lambda: None
     cpu = random.choice(sorted(os.sched_getaffinity(0)))  # noqa: S311 - spreads processes, protects nothing

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 warnings.filterwarnings("ignore", message="No application metrics to publish")  # an invocation may have nothing to count
 
-# What no line shows need not be found out for each: see "Optimization" in Python's logging HOWTO.
+# Skip the look-up of caller, thread and process: our log lines omit them. See "Optimization" in Python's logging HOWTO.
 logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 logging.logAsyncioTasks = False  # type: ignore[attr-defined] # it is there
 logging._srcfile = None  # noqa: SLF001
@@ -24,5 +24,5 @@ metrics = Metrics(namespace=os.environ.get("POWERTOOLS_METRICS_NAMESPACE", "back
 
 
 def short_hash(value: str | None) -> str | None:
-    """Return what stands for a subject or a session in a log: enough to correlate, nothing to recover."""
+    """Return what a log shows instead of a subject or a session: the same for the same value, and not reversible."""
     return None if value is None else hashlib.sha256(value.encode()).hexdigest()[:12]

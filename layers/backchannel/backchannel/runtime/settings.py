@@ -7,7 +7,7 @@ from typing import Any
 
 
 def from_environment[T](settings: type[T], environment: Mapping[str, str] = os.environ) -> T:
-    """Fill a dataclass from the variables that are named like its fields, in capitals.
+    """Fill a dataclass from the variables named like its fields, in capitals.
 
     Raises:
         KeyError: a variable is missing.

@@ -1,4 +1,4 @@
-"""The three session events that every webhook is turned into, and the identifiers in them.
+"""The three session events that every webhook becomes, and the identifiers in them.
 
 Times are integers: milliseconds since the epoch, the event's own time as its sender gave it.
 """
@@ -64,18 +64,18 @@ type SessionEvent = RpSessionStarted | Ended
 
 
 def is_whole_session(event: Ended) -> bool:
-    """Whether a provider session is over: with whatever belongs to it, however late that was reported.
+    """Whether a whole provider session is over, with everything in it, however late that was reported.
 
-    A subject, and a client's part of a session, can begin anew: there an end is about what started at or before it.
+    A subject can log in again, and so can a client within a session. Their ends cover what started at or before them.
     """
     return isinstance(event, SessionEnded) and event.client_id is None
 
 
 def logout_id(issuer: str, event: Ended) -> str:
-    """Name the logout that carries this event out: the same for a repeated event, another for another event.
+    """Return the id of the logout that carries this event out: the same for a repeated event.
 
-    A session ends once, so its logout is named by issuer and ``sid`` alone, whatever number of events tell of it. A subject's
-    sessions, and a client's part of a session, can end again and again: there the source's event id is part of the name.
+    A session ends once: issuer and ``sid`` name its logout, however many events report it. A subject's sessions, and a client's
+    part of a session, can end again and again: there the source's event id is part of the name.
     """
     parts: list[str | None]
     if isinstance(event, SubjectSessionsEnded):

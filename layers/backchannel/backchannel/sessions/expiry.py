@@ -1,4 +1,4 @@
-"""Sessions that ended by themselves: most providers tell nobody, so a scheduled pass tells the clients that want to know."""
+"""Sessions that expired: most providers tell nobody, so a scheduled pass ends them for the clients that want to know."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class ExpiryPass:
-    """Ends what has expired; ``time_is_short`` says when to leave the rest to the next pass."""
+    """Ends what has expired."""
 
     providers: Providers
     sessions: Sessions
@@ -31,8 +31,9 @@ class ExpiryPass:
     def run(self, now: int, time_is_short: Callable[[], bool]) -> int:
         """Queue the end of every expired RP session whose client wants to hear of it, and return how many were queued.
 
-        An end that is queued again by the next pass, because its fan-out has not come yet, is the same logout. Each pass
-        begins with another part of the table, so that one that is too large for a pass has its turn with every part.
+        ``time_is_short`` says when to leave the rest to the next pass. If the next pass queues an end again, because its fan-out
+        is still to come, it is the same logout. Each pass begins with another part of the table: if a pass is too short for the
+        whole table, every part still has its turn.
         """
         first = now // MILLISECONDS_PER_HOUR
         count = 0
@@ -59,7 +60,7 @@ class ExpiryPass:
 
 
 def _end(session: RpSession) -> Ended:
-    """Return the end of this RP session alone: not of a session that its client began later."""
+    """Return an end that covers this RP session, and none that its client starts later."""
     event_id = f"{REASON}:{session.expires_at}"
     if session.sid is not None:
         return SessionEnded(session.sid, session.started_at, event_id, session.client_id, REASON)

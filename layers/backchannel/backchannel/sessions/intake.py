@@ -1,4 +1,4 @@
-"""Session events taken in: starts are stored, ends are queued. What webhooks and the operator's interface have in common."""
+"""Where session events come in, from webhooks and from the operator: starts are stored, ends are queued."""
 
 import uuid
 from collections.abc import Iterable
@@ -13,24 +13,24 @@ from backchannel.sessions.table import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How many starts were stored and how many ends were queued, those of starts that came too late among them."""
+    """How many starts were stored and how many ends were queued, including those of starts that came after their end."""
 
     started: int = 0
     ended: int = 0
 
 
 class Intake:
-    """Takes in the events of one provider after the other."""
+    """Stores starts in SessionsTable and sends ends to SessionEndedQueue."""
 
     def __init__(self, sessions: Sessions, session_ended_queue: Queue) -> None:
         self._sessions = sessions
         self._queue = session_ended_queue
 
     def take(self, provider: Provider, events: Iterable[SessionEvent], now: int) -> Taken:
-        """Store and queue all events; once this returns, nothing of them can be lost.
+        """Store and queue all events; once this returns, none can be lost.
 
         Raises:
-            InternalFailure: not all were; the same events can be taken in again.
+            InternalFailure: some may not be stored; the same events can be taken in again.
 
         """
         messages: list[EndMessage] = []
@@ -45,7 +45,7 @@ class Intake:
         return Taken(started, len(messages))
 
     def _start(self, provider: Provider, event: RpSessionStarted, now: int) -> list[EndMessage]:
-        """Store a start; return the end that has to be carried out for it again, if it came too late."""
+        """Store a start; if its end came first, return the message that carries that end out for this client."""
         if event.expires_at is None and provider.session_lifetime is not None:
             event = replace(event, expires_at=event.started_at + provider.session_lifetime * 1000)
         ended = self._sessions.start(provider.issuer, event, now)
@@ -55,7 +55,7 @@ class Intake:
 
 
 def end_message(provider: str, issuer: str, event: Ended, *, only_client_id: str | None = None) -> EndMessage:
-    """Return the message that has an end carried out, by a run of its own."""
+    """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
         event,
         provider=provider,

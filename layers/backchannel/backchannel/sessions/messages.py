@@ -10,9 +10,9 @@ from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnde
 
 @dataclass(frozen=True, slots=True)
 class EndMessage(Message):
-    """One session event to be carried out as the logout ``logout_id``.
+    """The end of a session, to be carried out as the logout ``logout_id``.
 
-    ``fanout_id`` names this run: what it has begun, it finds again when the message is delivered again. ``only_client_id``
+    ``fanout_id`` names this run, so that it recognises its own work when the message is delivered again. ``only_client_id``
     narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look.
     """
 

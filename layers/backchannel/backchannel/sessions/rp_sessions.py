@@ -25,7 +25,7 @@ class RpSession:
 
 
 def is_covered(session: RpSession, event: Ended) -> bool:
-    """Whether this end is about this RP session, given that it is about its provider session or its subject."""
+    """Whether an end of this RP session's provider session, or of its subject, covers the RP session itself."""
     if event.client_id is not None and event.client_id != session.client_id:
         return False
     return is_whole_session(event) or session.started_at <= event.ended_at

@@ -66,9 +66,9 @@ class Sessions:
         self._lifetime = lifetime_days * MILLISECONDS_PER_DAY
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
-        """Store an RP session; return the end that it comes too late for, if there is one: it has to be carried out again.
+        """Store an RP session. If its end came first, return that end: it has to be carried out again.
 
-        A start that is newer than the stored one is a new RP session: what was done about the older one is forgotten.
+        A start that is newer than the stored one is a new RP session; it replaces the older one with its claim.
         """
         session = RpSession(
             started.client_id,
@@ -95,7 +95,7 @@ class Sessions:
         return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
-        """Write the tombstone; of two for one subject the later one stays."""
+        """Write the tombstone; of two tombstones with one key, the later stays."""
         actions = self._set(now, ended_at=event.ended_at, source_event_id=event.source_event_id)
         tombstone = self._items(*_tombstone_key(issuer, event))
         update_if(tombstone, _absent_or_before(self._items.ended_at, event.ended_at), actions)
@@ -103,7 +103,7 @@ class Sessions:
     def page(
         self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
     ) -> Page[RpSession]:
-        """Look: a page of the RP sessions in the event's partition, with ``client_id`` only that client's, ended ones too."""
+        """Return a page of the event's partition, ended RP sessions too; with ``client_id``, only that client's."""
         pk = _partition(issuer, event)
         condition: Condition
         if client_id is None:
@@ -115,10 +115,10 @@ class Sessions:
         return self._query(pk, condition, after, limit, now)
 
     def claim(self, issuer: str, session: RpSession, event: Ended, claim: Claim, now: int) -> RpSession | None:
-        """Give an RP session to a run of a logout; None when another has it, or when it began anew after the end.
+        """Give an RP session to a run of a logout, and return it as it is stored.
 
-        What is returned is what has been claimed. It is not ``session`` itself if that was read from the other item, and a start
-        in the same session died between its two writes: the end is about what that start wrote, too.
+        None if another run has it, or if it was replaced after the end. What is stored differs from ``session`` if that was read
+        from the other item and a start in the same session died between its two writes; the end covers that start, too.
         """
         condition = self._items.ended_by.does_not_exist() | (self._items.fanout_id == claim.fanout_id)
         if not is_whole_session(event):
@@ -129,12 +129,12 @@ class Sessions:
         return _rp_session(item)
 
     def mark_ended(self, issuer: str, session: RpSession, claim: Claim, now: int) -> None:
-        """Write a claim on the RP session's other item, which is for reading only."""
+        """Copy a claim to the RP session's other item, which only readers use."""
         for pk, sk in _item_keys(issuer, session)[1:]:
             update_if(self._items(pk, sk), self._items.started_at <= session.started_at, self._claim(claim, now))
 
     def mark_again(self, issuer: str, session: RpSession, now: int) -> None:
-        """Write the claim that another run has on an RP session on its other item, which that run may have come too early for."""
+        """Copy another run's claim to the RP session's other item, which may not have existed when that run wrote it."""
         pk, sk = _item_keys(issuer, session)[0]
         for claimed in self._query(pk, self._items.sk == sk, None, None, now).items:
             if claimed.ended_by and claimed.fanout_id and claimed.ended_at is not None:
@@ -152,7 +152,7 @@ class Sessions:
     def expired(
         self, now: int, part: int, parts_in_all: int, time_is_short: Callable[[], bool]
     ) -> Iterator[tuple[str, RpSession]]:
-        """Scan a part of the table for RP sessions that ended by themselves and that no logout took care of, with issuers."""
+        """Scan a part of the table for expired RP sessions that no logout has claimed; yield each with its issuer."""
         overdue = (self._items.session_expires_at <= now) & self._items.ended_by.does_not_exist()
         with storage():
             for page in self._items.scan(overdue, segment=part, total_segments=parts_in_all).page_iter:
@@ -164,7 +164,7 @@ class Sessions:
                     return
 
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
-        """Read every tombstone that could be about an RP session."""
+        """Read every tombstone that may cover an RP session."""
         partitions = [pk for pk, _ in _item_keys(issuer, session)]
         keys = [(pk, key("ENDED", client)) for pk in partitions for client in ("", session.client_id)]
         with storage():
