@@ -66,6 +66,7 @@ class TimedDeliveries(Deliveries):
             client_sub=None,
             status=Status.QUEUED,
             attempts=0,
+            issuer="https://op.example",
             ended_at=now,
             created_at=now,
             updated_at=now,

@@ -162,6 +162,7 @@ def _record(client_id: str, now: int) -> DeliveryRecord:
         client_sub=None,
         status=Status.QUEUED,
         attempts=0,
+        issuer=ISSUER,
         ended_at=now,
         created_at=now,
         updated_at=now,

@@ -37,6 +37,7 @@ class Operator:
     deliveries: Deliveries
     queue: FakeQueue = field(default_factory=FakeQueue)
     provider: str = field(default_factory=lambda: f"p-{secrets.token_hex(6)}")
+    issuer: str = "https://idp.example"
     logout: str = field(default_factory=lambda: secrets.token_hex(20))
     since: int = field(default_factory=lambda: milliseconds() - 24 * HOUR)
 
@@ -51,7 +52,7 @@ class Operator:
             "body": json.dumps({"since": iso(self.since), **body}),
             "requestContext": {"stage": "live"},
         }
-        anything = SimpleNamespace(get=lambda *_: None)
+        anything = SimpleNamespace(get=lambda *_: SimpleNamespace(issuer=self.issuer))
         using = SimpleNamespace(providers=anything, logouts=anything, deliveries=self.deliveries, delivery_queue=self.queue)
         app.append_context(dependencies=using)
         answer = app.resolve(event, CONTEXT)  # type: ignore[arg-type]
@@ -73,7 +74,7 @@ class Operator:
         """Record a delivery, and an attempt's outcome if there is one."""
         at = at or milliseconds() - HOUR
         sid = secrets.token_hex(8)
-        run = Run(self.provider, self.logout, secrets.token_hex(8), at, whole_session=True)
+        run = Run(self.provider, self.issuer, self.logout, secrets.token_hex(8), at, whole_session=True)
         assert self.deliveries.record(run, PlannedDelivery("wiki", sid, "ada", None), at)
         message = DeliveryMessage(self.provider, self.logout, "wiki", sid)
         if outcome is not None:

@@ -149,7 +149,7 @@ def test_a_recorded_delivery_is_not_left_unqueued_when_a_newer_login_took_its_pl
     world.run()
 
     assert world.posted == []
-    assert outcomes(world, EndMessage.from_json(held.body).logout_id) == [(Status.SUPERSEDED, "newer_session")]
+    assert set(outcomes(world, EndMessage.from_json(held.body).logout_id)) == {(Status.SUPERSEDED, "newer_session")}
 
 
 def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is_told(world: World) -> None:
@@ -190,7 +190,7 @@ def test_a_new_login_in_a_session_that_is_over_is_told_by_a_run_that_is_repeated
     take(world, SessionEnds("s1")(world.began - 1))
     end = world.ended.held.pop()
     run = fan_out(world, end)
-    run.go_to("UpdateItem", 3)  # its mark
+    run.go_to("UpdateItem", 5)  # its mark
     run.go_on(doomed=True)
     world.run()
 

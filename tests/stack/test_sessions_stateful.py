@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from backchannel.aws.dynamodb import Page
+from backchannel.deliveries import addressing
+from backchannel.deliveries.addressing import Address
 from backchannel.sessions.events import Ended, RpSessionStarted
-from backchannel.sessions.rp_sessions import RpSession, is_covered
+from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
 from local.client import Stack
 from tests.support.interleaving import Tables, Turn, tables_of, taking_turns
@@ -82,7 +84,7 @@ class SeesNothingNewer(Sessions):
         self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
     ) -> Page[RpSession]:
         page = super().page(issuer, event, client_id=client_id, after=after, limit=limit, now=now)
-        return replace(page, items=[session for session in page.items if is_covered(session, event)])
+        return replace(page, items=[session for session in page.items if not has_newer_login(session, event)])
 
 
 class ClaimsAll(Sessions):
@@ -92,27 +94,55 @@ class ClaimsAll(Sessions):
         return super().claim(issuer, session, event, claim, now) or session
 
 
-START: Happening = (Starts("wiki", "s1"), 3000)
+class ForgetsOlderLogins(Sessions):
+    """A login hides the older ones in its session."""
+
+    def _start(self, item: Any, session: RpSession, now: int) -> None:
+        super()._start(item, session, now)
+        item.update([type(item).logged_in_since.set(type(item).started_at)])
+
+
+class EndsLaterLogins(Sessions):
+    """An end takes the login that came after it, too."""
+
+    def _claim_item(self, item: Any, session: RpSession, event: Ended, claim: Claim, now: int) -> bool:
+        return super()._claim_item(item, session, replace(event, ended_at=event.ended_at + HOUR), claim, now)
+
+
+class AlwaysBoth:
+    """A token names ``sub`` beside ``sid``, whatever else the user has begun."""
+
+    SUB = Address.SUB
+    SID = SUB_AND_SID = Address.SUB_AND_SID
+
+
+HOUR = 3_600_000
+START: Happening = (Starts("wiki", "s1"), 12_000)
 SESSION_ENDS: Happening = (SessionEnds("s1"), None)
+ENDED_BEFORE: Happening = (SessionEnds("s1"), 9000)
 SUBJECT_ENDS: Happening = (SubjectEnds(), None)
+SUBJECT_ENDED_BEFORE: Happening = (SubjectEnds(reason="compromised"), 6000)
 CLIENT_ENDS: Happening = (SessionEnds("s1", "wiki"), None)
 START_ANEW: Happening = (Starts("wiki", "s1"), None)
+BY_ITSELF: list[list[Turn]] = [[]]
 MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = {
     # the end comes while the start is between two of its steps
     LooksFirst: ("escaped", [START, SESSION_ENDS], [[Turn(after, 0)] for after in range(5)]),
     # the start comes while the end's fan-out is between two of its steps
     QueriesFirst: ("escaped", [SESSION_ENDS, START], [[Turn(2, 1), Turn(after, 0)] for after in range(7)]),
     # a newer login comes between the end's fan-out and the delivery's attempt
-    SeesNothingNewer: ("ended RpSession", [START, CLIENT_ENDS, START_ANEW], [[Turn(after, 1)] for after in range(4, 8)]),
+    SeesNothingNewer: ("ended Login", [START, CLIENT_ENDS, START_ANEW], [[Turn(after, 1)] for after in range(4, 8)]),
     # one end's fan-out comes while the other's is between two of its steps
     ClaimsAll: ("2 tokens for 1", [START, SESSION_ENDS, SUBJECT_ENDS], [[Turn(after, 0)] for after in range(9, 16)]),
+    # somebody logged in again in the same session before the end of the first login is reported
+    ForgetsOlderLogins: ("escaped", [START, START_ANEW, SUBJECT_ENDED_BEFORE], BY_ITSELF),
+    # an identity provider uses a session's id again, and reports the end of the first one late
+    EndsLaterLogins: ("which is covered by set()", [START, START_ANEW, ENDED_BEFORE], BY_ITSELF),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_search_finds_a_step_that_is_taken_too_early_and_a_claim_that_is_ignored(
-    mistake: type[Sessions], tables: Tables
-) -> None:
+def test_the_search_finds_a_mistake_in_the_table(mistake: type[Sessions], tables: Tables) -> None:
     wrong, happenings, courses = MISTAKES[mistake]
 
     def wrongs(sessions_class: type[Sessions]) -> list[str]:
@@ -121,3 +151,34 @@ def test_the_search_finds_a_step_that_is_taken_too_early_and_a_claim_that_is_ign
 
     assert any(wrong in one for one in wrongs(mistake))
     assert wrongs(Sessions) == []
+
+
+CHAT_STARTS: Happening = (Starts("chat", None), 12_000)
+CHAT_STARTS_ANEW: Happening = (Starts("chat", None), None)
+ANOTHER_START: Happening = (Starts("wiki", "s2"), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead", "wrong", "happenings"),
+    [
+        ("UNCONDITIONAL_REASONS", frozenset(), "escaped", [CHAT_STARTS, CHAT_STARTS_ANEW, SUBJECT_ENDED_BEFORE]),
+        ("UNCONDITIONAL_REASONS", {"logout"}, "ended Login", [CHAT_STARTS, CHAT_STARTS_ANEW, (SubjectEnds(), 6000)]),
+        ("Address", AlwaysBoth, "ended Login", [START, ANOTHER_START, ENDED_BEFORE]),
+    ],
+    ids=["an emergency gives way", "a mere logout does not", "sub beside sid"],
+)
+def test_the_search_finds_a_token_that_names_the_wrong_login(
+    name: str,
+    instead: object,
+    wrong: str,
+    happenings: list[Happening],
+    *,
+    tables: Tables,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scenario = Scenario(happenings, [], sweeps=False)
+    assert Seen(scenario.run(tables)).wrongs == []
+
+    monkeypatch.setattr(addressing, name, instead)
+
+    assert any(wrong in one for one in Seen(scenario.run(tables)).wrongs)

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -58,13 +59,14 @@ def table(aws: Aws, stack: Stack) -> Table:
 
 
 @pytest.mark.parametrize("client_id", [None, "wiki"])
-def test_the_end_of_a_subject_claims_nothing_of_another_in_the_same_session(table: Table, client_id: str | None) -> None:
+def test_the_end_of_a_subject_claims_its_own_login_where_another_uses_the_same_sid(table: Table, client_id: str | None) -> None:
     of_ada = table.start("ada", "s1")
     table.start("bob", "s1", at=1)
 
     claimed = table.claim(of_ada, SubjectSessionsEnded("ada", table.now + 2, "end", client_id))
 
-    assert claimed is None
+    assert claimed is not None
+    assert (claimed.sub, claimed.ended_by) == ("ada", "logout")
     assert [(each.sub, each.ended_by) for each in table.of_session("s1")] == [("bob", None)]
 
 
@@ -88,7 +90,7 @@ def test_an_rp_session_that_is_gone_is_not_claimed_and_leaves_no_row(table: Tabl
     gone = RpSession("wiki", "ada", table.now, sid)
 
     claimed = table.claim(gone, event)
-    table.sessions.mark_ended(table.issuer, gone, CLAIM, table.now)
+    table.sessions.mark(table.issuer, replace(gone, ended_by="logout", fanout_id="run", ended_at=table.now), table.now)
 
     assert claimed is None
     assert table.rows(f"SID#{table.issuer}#s1") == []

@@ -27,7 +27,7 @@ class Backlog:
         self._deliveries = Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"])
         sub, self.logout = new_id("sub"), secrets.token_hex(16)
         at = round((time.time() - age) * 1000)
-        run = Run(provider.name, self.logout, "run", at)
+        run = Run(provider.name, provider.issuer, self.logout, "run", at)
         sids = [new_id("sid") for _ in range(count)]
         with ThreadPoolExecutor(WRITERS) as writers:
             list(writers.map(lambda sid: self._deliveries.record(run, PlannedDelivery(client_id, sid, sub), at), sids))

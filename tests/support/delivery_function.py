@@ -25,6 +25,7 @@ from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
 from tests.support.aws import Aws
 from tests.support.polling import STEP
+from tests.support.provider import issuer_of
 from tests.support.recorded import all_of_logout
 from tests.support.unspeakable import new_id
 
@@ -161,7 +162,7 @@ class Function:
         """Record a delivery and queue its first attempt, as the fan-out does."""
         now = round((ended_at or time.time()) * 1000)
         sid = new_id("sid")
-        run = Run(provider, secrets.token_hex(16), secrets.token_hex(8), now, whole_session=True)
+        run = Run(provider, issuer_of(provider), secrets.token_hex(16), secrets.token_hex(8), now, whole_session=True)
         assert self.deliveries.record(run, PlannedDelivery(client_id, sid, new_id("sub"), None), now)
         message = DeliveryMessage(provider, run.logout_id, client_id, sid)
         self.send("first", message)

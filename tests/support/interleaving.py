@@ -33,7 +33,7 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers
 from backchannel.runtime.observability import logger
-from backchannel.sessions.events import RpSessionStarted, SessionEvent
+from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
@@ -167,11 +167,8 @@ class Webhook:
     taken: int | None = None
     """The step after which it was answered."""
 
-    @property
-    def happened(self) -> SessionEvent:
-        """The event with its own time."""
-        assert self.at is not None
-        return self.event(self.at)
+    received: list[SessionEvent] = field(default_factory=list)
+    """What was taken in, each time that it was sent: a time that was ahead is cut each time."""
 
 
 class ListQueue(Queue):
@@ -373,9 +370,12 @@ class World:
         for each in self.webhooks:
             if each.at is None and each.event is webhook.event:
                 each.at = self.now()  # a repeated event has happened once
+        assert webhook.at is not None
+        received = webhook.event(event_time(webhook.at, self.now()))
+        webhook.received.append(received)
 
         def take() -> None:
-            self.intake.take(self.provider, [webhook.happened], self.now())
+            self.intake.take(self.provider, [received], self.now())
 
         def done(task: Task) -> None:
             if task.crashed:
@@ -383,7 +383,7 @@ class World:
             elif webhook.taken is None:
                 webhook.taken = self.steps
 
-        return self._begin(f"webhook {webhook.happened}", take, done)
+        return self._begin(f"webhook {received}", take, done)
 
     def _fan_out(self, held: Held, *, is_copy: bool = False) -> Task:
         if not is_copy:
@@ -457,9 +457,13 @@ class World:
 
     @property
     def starts(self) -> list[tuple[RpSessionStarted, Webhook]]:
-        """The sessions that started, each with the webhook that told of it."""
-        happened = [(webhook.happened, webhook) for webhook in self.webhooks]
-        return [(event, webhook) for event, webhook in happened if isinstance(event, RpSessionStarted)]
+        """The logins, each with the webhook that told of it."""
+        return [(each, webhook) for webhook in self.webhooks for each in webhook.received if isinstance(each, RpSessionStarted)]
+
+    @property
+    def ends(self) -> list[Ended]:
+        """The ends that were taken in."""
+        return [each for webhook in self.webhooks for each in webhook.received if not isinstance(each, RpSessionStarted)]
 
 
 def _same(task: Task) -> Task:

@@ -26,6 +26,11 @@ def new_secret() -> str:
     return note("whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
 
 
+def issuer_of(provider: str) -> str:
+    """Return the issuer of a provider of these tests; nobody listens there."""
+    return f"http://127.0.0.1:9/{provider}"
+
+
 class Provider:
     """A provider that no other test uses, with a source of generic events; ``name`` is in all its paths."""
 
@@ -33,7 +38,7 @@ class Provider:
         self.stack = stack
         self.name = f"p-{secrets.token_hex(6)}"
         self.path = f"/providers/{self.name}"
-        self.issuer = f"http://127.0.0.1:9/{self.name}"
+        self.issuer = issuer_of(self.name)
         self.secret = new_secret()
 
     def create(self) -> None:

@@ -1,4 +1,4 @@
-"""Sessions that start and end in an order that Hypothesis chooses, and what must never come of it."""
+"""Sessions that start and end in an order that Hypothesis chooses, and what must never come of it (docs/sessions.md)."""
 
 import time
 import uuid
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from backchannel.deliveries.outcomes import PENDING
 from backchannel.providers.clients import Client
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded, logout_id
-from backchannel.sessions.rp_sessions import RpSession, is_covered
+from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 from backchannel.sessions.table import Sessions
 from tests.support.interleaving import Posted, Tables, Turn, Webhook, World
 from tests.support.recorded import all_of_logout
@@ -19,7 +19,8 @@ from tests.support.recorded import all_of_logout
 SUB = "ada"
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout", id_token_signed_response_alg="ES256")
 MAIL = replace(WIKI, client_id="mail", backchannel_logout_session_required=True)
-CLIENTS = (WIKI, MAIL)
+CHAT = replace(WIKI, client_id="chat", subject="sub_only")
+CLIENTS = (WIKI, MAIL, CHAT)
 type Happening = tuple[Callable[[int], SessionEvent], int | None]
 """An event without its time, and how long before the first step it happened; None: when it is sent."""
 
@@ -59,28 +60,33 @@ class SessionEnds:
     sid: str
     client_id: str | None = None
     event_id: str = "end"
+    reason: str = "logout"
 
     def __call__(self, at: int) -> SessionEnded:
-        return SessionEnded(self.sid, at, self.event_id, self.client_id)
+        return SessionEnded(self.sid, at, self.event_id, self.client_id, self.reason)
 
 
 @dataclass(frozen=True)
 class SubjectEnds:
     client_id: str | None = None
     event_id: str = "end"
+    reason: str = "logout"
 
     def __call__(self, at: int) -> SubjectSessionsEnded:
-        return SubjectSessionsEnded(SUB, at, self.event_id, self.client_id)
+        return SubjectSessionsEnded(SUB, at, self.event_id, self.client_id, self.reason)
 
 
-CLIENT_IDS = st.sampled_from(["wiki", "wiki", "mail"])
+CLIENT_IDS = st.sampled_from(["wiki", "wiki", "wiki", "mail", "mail", "chat"])
 SIDS = st.sampled_from(["s1", "s2", "s3"])
-BEFORE = st.none() | st.sampled_from([9000, 6000, 3000])
+BEFORE = st.none() | st.sampled_from([12_000, 9000, 6000, 3000, -3000])
+"""Further apart than a login may follow the end of its own session, or nearer; -3000: by a clock that is ahead."""
+
+REASONS = st.sampled_from(["logout", "logout", "compromised"])
 STARTS = st.builds(Starts, CLIENT_IDS, SIDS | st.none())
 ENDS = (
-    st.builds(SessionEnds, SIDS, st.none() | CLIENT_IDS)
-    | st.builds(SubjectEnds, st.none())
-    | st.builds(SubjectEnds, st.none() | CLIENT_IDS)
+    st.builds(SessionEnds, SIDS, st.none() | CLIENT_IDS, reason=REASONS)
+    | st.builds(SubjectEnds, st.none(), reason=REASONS)
+    | st.builds(SubjectEnds, st.none() | CLIENT_IDS, reason=REASONS)
 )
 TURNS = st.lists(st.builds(Turn, st.integers(0, 15), st.integers(0, 9)), max_size=12)
 
@@ -102,10 +108,23 @@ def scenarios(draw: st.DrawFn) -> Scenario:
 # --- what must never be seen ----------------------------------------------------------------------------------------------
 
 
-def concerns(session: RpSession, end: Ended) -> bool:
-    """Whether an end covers an RP session of whichever subject and session."""
-    same = end.sid == session.sid if isinstance(end, SessionEnded) else end.sub == session.sub
-    return same and is_covered(session, end)
+@dataclass(frozen=True)
+class Login:
+    """Somebody logged in at a client: one of the logins that fall on one RP session."""
+
+    client_id: str
+    sid: str | None
+    at: int
+
+    @property
+    def session(self) -> RpSession:
+        return RpSession(self.client_id, SUB, self.at, self.sid)
+
+
+def concerns(login: Login, end: Ended) -> bool:
+    """Whether an end covers a login, of whichever subject and session that is."""
+    same = end.sid == login.sid if isinstance(end, SessionEnded) else True
+    return same and is_covered(login.session, end)
 
 
 class Seen:
@@ -113,80 +132,94 @@ class Seen:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        happened = [(webhook.happened, webhook) for webhook in world.webhooks]
-        self.ends = {event: logout_id(world.issuer, event) for event, _ in happened if not isinstance(event, RpSessionStarted)}
-        self.end_of = {name: end for end, name in self.ends.items()}
-        self.starts = world.starts
-        latest: dict[tuple[str, str | None], RpSessionStarted] = {}
-        for start, _ in self.starts:
-            found = latest.setdefault((start.client_id, start.sid), start)
-            if start.started_at > found.started_at:
-                latest[start.client_id, start.sid] = start
-        self.sessions = [RpSession(each.client_id, each.sub, each.started_at, each.sid) for each in latest.values()]
-        self.kept = [session for session in self.sessions if not any(concerns(session, end) for end in self.ends)]
+        self.ends = {event: logout_id(world.issuer, event) for event in world.ends}
+        self.logins = list(dict.fromkeys(Login(each.client_id, each.sid, each.started_at) for each, _ in world.starts))
+        self.kept = [login for login in self.logins if not any(concerns(login, end) for end in self.ends)]
 
     @property
     def wrongs(self) -> list[str]:
         return [
-            *(f"escaped: {session}" for session in self.sessions if session not in self.kept and not self._is_told(session)),
-            *self._wrong_claims(),
-            *(f"ended {newer} by {posted}" for posted in self.world.posted for newer in self._known_newer(posted)),
+            *(f"escaped: {login}" for login in self.logins if login not in self.kept and not self._is_told(login)),
+            *self._wrong_items(),
+            *(f"ended {newer} by {posted}" for posted in self.world.posted for newer in self._wrongly_ended(posted)),
             *self._too_many(),
             *self._left_over(),
         ]
 
-    def _is_told(self, session: RpSession) -> bool:
-        covering = {name for end, name in self.ends.items() if concerns(session, end)}
-        if session.sid is None and (session.client_id == MAIL.client_id or self._has_newer_beside(session)):
+    def _is_told(self, login: Login) -> bool:
+        """Whether a token told of it, or none could without ending a newer login for no good reason."""
+        covering = [end for end in self.ends if concerns(login, end)]
+        if login.sid is None and login.client_id == MAIL.client_id:
             return True  # cannot be told: it has no sid
+        if any(self._is_excused(login, end) for end in covering):
+            return True
+        names = {self.ends[end] for end in covering}
         return any(
-            posted.logout_id in covering
-            and posted.client_id == session.client_id
-            and posted.claims.get("sid", session.sid) == session.sid
-            and posted.at >= session.started_at
+            posted.logout_id in names
+            and posted.client_id == login.client_id
+            and posted.claims.get("sid", login.sid) == login.sid
+            and posted.at >= login.at
             for posted in self.world.posted
         )
 
-    def _has_newer_beside(self, session: RpSession) -> bool:
-        at_client = (each for each in self.sessions if each.client_id == session.client_id)
-        return any(each.started_at > session.started_at for each in at_client)
+    def _is_excused(self, login: Login, end: Ended) -> bool:
+        """Whether an end that is no emergency gives way to a newer login, from which no token can tell the older one."""
+        if end.reason != "logout":
+            return False
+        reach = None if login.client_id == CHAT.client_id else login.sid
+        return any(
+            newer.client_id == login.client_id and reach in {None, newer.sid} and newer.at > last_covered(end)
+            for newer in self.logins
+        )
 
-    def _wrong_claims(self) -> Iterator[str]:
-        """Look at the table: what is claimed is covered, and what is covered is claimed, on both items."""
+    def _wrong_items(self) -> Iterator[str]:
+        """Look at the table: an item is claimed if its latest login is covered, and else waits for nothing older."""
         world = self.world
         by_subject = world.sessions.of_subject(world.issuer, SUB, after=None, limit=100, now=world.now()).items
         stored = [("subject", each) for each in by_subject]
-        for sid in sorted({session.sid for session in self.sessions if session.sid is not None}):
+        for sid in sorted({login.sid for login in self.logins if login.sid is not None}):
             page = world.sessions.of_session(world.issuer, sid, after=None, limit=100, now=world.now())
             stored += [("session", each) for each in page.items]
-        if len(stored) != len(self.sessions) + sum(session.sid is not None for session in self.sessions):
+        sessions = {(login.client_id, login.sid) for login in self.logins}
+        if len(stored) != len(sessions) + sum(sid is not None for _, sid in sessions):
             yield f"stored: {stored}"
         for kind, session in stored:
-            covering = {name for end, name in self.ends.items() if concerns(session, end)}
-            if (session.ended_by in covering) if session.ended_by else not covering:
-                continue
-            yield f"by {kind}: {session}, which is covered by {covering}"
+            latest = Login(session.client_id, session.sid, session.started_at)
+            covering = {name for end, name in self.ends.items() if concerns(latest, end)}
+            if (session.ended_by not in covering) if session.ended_by else covering:
+                yield f"by {kind}: {session}, which is covered by {covering}"
+            for end in self.ends:
+                same = end.sid == session.sid if isinstance(end, SessionEnded) else True
+                if same and session.ended_by is None and is_covered(session, end):
+                    yield f"by {kind}: older logins in {session} wait for {end}"
 
-    def _known_newer(self, posted: Posted) -> list[RpSession]:
-        """Return sessions that no end covers, that were known when the attempt began, and that its token ends."""
-        end = self.end_of[posted.logout_id]
-        known = {start for start, webhook in self.starts if webhook.taken is not None and webhook.taken <= posted.began}
+    def _wrongly_ended(self, posted: Posted) -> list[Login]:
+        """Return logins that no end covers, that were known when the attempt began, and that its token ends needlessly.
+
+        A token with ``sub`` ends them all, if the RP lets ``sub`` win. In an emergency, a token that could not name less may.
+        """
+        end = next(end for end, name in self.ends.items() if name == posted.logout_id)
+        is_emergency = end.reason != "logout"
+        taken = [start for start, webhook in self.world.starts if webhook.taken is not None and webhook.taken <= posted.began]
+        known = {(start.client_id, start.sid, start.started_at) for start in taken}
+        names_both = {"sub", "sid"} <= posted.claims.keys()
         return [
-            session
-            for session in self.kept
-            if session.client_id == posted.client_id
-            and posted.claims.get("sid", session.sid) == session.sid
-            and session.started_at > end.ended_at
-            and RpSessionStarted(session.sub, session.client_id, session.started_at, session.sid) in known
+            login
+            for login in self.kept
+            if login.client_id == posted.client_id
+            and ("sub" in posted.claims or posted.claims["sid"] == login.sid)
+            and not (is_emergency and not names_both)
+            and all(login.at > last_covered(each) for each, name in self.ends.items() if name == posted.logout_id)
+            and (login.client_id, login.sid, login.at) in known
         ]
 
     def _too_many(self) -> Iterator[str]:
-        """Count tokens: one for each RP session, and one more for each attempt that died after its POST.
+        """Count tokens: one for each login, and one more for each attempt that died after its POST.
 
         When a delivery gave way to newer logins, and these ended meanwhile, a run that is repeated may tell an RP once more.
         """
         for client in CLIENTS:
-            started = {(start.sid, start.started_at) for start, _ in self.starts if start.client_id == client.client_id}
+            started = {login for login in self.logins if login.client_id == client.client_id}
             tokens = [posted for posted in self.world.posted if posted.client_id == client.client_id]
             most = len(started) + len([posted for posted in self.world.posted_in_vain if posted.client_id == client.client_id])
             if client is WIKI and any("sid" in each.claims and self.end_of_subject(each) for each in tokens):
@@ -195,7 +228,7 @@ class Seen:
                 yield f"{len(tokens)} tokens for {len(started)} RP sessions: {tokens}"
 
     def end_of_subject(self, posted: Posted) -> bool:
-        return isinstance(self.end_of[posted.logout_id], SubjectSessionsEnded)
+        return any(isinstance(end, SubjectSessionsEnded) for end, name in self.ends.items() if name == posted.logout_id)
 
     def _left_over(self) -> Iterator[str]:
         """Look for deliveries that nobody will attempt any more.
@@ -204,7 +237,7 @@ class Seen:
         between them gives way to that session, and the slower copy begins the delivery anew and dies.
         """
         unswept = {kept.client_id for kept in self.kept} if not self.world.sweeps else set()
-        for name in self.end_of:
+        for name in dict.fromkeys(self.ends.values()):
             for record in all_of_logout(self.world.deliveries, name):
                 if record.status in PENDING and record.client_id not in unswept:
                     yield f"left over: {record}"

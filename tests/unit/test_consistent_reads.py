@@ -100,7 +100,7 @@ OF_DELIVERIES: dict[str, Read[Deliveries]] = {
 }
 OF_LOGOUTS: dict[str, Read[Logouts]] = {
     "a logout": lambda at: at.get("acme", "l1"),
-    "how far a run has come": lambda at: at.cursor("l1", "run"),
+    "how far a run has come": lambda at: at.progress("l1", "run"),
 }
 OF_PROVIDERS: dict[str, Read[Providers]] = {
     "a provider": lambda at: at.get("acme"),

@@ -42,6 +42,7 @@ RECORD = DeliveryRecord(
     client_sub=None,
     status=Status.QUEUED,
     attempts=0,
+    issuer="https://idp.example/",
     ended_at=ENDED_AT,
     created_at=ENDED_AT,
     updated_at=ENDED_AT,

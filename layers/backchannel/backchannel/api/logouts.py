@@ -44,7 +44,7 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     issuer = configured.issuer
     event = _event(request)
     received = now()
-    using.logouts.open(end_message(provider, issuer, event), received)
+    using.logouts.open(end_message(provider, issuer, event), issuer, received)
     using.intake.take(configured, [event], received)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 

@@ -93,6 +93,11 @@ def partition_page[M: Model](model: type[M], pk: str, keys: Condition, *, after:
     return Page(found.items, None if found.cursor is None else found.cursor["sk"])
 
 
+def optional_int(number: float | None) -> int | None:
+    """Return a number that may be missing."""
+    return None if number is None else int(number)
+
+
 def update_if(item: Model, condition: Condition, actions: list[Action]) -> bool:
     """Write to an item, which afterwards is as it is stored; False if the condition does not hold."""
     try:

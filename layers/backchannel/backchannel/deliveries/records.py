@@ -16,7 +16,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import key
+from backchannel.aws.dynamodb import key, optional_int
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 
@@ -25,7 +25,19 @@ RETENTION = 90 * 86_400
 
 LOGOUT = "LOGOUT"
 REPORTED = [
-    *("provider", "client_id", "sid", "sub", "client_sub", "status", "attempts", "ended_at", "created_at", "updated_at"),
+    *(
+        "provider",
+        "issuer",
+        "client_id",
+        "sid",
+        "sub",
+        "client_sub",
+        "status",
+        "attempts",
+        "ended_at",
+        "created_at",
+        "updated_at",
+    ),
     *("last_code", "last_status_code", "next_attempt_at", "error", "error_description"),
 ]
 """What the index shows beside its keys."""
@@ -37,13 +49,15 @@ PENDING_STATUSES = [str(status) for status in PENDING]
 class Run:
     """One run of a logout's fan-out, or of what follows from it; ``run_id`` lets it recognise its own work after a crash.
 
-    ``whole_session``: the provider session is over, so no login within it can be newer than this logout.
+    ``whole_session``: a provider session is over, not a client's part of it, nor a subject's sessions.
     """
 
     provider: str
+    issuer: str
     logout_id: str
     run_id: str
     ended_at: int
+    reason: str | None = None
     whole_session: bool = False
 
 
@@ -89,6 +103,7 @@ class DeliveryRecord:
     client_sub: str | None
     status: Status
     attempts: int
+    issuer: str
     ended_at: int
     created_at: int
     updated_at: int
@@ -97,6 +112,7 @@ class DeliveryRecord:
     next_attempt_at: int | None = None
     error: str | None = None
     error_description: str | None = None
+    reason: str | None = None
     whole_session: bool = False
     cursor: str | None = None
 
@@ -119,6 +135,7 @@ class Item(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     provider = UnicodeAttribute(null=True)
+    issuer = UnicodeAttribute(null=True)
     client_id = UnicodeAttribute(null=True)
     sid = UnicodeAttribute(null=True)
     sub = UnicodeAttribute(null=True)
@@ -130,6 +147,7 @@ class Item(Model):
     created_at = NumberAttribute(null=True)
     updated_at = NumberAttribute(null=True)
     fanned_out_at = NumberAttribute(null=True)
+    matched = NumberAttribute(null=True)
     whole_session = BooleanAttribute(null=True)
     runs = UnicodeSetAttribute(null=True)
     cursor = UnicodeAttribute(null=True)
@@ -150,11 +168,11 @@ def delivery_key(client_id: str, sid: str | None) -> str:
     return key("RP", client_id, sid or "")
 
 
-def status_attributes(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
+def status_attributes(issuer: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
     """Return the status with the attributes that the index is built on."""
     return {
         "status": str(status),
-        "client": key(provider, client_id),
+        "client": key(issuer, client_id),
         "status_changed": status_changed(status, now),
     }
 
@@ -175,10 +193,6 @@ def expiry(now: int) -> int:
     return now // 1000 + RETENTION
 
 
-def optional_int(number: float | None) -> int | None:
-    return None if number is None else int(number)
-
-
 def delivery_record(item: Item) -> DeliveryRecord:
     return DeliveryRecord(
         provider=item.provider,
@@ -189,6 +203,7 @@ def delivery_record(item: Item) -> DeliveryRecord:
         client_sub=item.client_sub,
         status=Status(item.status),
         attempts=int(item.attempts),
+        issuer=item.issuer,
         ended_at=int(item.ended_at),
         created_at=int(item.created_at),
         updated_at=int(item.updated_at),
@@ -197,6 +212,7 @@ def delivery_record(item: Item) -> DeliveryRecord:
         next_attempt_at=optional_int(item.next_attempt_at),
         error=item.error,
         error_description=item.error_description,
+        reason=item.reason,
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
     )

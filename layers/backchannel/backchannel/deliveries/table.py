@@ -72,12 +72,14 @@ class Deliveries:
         name = run.run_id if planned.started_at is None else key(run.run_id, str(planned.started_at))
         item = self._items(run.logout_id, delivery_key(planned.client_id, planned.sid))
         actions = self._assign(
-            **_untouched(run.provider, planned.client_id, planned.status, now),
+            **_untouched(run.issuer, planned.client_id, planned.status, now),
             provider=run.provider,
+            issuer=run.issuer,
             client_id=planned.client_id,
             sid=planned.sid,
             sub=planned.sub,
             client_sub=planned.client_sub,
+            reason=run.reason,
             whole_session=run.whole_session or None,
             ended_at=run.ended_at,
             expires_at=expiry(now),
@@ -114,7 +116,7 @@ class Deliveries:
         """
         record = delivery.record
         actions = self._assign(
-            **status_attributes(record.provider, record.client_id, outcome.status, now),
+            **status_attributes(record.issuer, record.client_id, outcome.status, now),
             updated_at=now,
             last_code=outcome.code,
             next_attempt_at=None if outcome.delay is None else now + outcome.delay,
@@ -146,7 +148,7 @@ class Deliveries:
             model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
         )
         stranded = model.status.is_in(*PENDING_STATUSES) & due & self._is_free(now)
-        actions = self._assign(**_untouched(record.provider, record.client_id, Status.QUEUED, now))
+        actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
         if self._update(record, final | stranded, actions):
             return True
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
@@ -159,10 +161,10 @@ class Deliveries:
         return Page([delivery_record(item) for item in found.items], found.cursor)
 
     def of_client(
-        self, provider: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
+        self, issuer: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
     ) -> Page[DeliveryRecord, dict[str, str]]:
         """Return a page of a client's deliveries by status and time; it may lag by seconds."""
-        client = key(provider, client_id)
+        client = key(issuer, client_id)
         query = functools.partial(self._items.by_client.query, client, self._items.status_changed.between(*within))
         found = page(query, after=None if after is None else {**after, "client": client}, limit=limit)
         cursor = None if found.cursor is None else {name: value for name, value in found.cursor.items() if name != "client"}
@@ -180,9 +182,9 @@ class Deliveries:
         return update_if(self._items(record.logout_id, delivery_key(record.client_id, record.sid)), condition, actions)
 
 
-def _untouched(provider: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
+def _untouched(issuer: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
     """Return the attributes of a delivery that nothing has come of yet."""
-    return status_attributes(provider, client_id, status, now) | {
+    return status_attributes(issuer, client_id, status, now) | {
         "attempts": 0,
         "created_at": now,
         "updated_at": now,

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Protocol
 
 from backchannel.deliveries import attempt, logout_token, outcomes
+from backchannel.deliveries.addressing import Address, ReplaceBySid, address
 from backchannel.deliveries.attempt import AttemptResult, Poster, Signer
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.messages import DeliveryMessage
@@ -72,21 +73,21 @@ class DeliveryWorker:
 
     def _carry_out(self, delivery: CheckedOut, post_until: int) -> Verdict:
         record = delivery.record
-        try:
-            provider, client = self.provider(record.provider), self.client(record.provider, record.client_id)
-        except NotFoundError:
-            return self._settle(delivery, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
-        if client.paused:
-            return self._settle(delivery, self._wait(record, client, "client_paused"))
+        configuration = self._configuration(record)
+        if isinstance(configuration, Outcome):
+            return self._settle(delivery, configuration)
+        provider, client = configuration
 
-        claims = self._claims(provider, client, record)
-        if isinstance(claims, Outcome):
-            return self._settle(delivery, claims)
-        sid = claims.get("sid")
-        if self.newer_logins.would_be_ended(provider.issuer, record, sid, self.now()):
-            outcome = self.newer_logins.give_way(provider.issuer, client, record, sid, self.now())
-            return self._settle(delivery, outcome)
+        look = self.newer_logins.look(provider.issuer, client, record, self.now())
+        named = address(
+            client, record.reason, look.newer, has_sid=record.sid is not None, has_older_without_sid=look.has_older_without_sid
+        )
+        if isinstance(named, ReplaceBySid):
+            named = self.newer_logins.replace_by_sid(provider.issuer, record, self.now())
+        if isinstance(named, Outcome):
+            return self._settle(delivery, named)
 
+        claims = self._claims(provider, client, record, named)
         key = signing_key(provider.keys, client.id_token_signed_response_alg)
         result = self.circuits.call(
             record.provider,
@@ -99,21 +100,29 @@ class DeliveryWorker:
             return self._settle(delivery, self._wait(record, client, "circuit_open"))
         return self._settle(delivery, self._decide(record, client, result), result)
 
-    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord) -> Mapping[str, Any] | Outcome:
-        """Return the claims of this attempt's token, or the outcome if there can be no token."""
+    def _configuration(self, record: DeliveryRecord) -> tuple[Provider, Client] | Outcome:
+        """Return the provider and the client as they are now, or the outcome if nothing can be sent to them."""
+        try:
+            provider, client = self.provider(record.provider), self.client(record.provider, record.client_id)
+        except NotFoundError:
+            return Outcome(Status.UNDELIVERABLE, "client_not_registered")
+        if provider.issuer != record.issuer:
+            return Outcome(Status.UNDELIVERABLE, "issuer_changed")  # another provider has the name by now
+        if client.paused:
+            return self._wait(record, client, "client_paused")
         if client.backchannel_logout_uri is None:
             return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
-        try:
-            return logout_token.claims(
-                client,
-                issuer=provider.issuer,
-                sub=record.client_sub or record.sub,
-                sid=record.sid,
-                jti=str(uuid.uuid4()),
-                now=self.now() // 1000,
-            )
-        except logout_token.UnaddressableError:
-            return Outcome(Status.UNADDRESSABLE, "sid_unknown")
+        return provider, client
+
+    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Address) -> Mapping[str, Any]:
+        return logout_token.claims(
+            client,
+            issuer=provider.issuer,
+            sub=None if named is Address.SID else record.client_sub or record.sub,
+            sid=None if named is Address.SUB else record.sid,
+            jti=str(uuid.uuid4()),
+            now=self.now() // 1000,
+        )
 
     def _wait(self, record: DeliveryRecord, client: Client, code: str) -> Outcome:
         """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue."""

@@ -9,14 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import compress
 
+from aws_lambda_powertools.metrics import MetricUnit
+
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.recipients import planned_deliveries
-from backchannel.logouts.table import Logouts
+from backchannel.logouts.table import Logouts, Progress
 from backchannel.providers.table import Providers
-from backchannel.sessions.events import SessionEnded, is_whole_session
+from backchannel.runtime.observability import logger, metrics
+from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_whole_session
+from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered
 from backchannel.sessions.table import Claim, Sessions
@@ -50,29 +54,45 @@ class FanOut:
             NotFoundError: the provider does not exist any more.
 
         """
+        is_main_run = message.only_client_id is None and not message.sweep
+        if is_main_run and self.logouts.is_done(message):
+            return True  # a repeated event; whoever started since has found the tombstone
         issuer = self.providers.get(message.provider).issuer
         event = message.event
-        is_main_run = message.only_client_id is None and not message.sweep
         if is_main_run:
             self.sessions.end(issuer, event, now())
-        self.logouts.open(message, now())
-        cursor = self.logouts.cursor(message.logout_id, message.fanout_id)
+        self.logouts.open(message, issuer, now())
+        progress = self.logouts.progress(message.logout_id, message.fanout_id)
         while True:
             client_id = message.only_client_id or message.client_id
-            page = self.sessions.page(issuer, event, client_id=client_id, after=cursor, limit=PAGE, now=now())
+            page = self.sessions.page(issuer, event, client_id=client_id, after=progress.cursor, limit=PAGE, now=now())
             with ThreadPoolExecutor(_CONCURRENCY) as pool:
-                _PageFanOut(self, message, issuer, now(), pool).carry_out(page.items)
-            if page.cursor is None:
+                matched = _PageFanOut(self, message, issuer, now(), pool).carry_out(page.items)
+            progress = Progress(page.cursor, progress.matched + matched)
+            if progress.cursor is None:
                 break
-            cursor = page.cursor
-            self.logouts.save_cursor(message.logout_id, message.fanout_id, cursor, now())
+            self.logouts.save_progress(message.logout_id, message.fanout_id, progress, now())
             if time_is_short():
                 return False
         if is_main_run:
-            sweep = replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True)
-            self.session_ended_queue.send([Outgoing(sweep.to_json(), (message.provider,), SWEEP_DELAY)])
-            self.logouts.close(message.logout_id, now())
+            self._finish(message, issuer, progress.matched, now())
+        elif progress.matched > 0:
+            self.logouts.match_late(message.logout_id, progress.matched)
         return True
+
+    def _finish(self, message: EndMessage, issuer: str, matched: int, now: int) -> None:
+        """Queue the sweep, and the end of all of the subject's sessions if that is what an unknown ``sid`` means."""
+        following = [(replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True), SWEEP_DELAY)]
+        if matched == 0:
+            logger.warning("session.unmatched")
+            metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
+            if message.unmatched_sub is not None:
+                end = SubjectSessionsEnded(
+                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.reason
+                )
+                following.append((end_message(message.provider, issuer, end), 0))
+        self.session_ended_queue.send(Outgoing(each.to_json(), (message.provider,), delay) for each, delay in following)
+        self.logouts.close(message.logout_id, matched, now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +105,18 @@ class _PageFanOut:
     now: int
     pool: ThreadPoolExecutor
 
-    def carry_out(self, sessions: Sequence[RpSession]) -> None:
-        covered = [session for session in sessions if is_covered(session, self.message.event)]
-        newer = [session for session in sessions if not is_covered(session, self.message.event)]
+    def carry_out(self, sessions: Sequence[RpSession]) -> int:
+        """Fan a page out and return how many RP sessions the end covers."""
+        covered = [session for session in sessions if self._is_covered(session)]
+        newer = [session for session in sessions if not self._is_covered(session)]
         ours, taken = self._claim(covered)
         self._queue(self._record(ours) + self._left_behind([*newer, *taken]))
         self._mark(ours)
         self._repair(taken)
+        return len(ours) + len(taken)
+
+    def _is_covered(self, session: RpSession) -> bool:
+        return is_covered(session, self.message.event) or session.part_of == self.message.fanout_id
 
     def _claim(self, covered: Sequence[RpSession]) -> tuple[list[RpSession], list[RpSession]]:
         """Claim what no other run has; return what is ours, as it is stored, and what another run has."""
@@ -113,9 +138,11 @@ class _PageFanOut:
         message = self.message
         run = Run(
             message.provider,
+            self.issuer,
             message.logout_id,
             message.fanout_id,
             message.ended_at,
+            message.reason,
             whole_session=is_whole_session(message.event),
         )
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
@@ -139,11 +166,11 @@ class _PageFanOut:
         )
 
     def _mark(self, ours: Sequence[RpSession]) -> None:
-        """Write our claims on the RP sessions' other items, which only readers use."""
-        list(self.pool.map(lambda session: self.using.sessions.mark_ended(self.issuer, session, self._claimed, self.now), ours))
+        """Copy our claims to the RP sessions' other items, which only readers use."""
+        list(self.pool.map(lambda session: self.using.sessions.mark(self.issuer, session, self.now), ours))
 
     def _repair(self, taken: Sequence[RpSession]) -> None:
-        """Write the claims of other runs on the other items: those runs may have come too early for them."""
+        """Copy the claims of other runs to the other items: those runs may have come too early for them."""
         list(self.pool.map(lambda session: self.using.sessions.mark_again(self.issuer, session, self.now), taken))
 
     @property

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, read, storage
-from backchannel.deliveries.records import LOGOUT, Item, expiry, optional_int
+from backchannel.aws.dynamodb import assignments, bind, key, optional_int, read, storage, update_if
+from backchannel.deliveries.records import LOGOUT, Item, expiry
 from backchannel.errors import NotFoundError
 from backchannel.sessions.messages import EndMessage
 
@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Logout:
-    """One session event being carried out; times in milliseconds since the epoch."""
+    """One session event being carried out; times in milliseconds since the epoch.
+
+    ``matched`` is how many RP sessions the fan-out has found, None until it is through.
+    """
 
     logout_id: str
     provider: str
+    issuer: str
     ended_at: int
     created_at: int
     sid: str | None = None
@@ -27,6 +31,15 @@ class Logout:
     client_id: str | None = None
     reason: str | None = None
     fanned_out_at: int | None = None
+    matched: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stopped, and how many RP sessions it had found until then."""
+
+    cursor: str | None = None
+    matched: int = 0
 
 
 class Logouts:
@@ -35,44 +48,53 @@ class Logouts:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def open(self, message: EndMessage, now: int) -> None:
-        """Record a logout, unless it is recorded already."""
-        item = self._items(
-            message.logout_id,
-            LOGOUT,
+    def open(self, message: EndMessage, issuer: str, now: int) -> None:
+        """Record a logout. If a later end of the same session is recorded already, or this very one, nothing changes."""
+        items, item = self._items, self._items(message.logout_id, LOGOUT)
+        values = assignments(
+            items,
             provider=message.provider,
+            issuer=issuer,
             sid=message.sid,
             sub=message.sub,
             client_id=message.client_id,
             reason=message.reason,
             ended_at=message.ended_at,
-            created_at=now,
             expires_at=expiry(now),
+            fanned_out_at=None,
+            matched=None,
         )
-        try:
-            with storage():
-                item.save(condition=self._items.pk.does_not_exist())
-        except ConditionFailedError:
-            return
+        is_new = items.pk.does_not_exist() | (items.ended_at < message.ended_at)
+        update_if(item, is_new, [*values, items.created_at.set(items.created_at | now)])
 
-    def close(self, logout_id: str, now: int) -> None:
-        """Note that every RP session has its delivery."""
+    def is_done(self, message: EndMessage) -> bool:
+        """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
+        item = read(self._items, message.logout_id, LOGOUT)
+        return item is not None and item.fanned_out_at is not None and item.ended_at >= message.ended_at
+
+    def close(self, logout_id: str, matched: int, now: int) -> None:
+        """Note that every RP session has its delivery, and how many RP sessions there were."""
         with storage():
-            self._items(logout_id, LOGOUT).update([self._items.fanned_out_at.set(now)])
+            self._items(logout_id, LOGOUT).update(assignments(self._items, fanned_out_at=now, matched=matched))
 
-    def get(self, provider: str, logout_id: str) -> Logout:
-        """Return a logout of this provider.
+    def match_late(self, logout_id: str, matched: int) -> None:
+        """Note that a logout which had met nobody has met somebody since."""
+        update_if(self._items(logout_id, LOGOUT), self._items.matched == 0, assignments(self._items, matched=matched))
+
+    def get(self, issuer: str, logout_id: str) -> Logout:
+        """Return a logout of this issuer.
 
         Raises:
             NotFoundError: it has none of this id.
 
         """
         item = read(self._items, logout_id, LOGOUT)
-        if item is None or item.provider != provider:
+        if item is None or item.issuer != issuer:
             raise NotFoundError(f"no logout {logout_id!r}")
         return Logout(
             logout_id=logout_id,
-            provider=provider,
+            provider=item.provider,
+            issuer=issuer,
             ended_at=int(item.ended_at),
             created_at=int(item.created_at),
             sid=item.sid,
@@ -80,14 +102,16 @@ class Logouts:
             client_id=item.client_id,
             reason=item.reason,
             fanned_out_at=optional_int(item.fanned_out_at),
+            matched=optional_int(item.matched),
         )
 
-    def cursor(self, logout_id: str, fanout_id: str) -> str | None:
-        """Return where a run stopped, None if it has not begun."""
+    def progress(self, logout_id: str, fanout_id: str) -> Progress:
+        """Return how far a run has come."""
         item = read(self._items, logout_id, key("FANOUT", fanout_id))
-        return None if item is None else item.cursor
+        return Progress() if item is None else Progress(item.cursor, int(item.matched or 0))
 
-    def save_cursor(self, logout_id: str, fanout_id: str, cursor: str, now: int) -> None:
-        """Keep where a run stopped."""
+    def save_progress(self, logout_id: str, fanout_id: str, progress: Progress, now: int) -> None:
+        """Keep how far a run has come."""
+        item = self._items(logout_id, key("FANOUT", fanout_id))
         with storage():
-            self._items(logout_id, key("FANOUT", fanout_id), cursor=cursor, expires_at=expiry(now)).save()
+            item.update(assignments(self._items, cursor=progress.cursor, matched=progress.matched, expires_at=expiry(now)))

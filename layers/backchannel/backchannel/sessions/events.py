@@ -12,6 +12,17 @@ from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, Identi
 MAX_CLOCK_DIFFERENCE = 300_000
 """How far a sender's clock may be ahead of ours, in milliseconds."""
 
+CLOCK_TOLERANCE = 5_000
+"""Milliseconds that a login may be reported to follow the end of its own provider session."""
+
+EARLIEST = 1_000_000_000_000
+"""September 2001, in milliseconds: an earlier time is one in seconds."""
+
+UNCONDITIONAL_REASONS = frozenset(
+    {"admin_logout", "compromised", "credential_changed", "session_revoked", "user_deleted", "user_disabled"}
+)
+"""Reasons for which an older session has to end even if that costs the user a newer login: it may be an attacker's."""
+
 MAX_EXPIRY = 253_402_300_799_999
 """The last millisecond of the year 9999, after which ISO 8601 needs more digits."""
 
@@ -35,17 +46,23 @@ class RpSessionStarted:
     """The subject as this client knows it, where that differs (pairwise subjects, Core section 8)."""
     expires_at: int | None = None
     """When the session ends by itself, if the provider says so."""
+    untimed: bool = False
+    """Whether ``started_at`` is the time of receipt, since the event carries none."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """One session at the provider is over; with ``client_id``, only that client's part of it."""
+    """One session at the provider is over; with ``client_id``, only that client's part of it.
+
+    ``unmatched_sub``: if nobody is found by ``sid``, all sessions of this subject are over.
+    """
 
     sid: str
     ended_at: int
     source_event_id: str
     client_id: str | None = None
     reason: str | None = None
+    unmatched_sub: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +128,17 @@ def subject(value: object) -> str:
 
 
 def event_time(milliseconds: int, now: int) -> int:
-    """Return an event's own time if it can be true.
+    """Return an event's own time if it can be true, cut to the time of receipt.
 
-    An end from far in the future would end logins that have not happened yet.
+    An end from a clock that is ahead would end logins that have not happened yet, and a start would escape its end.
 
     Raises:
-        EventTimeInvalidError: later than ``now`` by more than clocks may differ, or before the epoch.
+        EventTimeInvalidError: later than ``now`` by more than clocks may differ, or so early that it must be in seconds.
 
     """
-    if not 0 <= milliseconds <= now + MAX_CLOCK_DIFFERENCE:
-        raise EventTimeInvalidError("the event's time is negative or in the future")
-    return milliseconds
+    if not EARLIEST <= milliseconds <= now + MAX_CLOCK_DIFFERENCE:
+        raise EventTimeInvalidError("the event's time is in the future, or not in milliseconds since the epoch")
+    return min(milliseconds, now)
 
 
 def expiry_time(milliseconds: int) -> int:

@@ -25,6 +25,7 @@ class EndMessage(Message):
     sub: str | None = None
     client_id: str | None = None
     reason: str | None = None
+    unmatched_sub: str | None = None
     only_client_id: str | None = None
     sweep: bool = False
 
@@ -37,7 +38,7 @@ class EndMessage(Message):
 
         """
         if self.sid is not None:
-            return SessionEnded(self.sid, self.ended_at, self.source_event_id, self.client_id, self.reason)
+            return SessionEnded(self.sid, self.ended_at, self.source_event_id, self.client_id, self.reason, self.unmatched_sub)
         if self.sub is not None:
             return SubjectSessionsEnded(self.sub, self.ended_at, self.source_event_id, self.client_id, self.reason)
         raise MessageNotUnderstood("neither sid nor sub")
@@ -52,5 +53,6 @@ class EndMessage(Message):
             source_event_id=event.source_event_id,
             client_id=event.client_id,
             reason=event.reason,
+            unmatched_sub=event.unmatched_sub if isinstance(event, SessionEnded) else None,
             **members,
         )
