@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from backchannel.api.schemas import timestamp
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 from backchannel.sessions.events import (
+    EARLIEST,
     MAX_CLOCK_DIFFERENCE,
     MAX_EXPIRY,
     Ended,
@@ -88,9 +89,20 @@ def test_a_subject_holds_no_control_characters(value: object) -> None:
         subject(value)
 
 
-@pytest.mark.parametrize("at", [0, NOW, NOW + MAX_CLOCK_DIFFERENCE])
-def test_an_event_may_be_as_far_ahead_as_clocks_differ(at: int) -> None:
+@pytest.mark.parametrize("at", [EARLIEST, NOW - 1, NOW])
+def test_an_event_of_the_past_keeps_its_time(at: int) -> None:
     assert event_time(at, NOW) == at
+
+
+@pytest.mark.parametrize("at", [NOW + 1, NOW + MAX_CLOCK_DIFFERENCE])
+def test_a_time_ahead_of_us_is_cut_to_the_time_of_receipt(at: int) -> None:
+    assert event_time(at, NOW) == NOW
+
+
+@pytest.mark.parametrize("at", [0, NOW // 1000, EARLIEST - 1])
+def test_a_time_in_seconds_is_refused_instead_of_being_january_1970(at: int) -> None:
+    with pytest.raises(EventTimeInvalidError):
+        event_time(at, NOW)
 
 
 @pytest.mark.parametrize("at", [-1, NOW + MAX_CLOCK_DIFFERENCE + 1, 10**18])

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import PlannedDelivery
 from backchannel.logouts.recipients import planned_deliveries
-from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
-from backchannel.sessions.rp_sessions import RpSession, is_covered
+from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded, SubjectSessionsEnded
+from backchannel.sessions.rp_sessions import RpSession, has_newer_login, is_covered
 
 AT = 1_788_256_800_000
 SESSION = SessionEnded("sid-1", AT, "e1")
@@ -68,8 +68,31 @@ def test_the_session_that_can_be_told_is_told_beside_the_one_that_cannot() -> No
     }
 
 
-def test_the_end_of_a_session_covers_a_start_that_was_reported_later() -> None:
-    assert is_covered(replace(WIKI, started_at=AT + 60_000), SESSION)
+def test_the_end_of_a_session_covers_a_login_as_far_after_it_as_clocks_may_differ() -> None:
+    assert is_covered(replace(WIKI, started_at=AT + CLOCK_TOLERANCE), SESSION)
+
+
+def test_a_later_login_lives_although_its_sid_was_ended() -> None:
+    later = replace(WIKI, started_at=AT + CLOCK_TOLERANCE + 1)
+
+    assert not is_covered(later, SESSION)
+    assert has_newer_login(later, SESSION)
+
+
+def test_a_start_without_a_time_of_its_own_belongs_to_the_session_that_ended() -> None:
+    untimed = replace(WIKI, started_at=AT + 60_000, untimed=True)
+
+    assert is_covered(untimed, SESSION)
+    assert not has_newer_login(untimed, SESSION)
+    assert not is_covered(untimed, SUBJECT)
+
+
+def test_a_newer_login_does_not_hide_an_older_one_from_its_end() -> None:
+    both = replace(WIKI, started_at=AT + 60_000, logged_in_since=AT - 1)
+
+    assert is_covered(both, SUBJECT)
+    assert has_newer_login(both, SUBJECT)
+    assert is_covered(both, SESSION)
 
 
 def test_the_end_of_a_subjects_sessions_spares_a_newer_login() -> None:

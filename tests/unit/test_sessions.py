@@ -26,4 +26,4 @@ def test_a_new_start_forgets_what_an_older_one_said_and_it_does_not() -> None:
     removed = arguments["UpdateExpression"].partition("REMOVE ")[2].split(", ")
     names = {arguments["ExpressionAttributeNames"][name] for name in removed}
     assert operation == "UpdateItem"
-    assert names == {"sid", "client_sub", "session_expires_at", "ended_at", "ended_by", "fanout_id"}
+    assert names == {"sid", "client_sub", "session_expires_at", "untimed"}

@@ -21,7 +21,7 @@ from backchannel.egress.post import Answer
 from backchannel.errors import InternalFailure, NotFoundError, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
-from backchannel.sessions.events import Ended, SessionEnded
+from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 from backchannel.tokens.key_ring import SigningKey
@@ -101,7 +101,8 @@ class FakeDeliveries(Deliveries):
 class FakeSessions(Sessions):
     """Knows what sessions the subject has at the client."""
 
-    def __init__(self, *found: RpSession, fault: InternalFailure | None = None) -> None:
+    def __init__(self, *found: RpSession, fault: InternalFailure | None = None, ended_at: int = ENDED_AT) -> None:
+        self.ended_at = ended_at
         self.found = list(found)
         self.fault = fault
         self.asked: list[str] = []
@@ -111,13 +112,7 @@ class FakeSessions(Sessions):
     ) -> Page[RpSession]:
         if self.fault is not None:
             raise self.fault
-        assert (issuer, event.client_id, event.ended_at, client_id, now) == (
-            "https://idp.example/",
-            "wiki",
-            ENDED_AT,
-            "wiki",
-            NOW,
-        )
+        assert (issuer, event.ended_at, client_id, now) == ("https://idp.example/", self.ended_at, "wiki", NOW)
         self.asked.append(event.sid if isinstance(event, SessionEnded) else event.sub)
         first = int(after or 0)
         rest = self.found[first + limit :]
@@ -467,13 +462,51 @@ def test_a_token_with_sid_is_sent_while_nothing_newer_is_in_its_session(found: l
     assert world.outcome.status is Status.ACCEPTED
 
 
-def test_nothing_newer_can_be_in_a_provider_session_that_is_over() -> None:
-    world = World(sessions=FakeSessions(BEGUN_ANEW))
+def test_a_first_attempt_by_sid_alone_needs_no_look() -> None:
+    world = World(client=replace(WIKI, subject="sid_only"), sessions=FakeSessions(BEGUN_ANEW))
 
     world.attempt()
 
     assert world.outcome.status is Status.ACCEPTED
     assert world.sessions.asked == []
+
+
+def test_a_late_token_by_sid_ends_no_later_login_in_a_sid_that_is_used_again() -> None:
+    ended_at = NOW - CLOCK_TOLERANCE - 2
+    record = replace(RECORD, ended_at=ended_at)
+    later = replace(BEGUN_ANEW, started_at=NOW - 1)
+    world = World(begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(later, ended_at=ended_at))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
+
+
+def test_beside_a_newer_login_a_client_that_takes_both_is_sent_the_sid_alone() -> None:
+    world = World(sessions=FakeSessions(NEWER))
+
+    world.attempt()
+
+    token = unverified_part(world.token, 1)
+    assert token["sid"] == "session-of-ada"
+    assert "sub" not in token
+
+
+@pytest.mark.parametrize("reason", ["credential_changed", "compromised"])
+def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: str) -> None:
+    record = replace(SUBJECT_WIDE, reason=reason)
+    world = World(
+        client=replace(WIKI, subject="sub_only"), begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(OLDER, NEWER)
+    )
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+    assert unverified_part(world.token, 1)["sub"] == "subject-ada"
+
+
+def test_a_delivery_is_not_signed_as_another_issuer_that_has_the_providers_name_by_now() -> None:
+    world = World(provider=replace(PROVIDER, issuer="https://another.example/"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "issuer_changed"))
 
 
 @pytest.mark.parametrize(
