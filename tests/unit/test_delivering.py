@@ -14,7 +14,7 @@ from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery
 from backchannel.deliveries.table import Answered, Begun, Deliveries, Later, Settled
 from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, Delivering, Verdict
-from backchannel.egress.post import Answer
+from backchannel.egress.post import Response as Answer
 from backchannel.errors import NotFoundError, OurFault, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from backchannel.deliveries import logout_token, outcomes
 from backchannel.deliveries.circuits import FailingError
 from backchannel.deliveries.table import Answered
-from backchannel.egress.post import Answer
+from backchannel.egress.post import Response
 from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
@@ -28,7 +28,7 @@ class Signer(Protocol):
 class Poster(Protocol):
     """What POSTs to a relying party."""
 
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:
         """Return the answer, or raise a RelyingPartyFault."""
 
 
@@ -36,7 +36,7 @@ class Attempt:
     """One token and one POST: what came of it, and how long it took."""
 
     result: outcomes.Result
-    answer: Answer | None = None
+    answer: Response | None = None
     signing = 0.0
     posting = 0.0
 
