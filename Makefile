@@ -32,6 +32,8 @@ export PATH := $(VENVS)/dev/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 export SAM_CLI_TELEMETRY := 0
+# template.yaml repeats resources with Fn::ForEach, which SAM expands only when told to.
+export SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.local/hypothesis
 
 # For every command that talks to the local AWS: no account, profile, endpoint, CA bundle or proxy of the user's shell.
