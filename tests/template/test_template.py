@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from annotated_types import Le
 
+from backchannel.api.requests import ClientMetadata
 from backchannel.api.resolver import app
-from backchannel.api.schemas import ClientMetadata
 from tests.template.cloudformation import ROOT, as_list, load
 
 TEMPLATE = load()

@@ -3,7 +3,7 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from backchannel.api.schemas import SourceMetadata
+from backchannel.api.requests import SourceMetadata
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Request

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.deliveries.logout_token import EVENT, UnaddressableError, claims, header
-from backchannel.providers.clients import Client
+from backchannel.providers.clients import Client, Typ
 
 ISSUER = "https://idp.example/"
 NOW = 1_788_256_800
@@ -92,7 +92,7 @@ def test_every_token_names_a_subject_or_a_session_and_can_be_no_id_token(
         (None, {"alg": "PS256", "kid": "kid-1"}),
     ],
 )
-def test_the_header_has_alg_and_kid_always_and_the_clients_typ(typ: str | None, expected: dict[str, str]) -> None:
+def test_the_header_has_alg_and_kid_always_and_the_clients_typ(typ: Typ, expected: dict[str, str]) -> None:
     client = replace(WIKI, typ=typ, id_token_signed_response_alg="PS256")
 
     assert header(client, "kid-1") == expected

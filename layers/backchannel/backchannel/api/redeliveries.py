@@ -13,16 +13,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.api.schemas import (
-    After,
-    Name,
-    PathIdentifier,
-    Redelivered,
-    RedeliveryRequest,
-    answers,
-    client_id_in_path,
-    milliseconds,
-)
+from backchannel.api.parameters import After, Name, PathIdentifier, client_id_in_path
+from backchannel.api.requests import RedeliveryRequest, milliseconds
+from backchannel.api.views import Redelivered, answers
 from backchannel.aws.dynamodb import key
 from backchannel.aws.sqs import Outgoing
 from backchannel.deliveries.outcomes import PENDING, Status

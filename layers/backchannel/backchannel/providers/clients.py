@@ -13,7 +13,8 @@ from backchannel.egress.addresses import vet
 from backchannel.errors import AddressForbidden, RegistrationInvalidError
 from backchannel.tokens.jws import ALGORITHMS
 
-type Subject = Literal["both", "sid_only", "sub_only"]
+Subject = Literal["both", "sid_only", "sub_only"]
+Typ = Literal["logout+jwt", "JWT"] | None
 
 MAX_URI = 2048
 MAX_ISSUER_ESCAPED = 1000
@@ -53,13 +54,13 @@ class Client:
     id_token_signed_response_alg: str = "RS256"
     token_endpoint_auth_method: str = "client_secret_basic"
     subject: Subject = "both"
-    typ: str | None = "logout+jwt"
+    typ: Typ = "logout+jwt"
     exp: int = MAX_EXP
     allowed_networks: tuple[str, ...] = ()
-    logout_on_expiry: bool = False
     ca_bundle: str | None = None
     give_up_after: int = DEADLINE
     paused: bool = False
+    logout_on_expiry: bool = False
 
     @property
     def needs_sid(self) -> bool:
