@@ -15,7 +15,7 @@ TEST ?=
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
-# Each of them alone: SAM and ministack want different versions of boto3, and neither may lend a library to our functions.
+# One environment each: SAM and ministack need different versions of boto3, and our functions must not find their libraries.
 VENVS := $(CURDIR)/.venv
 UV := $(VENVS)/uv/bin/uv
 PYTHON := $(VENVS)/dev/bin/python
@@ -30,18 +30,20 @@ STACK_READY := $(DEV_READY) $(SAM_READY) $(MINISTACK_READY)
 # The layers' Makefiles, which SAM runs in a scratch directory, need these.
 export UV PYTHON ARCHITECTURE
 export PATH := $(VENVS)/dev/bin:$(PATH)
-# Everything installed is compiled at installation; our own tree stays free of bytecode.
+# Packages are compiled when they are installed; our own tree stays free of bytecode.
 export PYTHONDONTWRITEBYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 export SAM_CLI_TELEMETRY := 0
+# template.yaml repeats resources with Fn::ForEach, which SAM expands only when told to.
+export SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.local/hypothesis
 
-# For every command that talks to the local AWS: no account, profile, endpoint, CA bundle or proxy of the user's shell.
+# Commands that talk to the local AWS must see no account, profile, endpoint, CA bundle or proxy of the user's shell.
 LOCALLY := env $(addprefix -u ,$(filter AWS_%,$(.VARIABLES))) \
 	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
 	NO_PROXY='$(NO_PROXY),127.0.0.1,localhost' no_proxy='$(no_proxy),127.0.0.1,localhost'
 
-# $(call quietly,name,command): the output goes to a log, which is shown if the command fails.
+# $(call quietly,name,command): writes the output to a log, and shows it if the command fails.
 quietly = mkdir -p .local; $(2) >.local/$(1).log 2>&1 || { cat .local/$(1).log; exit 1; }
 
 .PHONY: help

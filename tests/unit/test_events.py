@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.api.schemas import timestamp
+from backchannel.api.views import timestamp
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 from backchannel.sessions.events import (
     MAX_CLOCK_DIFFERENCE,

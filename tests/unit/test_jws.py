@@ -29,7 +29,7 @@ def test_base64url_has_no_padding_as_in_appendix_c_of_rfc_7515() -> None:
     assert jws.encode(bytes([3, 236, 255, 224, 193])) == "A-z_4ME"
 
 
-def test_the_token_of_appendix_a_3_of_rfc_7515_is_made_of_its_der_signature() -> None:
+def test_the_token_of_rfc_7515_appendix_a_3_is_made_from_a_der_signature() -> None:
     signature = jws.raw_signature(encode_dss_signature(RFC_R, RFC_S))
 
     token = jws.serialize(RFC_INPUT, signature)
@@ -45,7 +45,7 @@ def test_header_and_claims_are_compact_utf_8() -> None:
 
 
 @given(integers, integers)
-def test_r_and_s_come_out_of_der_as_they_went_in(r: int, s: int) -> None:
+def test_r_and_s_survive_der(r: int, s: int) -> None:
     raw = jws.raw_signature(encode_dss_signature(r, s))
 
     assert (int.from_bytes(raw[:32]), int.from_bytes(raw[32:]), len(raw)) == (r, s, 64)
@@ -58,7 +58,7 @@ def test_r_and_s_come_out_of_der_as_they_went_in(r: int, s: int) -> None:
 @example(b"\x30\x06\x02\x01\x01\x02\x01")
 @example(b"\x30\x04\x02\x00\x02\x00")
 @example(b"\x30\x80\x02\x01\x01\x02\x01\x01\x00\x00")
-def test_garbage_is_a_value_error_or_else_a_signature(der: bytes) -> None:
+def test_garbage_is_a_value_error_or_a_signature(der: bytes) -> None:
     _raw_or_value_error(der)
 
 
@@ -77,7 +77,7 @@ def test_der_with_one_other_octet_is_read_as_another_library_reads_it(r: int, s:
 
 
 @given(integers, integers, st.binary(min_size=1, max_size=4))
-def test_octets_behind_a_der_signature_are_refused(r: int, s: int, more: bytes) -> None:
+def test_octets_after_a_der_signature_are_refused(r: int, s: int, more: bytes) -> None:
     with pytest.raises(ValueError, match="DER"):
         jws.raw_signature(encode_dss_signature(r, s) + more)
 
@@ -93,7 +93,7 @@ def test_octets_behind_a_der_signature_are_refused(r: int, s: int, more: bytes) 
         b"\x31" + encode_dss_signature(1, 1)[1:],
     ],
 )
-def test_what_no_p_256_key_can_sign_is_refused(der: bytes) -> None:
+def test_a_signature_that_no_p_256_key_makes_is_refused(der: bytes) -> None:
     with pytest.raises(ValueError, match="signature"):
         jws.raw_signature(der)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.deliveries.logout_token import EVENT, UnaddressableError, claims, header
-from backchannel.providers.clients import Client
+from backchannel.providers.clients import Client, Typ
 
 ISSUER = "https://idp.example/"
 NOW = 1_788_256_800
@@ -17,7 +17,7 @@ SUB_ONLY = replace(WIKI, subject="sub_only")
 known = st.none() | st.text(min_size=1, max_size=8)
 
 
-def test_the_claims_are_those_of_the_specification_and_nothing_else() -> None:
+def test_the_claims_are_exactly_those_of_the_specification() -> None:
     token = claims(WIKI, issuer=ISSUER, sub="ada", sid="sid-1", jti="jti-1", now=NOW)
 
     assert token == {
@@ -32,7 +32,7 @@ def test_the_claims_are_those_of_the_specification_and_nothing_else() -> None:
     }  # T12: no nonce; T13: no other claims
 
 
-def test_a_client_may_have_its_tokens_live_shorter() -> None:
+def test_a_client_can_shorten_the_life_of_its_tokens() -> None:
     token = claims(replace(WIKI, exp=30), issuer=ISSUER, sub="ada", sid=None, jti="jti-1", now=NOW)
 
     assert token["exp"] - token["iat"] == 30
@@ -51,7 +51,7 @@ def test_a_client_may_have_its_tokens_live_shorter() -> None:
         (SUB_ONLY, "ada", None, {"sub": "ada"}),
     ],
 )
-def test_sub_and_sid_are_those_that_the_clients_profile_calls_for(
+def test_a_token_has_the_sub_and_sid_of_the_clients_profile(
     client: Client, sub: str | None, sid: str | None, expected: dict[str, str]
 ) -> None:
     token = claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
@@ -63,15 +63,13 @@ def test_sub_and_sid_are_those_that_the_clients_profile_calls_for(
     ("client", "sub", "sid"),
     [(NEEDS_SID, "ada", None), (SID_ONLY, "ada", None), (SUB_ONLY, None, "sid-1"), (WIKI, None, None)],
 )
-def test_what_nobody_knows_is_not_guessed(client: Client, sub: str | None, sid: str | None) -> None:
+def test_an_unknown_sub_or_sid_is_not_guessed(client: Client, sub: str | None, sid: str | None) -> None:
     with pytest.raises(UnaddressableError):
         claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
 
 
 @given(st.sampled_from([WIKI, NEEDS_SID, SID_ONLY, SUB_ONLY]), known, known)
-def test_every_token_names_a_subject_or_a_session_and_can_be_no_id_token(
-    client: Client, sub: str | None, sid: str | None
-) -> None:
+def test_every_token_has_sub_or_sid_and_cannot_pass_for_an_id_token(client: Client, sub: str | None, sid: str | None) -> None:
     try:
         token = claims(client, issuer=ISSUER, sub=sub, sid=sid, jti="jti-1", now=NOW)
     except UnaddressableError:
@@ -92,11 +90,11 @@ def test_every_token_names_a_subject_or_a_session_and_can_be_no_id_token(
         (None, {"alg": "PS256", "kid": "kid-1"}),
     ],
 )
-def test_the_header_has_alg_and_kid_always_and_the_clients_typ(typ: str | None, expected: dict[str, str]) -> None:
+def test_the_header_has_alg_and_kid_and_the_clients_typ(typ: Typ, expected: dict[str, str]) -> None:
     client = replace(WIKI, typ=typ, id_token_signed_response_alg="PS256")
 
     assert header(client, "kid-1") == expected
 
 
-def test_the_type_is_logout_jwt_unless_the_client_says_otherwise() -> None:
+def test_typ_is_logout_jwt_by_default() -> None:
     assert header(WIKI, "kid-1")["typ"] == "logout+jwt"

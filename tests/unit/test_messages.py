@@ -41,7 +41,7 @@ def test_a_delivery_message_survives_its_queue(message: DeliveryMessage) -> None
 
 
 @given(ends)
-def test_the_event_comes_out_of_its_message_as_it_went_in(event: Ended) -> None:
+def test_an_event_survives_its_message(event: Ended) -> None:
     message = EndMessage.of(event, provider="idp", logout_id="l1", fanout_id="f1")
 
     assert message.event == event

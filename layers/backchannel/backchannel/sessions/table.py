@@ -42,7 +42,7 @@ class Claim:
     ended_at: int
 
 
-class _Item(Model):
+class _SessionItem(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     client_id = UnicodeAttribute(null=True)
@@ -62,7 +62,7 @@ class Sessions:
     """The operations on SessionsTable; ``lifetime_days`` is how long anything is remembered after it was written, or expired."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, lifetime_days: int = 30) -> None:
-        self._items = bind(_Item, dynamodb, table_name)
+        self._items = bind(_SessionItem, dynamodb, table_name)
         self._lifetime = lifetime_days * MILLISECONDS_PER_DAY
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
@@ -213,7 +213,7 @@ def _item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
     return [(key("SID", issuer, session.sid), key("RP", session.client_id)), by_subject]
 
 
-def _rp_session(item: _Item) -> RpSession:
+def _rp_session(item: _SessionItem) -> RpSession:
     return RpSession(
         client_id=item.client_id,
         sub=item.sub,
