@@ -124,6 +124,7 @@ def test_retry_after_does_not_revive_what_is_final() -> None:
 
 def test_the_last_attempt_is_made_at_the_deadline() -> None:
     assert _decide(503, attempts=10, age=DEADLINE - 100).delay == 100
+    assert _decide(503, attempts=10, age=DEADLINE - 60).delay == 60
 
 
 @pytest.mark.parametrize("age", [DEADLINE - 59, DEADLINE, DEADLINE + 86_400])
