@@ -10,6 +10,8 @@ MAKEFLAGS += --no-print-directory
 ARCHITECTURE ?= arm64
 # How many relying parties of the demo refuse their tokens.
 REFUSE ?= 0
+# Which modules `mutants` changes, such as tokens.jws; all of its list if empty.
+MODULES ?=
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
@@ -91,6 +93,10 @@ soak: up ## Run the long tests of sessions and deliveries; they stop by themselv
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog
+
+.PHONY: mutants
+mutants: $(DEV_READY) ## Change the pure modules in small ways and list what no test notices, for at most 15 minutes
+	@$(LOCALLY) $(PYTHON) -m local.mutants $(MODULES)
 
 # --- The local stack --------------------------------------------------------------------------------------------------
 
