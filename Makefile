@@ -12,6 +12,8 @@ ARCHITECTURE ?= arm64
 REFUSE ?= 0
 # What `test-<suite>` runs instead of the whole suite: a file, or a test (tests/unit/test_x.py::test_y).
 TEST ?=
+# Which modules `mutants` changes, such as tokens.jws; all of its list if empty.
+MODULES ?=
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
@@ -24,6 +26,7 @@ UV_READY := .venv/uv/.ready
 DEV_READY := .venv/dev/.ready
 SAM_READY := .venv/sam/.ready
 MINISTACK_READY := .venv/ministack/.ready
+MUTANTS_READY := .venv/mutants/.ready
 NODE_READY := tests/interop/node_modules/.ready
 STACK_READY := $(DEV_READY) $(SAM_READY) $(MINISTACK_READY)
 
@@ -123,6 +126,10 @@ soak: up ## Run the long tests of sessions and deliveries; they stop by themselv
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog
 
+.PHONY: mutants
+mutants: $(MUTANTS_READY) ## Change the pure modules in small ways and list what no test notices, for at most 15 minutes
+	@$(LOCALLY) .venv/mutants/bin/python -m local.mutants $(MODULES)
+
 # --- The local stack --------------------------------------------------------------------------------------------------
 
 .PHONY: up
@@ -153,7 +160,8 @@ openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.openapi
 
 # In this order: dev takes the versions that the layer ships.
-LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/sam requirements/ministack
+LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/mutants requirements/sam \
+	requirements/ministack
 
 .PHONY: lock
 lock: $(UV_READY) ## Pin the newest versions that the .in files allow
@@ -174,7 +182,7 @@ $(UV_READY): requirements/uv.txt
 		.venv/uv/bin/pip install --require-hashes --requirement $<; })
 	@touch $@
 
-$(DEV_READY) $(SAM_READY) $(MINISTACK_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
+$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
 	@echo "installing $*"
 	@$(call quietly,install-$*,{ $(UV) venv --allow-existing --python 3.13 .venv/$* && \
 		$(UV) pip sync --python .venv/$* --require-hashes --compile-bytecode $<; })

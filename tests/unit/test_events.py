@@ -5,9 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.api.views import timestamp
+from backchannel.aws.dynamodb import key
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 from backchannel.sessions.events import (
     MAX_CLOCK_DIFFERENCE,
+    MAX_ESCAPED,
     MAX_EXPIRY,
     Ended,
     SessionEnded,
@@ -84,8 +86,18 @@ def test_a_subject_may_hold_any_printable_characters(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["", "a" * 256, "a\u202eb", "a\u0000b", "a\u2028b", "\ud800", None])
 def test_a_subject_holds_no_control_characters(value: object) -> None:
-    with pytest.raises(IdentifierInvalidError):
+    with pytest.raises(IdentifierInvalidError, match=r"^sub "):
         subject(value)
+
+
+@pytest.mark.parametrize("escaped", ["#" * 125, "%" * 125, "#%" * 62 + "#"])
+def test_an_identifier_may_be_as_long_in_a_key_as_the_limit_and_no_longer(escaped: str) -> None:
+    longest = escaped + "a" * 125
+
+    assert len(key(longest)) == MAX_ESCAPED
+    assert identifier("sid", longest) == longest
+    with pytest.raises(IdentifierInvalidError, match=r"^sid "):
+        identifier("sid", longest + "a")
 
 
 @pytest.mark.parametrize("at", [0, NOW, NOW + MAX_CLOCK_DIFFERENCE])

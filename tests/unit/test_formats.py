@@ -29,14 +29,15 @@ def test_every_format_refuses_an_unsigned_webhook(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("secret", ["", "short"])
+@pytest.mark.parametrize("secret", ["", "short", "7 chars"])
 def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str) -> None:
     with pytest.raises(RegistrationInvalidError):
         FORMATS[name].check_secret(secret)
 
 
 @pytest.mark.parametrize(
-    ("name", "secret"), [("keycloak", "kc-synthetic"), ("standard-webhooks", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    ("name", "secret"),
+    [("keycloak", "kc-synthetic"), ("keycloak", "8 of it!"), ("standard-webhooks", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
 )
 def test_a_format_accepts_the_secrets_that_its_senders_use(name: str, secret: str) -> None:
     FORMATS[name].check_secret(secret)

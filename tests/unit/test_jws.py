@@ -1,3 +1,5 @@
+from base64 import urlsafe_b64decode
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import example, given, reject
@@ -27,6 +29,15 @@ integers = st.integers(1, 2**256 - 1) | st.sampled_from([1, 0x7F, 0x80, 0xFF, 2*
 
 def test_base64url_has_no_padding_as_in_appendix_c_of_rfc_7515() -> None:
     assert jws.encode(bytes([3, 236, 255, 224, 193])) == "A-z_4ME"
+
+
+@given(st.binary())
+@example(bytes.fromhex("5d75d7"))  # XXXX
+@example(b"\xff\xff\xff")
+def test_base64url_is_read_back_by_another_library(octets: bytes) -> None:
+    encoded = jws.encode(octets)
+
+    assert urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)) == octets
 
 
 def test_the_token_of_rfc_7515_appendix_a_3_is_made_from_a_der_signature() -> None:
@@ -91,6 +102,10 @@ def test_octets_after_a_der_signature_are_refused(r: int, s: int, more: bytes) -
         bytes.fromhex("30060201ff020101"),  # r = -1
         encode_dss_signature(1, 1)[:-1],
         b"\x31" + encode_dss_signature(1, 1)[1:],
+        b"\x30\x07" + encode_dss_signature(1, 1)[2:],  # the sequence says that it is longer
+        bytes.fromhex("3006020101020201"),  # the last integer does
+        bytes.fromhex("30050200020101"),  # r has no octets
+        b"\x30\x81\x02\x3e" + (1).to_bytes(62) + b"\x02\x3f" + (1).to_bytes(63),  # 0x81 announces a length, and is none
     ],
 )
 def test_a_signature_that_no_p_256_key_makes_is_refused(der: bytes) -> None:

@@ -61,6 +61,10 @@ def test_a_message_holds_ids_and_times_only() -> None:
     }
 
 
+def test_a_message_is_compact() -> None:
+    assert DeliveryMessage("idp", "l1", "wiki").to_json() == '{"provider":"idp","logout_id":"l1","client_id":"wiki"}'
+
+
 @pytest.mark.parametrize("kind", [EndMessage, DeliveryMessage])
 @given(body=st.text() | anything.map(json.dumps) | st.dictionaries(names, anything).map(json.dumps))
 @example(body="")
