@@ -1,4 +1,4 @@
-"""One connection to a relying party: to vetted addresses only. urllib3 and http.client speak TLS and HTTP on it."""
+"""One connection to a relying party: to vetted addresses only. urllib3 connects and verifies, http.client reads."""
 
 import contextlib
 import functools
@@ -8,7 +8,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -30,7 +30,15 @@ from backchannel.errors import (
 MAX_DIALLED = 4
 """Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
 
-_HEADERS = {"User-Agent": "backchannel", "Content-Type": "application/x-www-form-urlencoded"}
+_HEAD = """\
+POST {target} HTTP/1.1\r
+Host: {authority}\r
+Accept-Encoding: identity\r
+Content-Length: {length}\r
+User-Agent: backchannel\r
+Content-Type: application/x-www-form-urlencoded\r
+\r
+"""
 
 _TRUST_LOCK = threading.Lock()
 
@@ -64,7 +72,6 @@ class Limits(NamedTuple):
 class Connection(HTTPConnection):
     """Dials vetted addresses only; keeps to the budget of the POST that it serves."""
 
-    response_class = TolerantResponse
     sock: BoundedSocket | None
     budget: Budget
     is_reusable = False
@@ -75,7 +82,6 @@ class Connection(HTTPConnection):
         super().__init__(key.host, key.port, timeout=limits.read_timeout)
         self.key = key
         self._limits = limits
-        self._request = b""
 
     def exchange(self, target: str, form: bytes, deadline: float) -> TolerantResponse:
         """Return the response, read; ``is_reusable`` tells whether the connection is good for another POST."""
@@ -85,24 +91,24 @@ class Connection(HTTPConnection):
             self.connect()
         sock = cast("BoundedSocket", self.sock)
         sock.budget = budget
-        self._request = b""
-        self.request("POST", target, form, _HEADERS)
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
-            sock.sendall(self._request)
-        response = self._read()
+            sock.sendall(self._head(target, len(form)) + form)
+        response = self._read(sock)
         is_clean = response.is_whole and not budget.is_closed_by_peer and not budget.has_surplus
         self.is_reusable = is_clean and not response.will_close
         return response
 
-    def send(self, data: Any) -> None:
-        """Gather what http.client sends: in one piece, head and body are one TLS record and one write."""
-        self._request += data
+    def _head(self, target: str, length: int) -> bytes:
+        """Return the request line and the headers: in one piece with the form, they are one TLS record and one write."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        authority = host if self.port == self.default_port else f"{host}:{self.port}"
+        return _HEAD.format(target=target, authority=authority, length=length).encode("ascii")
 
-    def _read(self) -> TolerantResponse:
+    def _read(self, sock: BoundedSocket) -> TolerantResponse:
         try:
-            # Not by urllib3's own method, whose log would show the RP's URI.
-            response = cast("TolerantResponse", http.client.HTTPConnection.getresponse(self))
-            response.keep()
+            with contextlib.closing(TolerantResponse(sock, method="POST")) as response:
+                response.begin()
+                response.keep()
         except (http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of negative size
             kind = ConnectionReset if self.budget.is_closed_by_peer else AnswerMalformed
             raise kind(type(error).__name__) from None  # the text of the error quotes the RP

@@ -1,6 +1,5 @@
 """http.client's response, which reads whatever other clients read: it is shown no header that it stumbles over."""
 
-import contextlib
 import http.client
 import io
 import re
@@ -54,20 +53,19 @@ class TolerantResponse(http.client.HTTPResponse):
         return self._fields[name].decode("latin-1") if name in self._fields else None
 
     def keep(self) -> None:
-        """Read the body up to what we keep of it, and close.
+        """Read the body up to what we keep of it.
 
         Raises:
             ConnectionReset: the stream ended within it.
 
         """
-        with contextlib.closing(self):
-            # A 204 or 304 has no body, whatever its headers say (RFC 9112, section 6.3); http.client would wait for chunks.
-            if self.length == 0 and self.chunked:
-                return
-            self.kept = self.read(MAX_BODY)
-            if self.length and len(self.kept) < MAX_BODY:
-                raise ConnectionReset("closed within the body")
-            self.is_whole = self.isclosed()
+        # A 204 or 304 has no body, whatever its headers say (RFC 9112, section 6.3); http.client would wait for chunks.
+        if self.length == 0 and self.chunked:
+            return
+        self.kept = self.read(MAX_BODY)
+        if self.length and len(self.kept) < MAX_BODY:
+            raise ConnectionReset("closed within the body")
+        self.is_whole = self.isclosed()
 
 
 def _head(file: io.BufferedReader) -> tuple[bytes, dict[bytes, bytes]]:
