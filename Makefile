@@ -12,10 +12,12 @@ ARCHITECTURE ?= arm64
 REFUSE ?= 0
 # What `test-<suite>` runs instead of the whole suite: a file, or a test (tests/unit/test_x.py::test_y).
 TEST ?=
+# Which modules `mutants` changes, such as tokens.jws; all of its list if empty.
+MODULES ?=
 # Where `deploy` deploys to: dev or prod.
 ENV ?= dev
 
-# Each of them alone: SAM and ministack want different versions of boto3, and neither may lend a library to our functions.
+# One environment each: SAM and ministack need different versions of boto3, and our functions must not find their libraries.
 VENVS := $(CURDIR)/.venv
 UV := $(VENVS)/uv/bin/uv
 PYTHON := $(VENVS)/dev/bin/python
@@ -24,24 +26,27 @@ UV_READY := .venv/uv/.ready
 DEV_READY := .venv/dev/.ready
 SAM_READY := .venv/sam/.ready
 MINISTACK_READY := .venv/ministack/.ready
+MUTANTS_READY := .venv/mutants/.ready
 NODE_READY := tests/interop/node_modules/.ready
 STACK_READY := $(DEV_READY) $(SAM_READY) $(MINISTACK_READY)
 
 # The layers' Makefiles, which SAM runs in a scratch directory, need these.
 export UV PYTHON ARCHITECTURE
 export PATH := $(VENVS)/dev/bin:$(PATH)
-# Everything installed is compiled at installation; our own tree stays free of bytecode.
+# Packages are compiled when they are installed; our own tree stays free of bytecode.
 export PYTHONDONTWRITEBYTECODE := 1
 export UV_PYTHON_DOWNLOADS := never
 export SAM_CLI_TELEMETRY := 0
+# template.yaml repeats resources with Fn::ForEach, which SAM expands only when told to.
+export SAM_CLI_ENABLE_LANGUAGE_EXTENSIONS := 1
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CURDIR)/.local/hypothesis
 
-# For every command that talks to the local AWS: no account, profile, endpoint, CA bundle or proxy of the user's shell.
+# Commands that talk to the local AWS must see no account, profile, endpoint, CA bundle or proxy of the user's shell.
 LOCALLY := env $(addprefix -u ,$(filter AWS_%,$(.VARIABLES))) \
 	AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null \
 	NO_PROXY='$(NO_PROXY),127.0.0.1,localhost' no_proxy='$(no_proxy),127.0.0.1,localhost'
 
-# $(call quietly,name,command): the output goes to a log, which is shown if the command fails.
+# $(call quietly,name,command): writes the output to a log, and shows it if the command fails.
 quietly = mkdir -p .local; $(2) >.local/$(1).log 2>&1 || { cat .local/$(1).log; exit 1; }
 
 .PHONY: help
@@ -121,6 +126,10 @@ soak: up ## Run the long tests of sessions and deliveries; they stop by themselv
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog
 
+.PHONY: mutants
+mutants: $(MUTANTS_READY) ## Change the pure modules in small ways and list what no test notices, for at most 15 minutes
+	@$(LOCALLY) .venv/mutants/bin/python -m local.mutants $(MODULES)
+
 # --- The local stack --------------------------------------------------------------------------------------------------
 
 .PHONY: up
@@ -151,7 +160,8 @@ openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.openapi
 
 # In this order: dev takes the versions that the layer ships.
-LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/sam requirements/ministack
+LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/mutants requirements/sam \
+	requirements/ministack
 
 .PHONY: lock
 lock: $(UV_READY) ## Pin the newest versions that the .in files allow
@@ -172,7 +182,7 @@ $(UV_READY): requirements/uv.txt
 		.venv/uv/bin/pip install --require-hashes --requirement $<; })
 	@touch $@
 
-$(DEV_READY) $(SAM_READY) $(MINISTACK_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
+$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
 	@echo "installing $*"
 	@$(call quietly,install-$*,{ $(UV) venv --allow-existing --python 3.13 .venv/$* && \
 		$(UV) pip sync --python .venv/$* --require-hashes --compile-bytecode $<; })

@@ -1,4 +1,4 @@
-"""Speaks to the deployed service as its users do: the operator with SigV4, the identity provider with signed webhooks."""
+"""Calls the deployed service as its users do: the operator with SigV4, the identity provider with signed webhooks."""
 
 import json
 from dataclasses import dataclass

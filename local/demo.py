@@ -16,7 +16,7 @@ from local.relying_party import RelyingParty
 
 CLIENTS = (("wiki", "RS256"), ("mail", "ES256"), ("chat", "PS256"))
 PATIENCE = 30
-"""Seconds; cold starts included."""
+"""Seconds to wait for the deliveries, cold starts included."""
 
 
 def main(refusing: int) -> int:
@@ -65,7 +65,7 @@ def main(refusing: int) -> int:
 
 
 def wait_for_deliveries(stack: Stack, provider: str, sid: str) -> dict[str, dict[str, Any]]:
-    """Return the deliveries by client once each has been attempted, or what there is when patience ends."""
+    """Return the deliveries by client, once each has been attempted or the time is up."""
     deliveries: list[dict[str, Any]] = []
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -91,7 +91,7 @@ def show(rps: list[RelyingParty], deliveries: dict[str, dict[str, Any]]) -> None
 
 
 def accept(answer: Any) -> None:
-    """Go on only if the service took the request."""
+    """Exit unless the service accepted the request."""
     status, body = (answer.status, answer.body) if hasattr(answer, "status") else answer
     if status >= 300:  # noqa: PLR2004 - HTTP's line between success and the rest
         sys.exit(f"demo: the service answered {status}: {body}")

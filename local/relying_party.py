@@ -1,6 +1,6 @@
-"""A demo relying party: it holds sessions, and ends one only for a logout token that it has verified.
+"""A demo relying party: it holds sessions, and ends one for each logout token that it has verified.
 
-It verifies with another JOSE library than the service uses, as section 2.6 of Back-Channel Logout 1.0 says.
+It verifies as section 2.6 of Back-Channel Logout 1.0 says, with another JOSE library than the service uses.
 """
 
 import json
@@ -20,11 +20,11 @@ EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = 128  # with the five of the default, a burst of connections waits for its SYN to be repeated
+    request_queue_size = 128  # with the default of 5, some connections of a burst wait for a second SYN
 
 
 class RefusedError(Exception):
-    """The logout token is not one to act upon."""
+    """The relying party does not accept the logout token."""
 
 
 @dataclass
@@ -55,13 +55,13 @@ class RelyingParty:
         return f"http://127.0.0.1:{self._server.server_port}/backchannel-logout"
 
     def log_in(self, sub: str, sid: str) -> None:
-        """Begin a session; to verify the ID token, an RP has read the keys of its provider by now."""
+        """Begin a session. A real RP has read its provider's keys by now, to verify the ID token."""
         with urllib.request.urlopen(self.jwks_uri, timeout=10) as answer:  # noqa: S310 - the service's own, on loopback
             self._keys = KeySet.import_key_set(json.load(answer))
         self.sessions[sid] = sub
 
     def log_out(self, form: bytes) -> None:
-        """Verify the logout token of a request, and end the session that it is about."""
+        """Verify the logout token in a request, and end its session."""
         if self.refuses:
             raise RefusedError("told to refuse")
         claims = self._verify(parse_qs(form.decode())["logout_token"][0])

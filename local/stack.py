@@ -1,6 +1,6 @@
-"""`python -m local.stack up` builds the template and deploys it to the local AWS; `down` ends that.
+"""`python -m local.stack up` builds the template and deploys it to the local AWS; `down` stops the local AWS.
 
-What was deployed, and where, is written to .local/stack.json.
+`up` writes what it deployed, and where, to .local/stack.json.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def _build() -> None:
 
 
 def _deploy(running: Emulator) -> None:
-    # A bucket of our own spares the stack that --resolve-s3 would deploy for one.
+    # With a bucket of our own, --resolve-s3 is not needed, which would deploy a stack for a bucket.
     s3 = _client("s3", running)
     with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -107,7 +107,7 @@ def _deploy(running: Emulator) -> None:
 def _make_concurrencies_numbers(running: Emulator) -> None:
     """Set each event source's concurrency again, as a number.
 
-    ministack keeps a number that comes from a template parameter as text, and then polls no queue at all.
+    ministack keeps a number from a template parameter as text, and then polls no queue at all.
     """
     functions = _client("lambda", running)
     for source in functions.list_event_source_mappings()["EventSourceMappings"]:
@@ -146,7 +146,7 @@ def _client(service: Any, running: Emulator) -> Any:
 
 
 def _sam(*arguments: str, environment: dict[str, str]) -> None:
-    """Run SAM; only when it fails is its output shown.
+    """Run SAM, and show its output if it fails.
 
     Raises:
         SystemExit: it failed.

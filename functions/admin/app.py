@@ -1,4 +1,4 @@
-"""admin: the operator's interface; API Gateway has checked the caller's IAM signature."""
+"""admin: serves the operator's interface. API Gateway has already checked the caller's IAM signature."""
 
 import json
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""delivery: attempts the deliveries of a batch side by side; what has to wait goes to, or stays in, RetryQueue."""
+"""delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""discovery: a provider's public keys, and what its discovery document says about back-channel logout."""
+"""discovery: publishes a provider's public keys, and what its discovery document says about back-channel logout."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""session_ended: fans an ended session out - tombstone, relying parties, one delivery each."""
+"""session_ended: fans an ended session out. It writes a tombstone, finds the relying parties, queues one delivery for each."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""session_expiry: ends, on a schedule, sessions that ended by themselves."""
+"""session_expiry: ends the sessions that have expired, on a schedule."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""webhook: proves the sender, turns its payload into session events, stores starts, queues ends, answers."""
+"""webhook: verifies the sender, turns its payload into session events, stores starts and queues ends."""
 
 import json
 import time

@@ -16,7 +16,7 @@ import trustme
 
 from backchannel.deliveries import outcomes
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.egress.post import Answer, Egress
+from backchannel.egress.post import Egress, Response
 from backchannel.errors import (
     AddressForbidden,
     AnswerMalformed,
@@ -66,6 +66,7 @@ CONNECT, READ, DEADLINE = 0.55, 0.75, 0.75
 
 zeros = itertools.repeat(b"0")
 TIRED = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+HI = b"Content-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
 chunked = b"Transfer-Encoding: chunked\r\n\r\n"
 
 SLOW: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
@@ -77,6 +78,8 @@ SLOW: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "dripped body": (drips(HEAD + b"Content-Length: 99\r\n\r\n", zeros), DeadlineExceeded),
     "dripped body without end": (drips(HEAD + b"\r\n", zeros), DeadlineExceeded),
     "dripped chunk size": (drips(HEAD + chunked, zeros), DeadlineExceeded),
+    "dripped chunk extension": (drips(HEAD + chunked + b"1;", zeros), DeadlineExceeded),
+    "dripped trailers": (drips(HEAD + chunked + b"0\r\n", itertools.repeat(b"X: 0\r\n")), DeadlineExceeded),
     "dripped interim answers": (drips(b"", itertools.repeat(b"HTTP/1.1 100 C\r\n\r\n")), DeadlineExceeded),
 }
 
@@ -85,8 +88,12 @@ BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "endless early hints": (floods(b"", b"HTTP/1.1 103 E\r\nLink: </>\r\n\r\n" * 99), AnswerMalformed),
     "endless status": (floods(b"HTTP/1.1 200 ", b"0" * 9999), AnswerMalformed),
     "endless header": (floods(HEAD + b"X: ", b"0" * 9999), AnswerMalformed),
+    "endless headers without a colon": (floods(HEAD, b"0" * 99 + b"\r\n"), AnswerMalformed),
     "too many headers": (floods(HEAD, b"X: 0\r\n"), AnswerMalformed),
     "too large headers": (answers_once(HEAD + (b"X: " + b"0" * 9999 + b"\r\n") * 9 + b"\r\n"), AnswerMalformed),
+    "headers in the smallest of pieces": (drips(HEAD + b"X: ", itertools.repeat(b"0", 64_000), every=0), AnswerMalformed),
+    "endless chunk extension": (floods(HEAD + chunked + b"1;", b"0" * 9999), AnswerMalformed),
+    "endless trailer": (floods(HEAD + chunked + b"0\r\nX: ", b"0" * 9999), AnswerMalformed),
     "endless trailers": (floods(HEAD + chunked + b"0\r\n", b"X: 0\r\n" * 99), AnswerMalformed),
     "chunk of negative size": (answers_once(HEAD + chunked + b"-5\r\n0"), AnswerMalformed),
     "garbage": (answers_once(b"SSH-2.0-OpenSSH_9.2\r\n"), AnswerMalformed),
@@ -103,6 +110,24 @@ BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "closed within the body": (answers_once(HEAD + b"Content-Length: 9\r\n\r\n0"), ConnectionReset),
     "closed within a chunk": (answers_once(HEAD + chunked + b"9\r\n0"), ConnectionReset),
 }
+
+ODD: dict[str, bytes] = {
+    "a space before the colon of a header": HEAD + b"X-XSS-Protection : 1\r\n" + HI,
+    "a space before the colon of the length": HEAD + b"Content-Type: text/plain\r\nContent-Length : 2\r\n\r\nhi",
+    "a header line without a colon": HEAD + b"nonsense\r\n" + HI,
+    "NUL in a value": HEAD + b"X: a\0b\r\n" + HI,
+    "the same length twice": HEAD + b"Content-Length: 2\r\n" + HI,
+    "the same length twice in a header": HEAD + b"Content-Type: text/plain\r\nContent-Length: 2, 2\r\n\r\nhi",
+    "line feeds alone": (HEAD + HI).replace(b"\r\n", b"\n"),
+    "a folded header": HEAD + b"X: a\r\n b\r\n\tc\r\n" + HI,
+    "a chunked body after a header that is none": HEAD
+    + b"X Y Z\r\nContent-Type: text/plain\r\nTransfer-Encoding : chunked \r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+    "more headers than http.client takes": HEAD + b"X: 0\r\n" * 300 + HI,
+    "continue": b"HTTP/1.1 100 Continue\r\n\r\n" + HEAD + HI,
+    "early hints": b"HTTP/1.1 103 Early Hints\r\nLink : </>\r\nX\r\n\r\n" * 3 + HEAD + HI,
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\n" + HI,
+}
+"""Responses that break a rule of HTTP, or use one that is rare, and that other clients read; the connection stays open."""
 
 IDLE: dict[str, Callable[[Peer], None]] = {
     "http: FIN": Peer.close,
@@ -129,7 +154,7 @@ def _has_ipv6() -> bool:
 needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 on loopback here")
 
 
-def decided(answer: Answer, *, attempts: int = 1, last_status_code: int | None = None) -> Outcome:
+def decided(answer: Response, *, attempts: int = 1, last_status_code: int | None = None) -> Outcome:
     """What a delivery makes of an answer that came at NOW."""
     return outcomes.decide(
         answer.status,
@@ -189,31 +214,53 @@ def test_a_broken_relying_party_is_named_for_what_it_did(
 @pytest.mark.parametrize(
     ("response", "expected"),
     [
-        (OK, Answer(200, None, b"", None, "127.0.0.1")),
-        (HEAD + b"Content-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi", Answer(200, None, b"hi", "text/plain", "127.0.0.1")),
-        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", Answer(200, None, b"hi", None, "127.0.0.1")),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", Answer(204, None, b"", None, "127.0.0.1")),
-        (b"HTTP/1.1 202 \r\nContent-Length: 0\r\n\r\n", Answer(202, None, b"", None, "127.0.0.1")),
-        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
-        (b"HTTP/1.1 102 Processing\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
-        (b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + OK, Answer(200, None, b"", None, "127.0.0.1")),
+        (OK, Response(200, None, b"", None, "127.0.0.1")),
+        (
+            HEAD + b"Content-Length: 2\r\nContent-Type: text/plain\r\n\r\nhi",
+            Response(200, None, b"hi", "text/plain", "127.0.0.1"),
+        ),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", Response(200, None, b"hi", None, "127.0.0.1")),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", Response(204, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 202 \r\nContent-Length: 0\r\n\r\n", Response(202, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK, Response(200, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 102 Processing\r\n\r\n" + OK, Response(200, None, b"", None, "127.0.0.1")),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n" + OK, Response(200, None, b"", None, "127.0.0.1")),
         (
             b"HTTP/1.1 429 Slow Down\r\nRetry-After: 120\r\nContent-Length: 0\r\n\r\n",
-            Answer(429, "120", b"", None, "127.0.0.1"),
+            Response(429, "120", b"", None, "127.0.0.1"),
         ),
         (
             b"HTTP/1.1 503 Later\r\nRetry-After: " + b"9" * 999 + b"\r\nContent-Length: 0\r\n\r\n",
-            Answer(503, "9" * 256, b"", None, "127.0.0.1"),
+            Response(503, "9" * 256, b"", None, "127.0.0.1"),
         ),
     ],
 )
 def test_an_answer_is_reported_as_it_came(
-    response: bytes, expected: Answer, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+    response: bytes, expected: Response, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
 ) -> None:
     with Server(answers(response), tls) as server, within(AT_ONCE):
         answer = egress.post(f"https://rp.test:{server.port}/logout", BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
 
     assert answer == expected
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("name", ODD)
+def test_a_response_that_other_clients_read_is_read(
+    name: str, scheme: str, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+) -> None:
+    with Server(answers_then_hangs(ODD[name]), tls if scheme == "https" else None) as server, within(AT_ONCE):
+        uri = f"{scheme}://rp.test:{server.port}/"
+        response = egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+
+    assert response == Response(200, None, b"hi", "text/plain", "127.0.0.1")
+
+
+def test_a_status_without_a_body_is_enough_though_chunks_are_announced(egress: Egress) -> None:
+    with Server(answers_then_hangs(b"HTTP/1.1 204 No Content\r\n" + chunked)) as server, within(AT_ONCE):
+        response = egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+    assert (response.status, response.body) == (204, b"")
 
 
 def test_an_answer_of_an_old_server_ends_where_it_closes(egress: Egress) -> None:
@@ -275,6 +322,61 @@ def test_the_rest_of_a_body_is_never_taken_for_the_next_answer(egress: Egress) -
             assert answer.body == b"0" * 4096
 
         assert server.connections == 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("size", [1, 9000, 16_000])
+def test_more_than_a_response_is_never_taken_for_the_next(
+    size: int, scheme: str, egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+) -> None:
+    more = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".rjust(size, b"0")
+    with Server(answers(HEAD + HI + more), tls if scheme == "https" else None) as server, within(AT_ONCE):
+        for _ in range(2):
+            uri = f"{scheme}://rp.test:{server.port}/"
+            response = egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+
+            assert (response.status, response.body) == (200, b"hi")
+
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "fault"),
+    [
+        (b"", ConnectionReset),
+        (HEAD + b"Content-Length: 0\r\n", ConnectionReset),
+        (HEAD + b"Content-Length: 9\r\n\r\n0", ConnectionReset),
+        (HEAD + chunked + b"9\r\n0", ConnectionReset),
+    ],
+    ids=["nothing", "headers", "body", "chunk"],
+)
+def test_a_close_notify_within_a_response_is_its_end(
+    sent: bytes, fault: type[RelyingPartyFault], egress: Egress, tls: ssl.SSLContext, ca_bundle: str
+) -> None:
+    def ends(peer: Peer) -> None:
+        peer.read_request()
+        peer.socket.sendall(sent)
+        peer.end_tls()
+        peer.stopped.wait()
+
+    with Server(ends, tls) as server, raises_within(AT_ONCE, fault):
+        egress.post(f"https://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle)
+
+
+def test_a_response_in_records_of_one_octet_is_read_or_refused_early(egress: Egress, tls: ssl.SSLContext, ca_bundle: str) -> None:
+    def cut(response: bytes) -> Behaviour:
+        return drips(b"", (bytes([octet]) for octet in response), every=0)
+
+    long = HEAD + b"X: " + b"0" * 64_000 + b"\r\n" + HI
+    for response, expected in ((HEAD + HI, 200), (long, "in 1025 pieces")):
+        with Server(cut(response), tls) as server, within(AT_ONCE):
+            uri = f"https://rp.test:{server.port}/"
+            try:
+                result: int | str = egress.post(uri, BODY, allowed_networks=LOOPBACK, ca_bundle=ca_bundle).status
+            except AnswerMalformed as fault:
+                result = str(fault)
+
+        assert result == expected or str(result).endswith(str(expected))
 
 
 @pytest.mark.parametrize(
@@ -383,7 +485,9 @@ def test_a_fault_before_any_dialling_names_no_address(bad: str | None, make_egre
     assert raised.value.address is None
 
 
-@pytest.mark.parametrize("line", [b"%b\r\n", b"HTTP/1.1 %b\r\n", HEAD + b"%b\r\n\r\n", HEAD + chunked + b"%b\r\n"])
+@pytest.mark.parametrize(
+    "line", [b"%b\r\n", b"HTTP/1.1 %b\r\n", HEAD + b"Content-Length: %b\r\n\r\n", HEAD + chunked + b"%b\r\n"]
+)
 def test_a_fault_never_quotes_what_the_relying_party_said(line: bytes, egress: Egress) -> None:
     def echoes(peer: Peer) -> None:
         peer.socket.sendall(line % peer.read_request().rpartition(b"\r\n")[2])
@@ -556,6 +660,16 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(make_egress: M
     assert answer.address == "127.0.0.1"
 
 
+@pytest.mark.parametrize(("position", "reached"), [(4, True), (5, False)])
+def test_no_more_than_four_addresses_are_dialled(position: int, reached: bool, make_egress: MakeEgress) -> None:  # noqa: FBT001
+    egress = make_egress(resolve=resolver([f"127.0.0.{last}" for last in range(position, 0, -1)]))
+    with Server(answers(OK)) as server, within(AT_ONCE):
+        with contextlib.nullcontext() if reached else pytest.raises(ConnectFailed):
+            egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
+
+        assert server.connections == int(reached)
+
+
 @pytest.mark.parametrize("uri", ["https://127.0.0.1:{}/", "https://127.1:{}/", "https://2130706433:{}/", "http://127.0.0.1:{}/"])
 def test_loopback_is_closed_in_every_spelling(uri: str, make_egress: MakeEgress) -> None:
     egress = make_egress(resolve=socket.getaddrinfo)
@@ -580,6 +694,8 @@ def test_http_leads_into_allowed_networks_only(make_egress: MakeEgress) -> None:
         "//rp.test/",
         "https:///",
         "https://u:p@rp.test/",
+        "http\N{LATIN SMALL LETTER LONG S}://rp.test/",
+        "https://\N{KELVIN SIGN}.test/",
         "https://rp.test:0/",
         "https://rp.test:99999/",
         "https://[fe80::1%25lo]/",
@@ -883,6 +999,38 @@ def test_too_many_idle_connections_push_out_the_least_recently_used(make_egress:
             egress.post(f"http://rp.test:{server.port}/", BODY, allowed_networks=LOOPBACK)
 
         assert [server.connections for server in (first, second, third)] == [1, 2, 1]
+
+
+def test_of_two_connections_to_one_relying_party_the_older_is_pushed_out(make_egress: MakeEgress) -> None:
+    egress = make_egress(idle_connections=3)
+    arrived, release = threading.Event(), threading.Event()
+
+    def waits_for_the_slow(peer: Peer) -> None:
+        while request := peer.read_request():
+            if request.startswith(b"POST /slow"):
+                arrived.set()
+                release.wait()
+            peer.socket.sendall(OK)
+
+    def post(server: Server, path: str = "") -> None:
+        egress.post(f"http://rp.test:{server.port}/{path}", BODY, allowed_networks=LOOPBACK)
+
+    with contextlib.ExitStack() as stack:
+        twice, once, last = (
+            stack.enter_context(Server(behaviour)) for behaviour in (waits_for_the_slow, answers(OK), answers(OK))
+        )
+        threads = stack.enter_context(ThreadPoolExecutor(1))
+        stack.callback(release.set)
+        slow = threads.submit(post, twice, "slow")
+        arrived.wait()
+        for server in (twice, once):
+            post(server)
+        release.set()
+        slow.result()
+        for server in (last, twice, once):  # the fourth to be idle pushes one out
+            post(server)
+
+        assert [server.connections for server in (twice, once, last)] == [2, 1, 1]
 
 
 def test_by_default_one_byte_per_second_is_borne_for_eight_seconds(egress: Egress) -> None:

@@ -27,7 +27,7 @@ from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.table import Deliveries
 from backchannel.deliveries.verdicts import Done, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
-from backchannel.egress.post import Answer
+from backchannel.egress.post import Response
 from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
@@ -319,7 +319,7 @@ class World:
             self._let_go_on(current)
             assert self.steps < MAX_STEPS, "it does not end"
 
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:  # noqa: ARG002
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:  # noqa: ARG002
         """Take a token, as a relying party does."""
         task = _here.task
         assert task is not None
@@ -328,7 +328,7 @@ class World:
         logout_id, began = task.label.rsplit("@", 1)
         task.posted.append(Posted(logout_id, claims, self.now(), int(began)))
         self.posted.append(task.posted[-1])
-        return Answer(200, None, b"", None, "127.0.0.1")
+        return Response(200, None, b"", None, "127.0.0.1")
 
     # --- what may happen next -----------------------------------------------------------------------------------------
 

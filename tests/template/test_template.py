@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from annotated_types import Le
 
+from backchannel.api.requests import ClientMetadata
 from backchannel.api.resolver import app
-from backchannel.api.schemas import ClientMetadata
 from tests.template.cloudformation import ROOT, as_list, load
 
 TEMPLATE = load()
@@ -129,7 +129,7 @@ def test_a_function_has_a_role_of_its_own(name: str) -> None:
 
 
 @every_function
-def test_a_function_has_a_log_group_of_its_own_with_retention_and_writes_to_no_other(name: str) -> None:
+def test_a_function_writes_only_to_its_own_log_group_which_has_a_retention(name: str) -> None:
     logging = FUNCTIONS[name]["LoggingConfig"]
     group = logging["LogGroup"]["Ref"]
 
@@ -145,7 +145,7 @@ def test_a_function_has_a_log_group_of_its_own_with_retention_and_writes_to_no_o
 
 
 @every_function
-def test_a_function_that_fails_once_alarms(name: str) -> None:
+def test_one_failure_of_a_function_raises_an_alarm(name: str) -> None:
     (alarm,) = [
         alarm
         for alarm in ALARMS.values()
@@ -158,7 +158,7 @@ def test_a_function_that_fails_once_alarms(name: str) -> None:
 
 
 @every_function
-def test_a_function_is_given_every_setting_that_it_reads_and_none_besides(name: str) -> None:
+def test_a_function_gets_exactly_the_settings_that_it_reads(name: str) -> None:
     given = {
         *TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
         *FUNCTIONS[name].get("Environment", {}).get("Variables", {}),
@@ -175,7 +175,7 @@ def test_a_function_names_itself_in_logs_and_metrics(name: str) -> None:
 
 
 @every_function
-def test_a_function_says_how_long_it_may_take(name: str) -> None:
+def test_a_function_has_a_timeout_that_its_trigger_waits_for(name: str) -> None:
     assert FUNCTIONS[name]["Timeout"] >= 1
     assert FUNCTIONS[name]["Timeout"] <= (29 if _methods(name) else 900), "API Gateway waits 29 s at the most"
 
@@ -183,7 +183,7 @@ def test_a_function_says_how_long_it_may_take(name: str) -> None:
 # --- Permissions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_policys_resource_with_an_asterisk_has_a_reason() -> None:
+def test_every_wildcard_in_a_policys_resource_has_a_reason() -> None:
     found = {
         (statement.owner, f"…{text[text.index(':secret:') :]}" if ":secret:" in text else text)
         for statement in STATEMENTS
@@ -200,14 +200,14 @@ def test_no_policy_allows_all_actions_of_a_service() -> None:
     assert wide <= {"sqs:SendMessage*"}, "SendMessage and SendMessageBatch, which IAM knows as one"
 
 
-def test_every_statement_allows_and_names_what() -> None:
+def test_every_statement_allows_and_names_its_resources() -> None:
     for statement in STATEMENTS:
         assert statement.body["Effect"] == "Allow"
         assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.body.keys()
         assert statement.resources
 
 
-def test_nobody_but_delivery_signs_and_only_the_keys_say_so() -> None:
+def test_only_delivery_can_sign_and_only_key_policies_grant_it() -> None:
     signing = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
 
     assert {statement.owner for statement in signing} == set(KEYS)
@@ -217,7 +217,7 @@ def test_nobody_but_delivery_signs_and_only_the_keys_say_so() -> None:
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_a_role_is_assumed_by_one_service_of_aws(name: str) -> None:
+def test_a_role_can_be_assumed_by_one_aws_service_only(name: str) -> None:
     (statement,) = ROLES[name]["AssumeRolePolicyDocument"]["Statement"]
 
     assert statement["Action"] == "sts:AssumeRole"
@@ -226,7 +226,7 @@ def test_a_role_is_assumed_by_one_service_of_aws(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_a_role_has_no_managed_policy_but_ours(name: str) -> None:
+def test_a_role_has_no_managed_policy_but_the_stacks_own(name: str) -> None:
     assert ROLES[name].get("ManagedPolicyArns", []) in ([], [{"Ref": "TracingPolicy"}])
 
 
@@ -239,7 +239,7 @@ def test_a_function_tells_sqs_which_messages_of_a_batch_failed(source: Source) -
 
 
 @every_source
-def test_no_queue_takes_all_of_the_accounts_concurrency(source: Source) -> None:
+def test_no_queue_can_use_up_the_accounts_concurrency(source: Source) -> None:
     concurrency = source.properties["ScalingConfig"]["MaximumConcurrency"]
 
     number = TEMPLATE["Parameters"][concurrency["Ref"]]["MinValue"] if isinstance(concurrency, dict) else concurrency
@@ -247,13 +247,13 @@ def test_no_queue_takes_all_of_the_accounts_concurrency(source: Source) -> None:
 
 
 @every_source
-def test_a_message_stays_invisible_for_six_times_its_consumers_timeout(source: Source) -> None:
+def test_a_visibility_timeout_is_six_times_the_consumers_timeout(source: Source) -> None:
     window = source.properties.get("MaximumBatchingWindowInSeconds", 0)
 
     assert QUEUES[source.queue]["VisibilityTimeout"] >= 6 * FUNCTIONS[source.function]["Timeout"] + window
 
 
-def test_every_queue_but_the_dead_letter_queues_has_a_consumer_and_a_dead_letter_queue() -> None:
+def test_every_working_queue_has_a_consumer_and_a_dead_letter_queue() -> None:
     working = set(QUEUES) - set(REDRIVES.values())
 
     assert working == {source.queue for source in SOURCES} == set(REDRIVES)
@@ -265,7 +265,7 @@ def test_a_dead_letter_queue_keeps_messages_longer_than_its_source(queue: str, d
 
 
 @every_redrive
-def test_one_dead_letter_alarms(queue: str, dead_letter_queue: str) -> None:  # noqa: ARG001 - the row's other half
+def test_one_dead_letter_raises_an_alarm(queue: str, dead_letter_queue: str) -> None:  # noqa: ARG001 - the row's other half
     (alarm,) = [
         alarm
         for alarm in ALARMS.values()
@@ -277,7 +277,7 @@ def test_one_dead_letter_alarms(queue: str, dead_letter_queue: str) -> None:  # 
     assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
 
 
-def test_a_delivery_is_given_up_before_its_message_is_forgotten() -> None:
+def test_a_delivery_is_given_up_before_sqs_drops_its_message() -> None:
     (bounds,) = [each.le for each in ClientMetadata.model_fields["give_up_after"].metadata if isinstance(each, Le)]
 
     assert bounds < QUEUES["RetryQueue"]["MessageRetentionPeriod"]
@@ -288,7 +288,7 @@ def test_a_queue_is_encrypted(name: str) -> None:
     assert QUEUES[name]["SqsManagedSseEnabled"] is True
 
 
-def test_first_attempts_and_fan_outs_that_wait_alarm() -> None:
+def test_waiting_first_attempts_and_fan_outs_raise_an_alarm() -> None:
     watched = {
         alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
         for alarm in ALARMS.values()
@@ -308,16 +308,16 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable"])
-def test_sessions_and_deliveries_are_forgotten_in_time(name: str) -> None:
+def test_sessions_and_deliveries_expire(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_providers_are_never_forgotten() -> None:
+def test_providers_never_expire() -> None:
     assert "TimeToLiveSpecification" not in TABLES["ProvidersTable"]
 
 
 @pytest.mark.parametrize("name", [*TABLES, *KEYS])
-def test_in_prod_tables_and_keys_outlive_the_stack_and_a_replacement(name: str) -> None:
+def test_in_prod_tables_and_keys_survive_deletion_and_replacement(name: str) -> None:
     by_environment = {"Fn::FindInMap": ["Environments", {"Ref": "Environment"}, "DeletionPolicy"]}
 
     assert RESOURCES[name]["DeletionPolicy"] == by_environment
@@ -325,7 +325,7 @@ def test_in_prod_tables_and_keys_outlive_the_stack_and_a_replacement(name: str) 
     assert TEMPLATE["Mappings"]["Environments"]["prod"]["DeletionPolicy"] == "Retain"
 
 
-def test_every_environment_says_what_becomes_of_its_data() -> None:
+def test_every_environment_has_a_deletion_policy() -> None:
     assert set(TEMPLATE["Mappings"]["Environments"]) == set(TEMPLATE["Parameters"]["Environment"]["AllowedValues"])
 
 
@@ -333,7 +333,7 @@ def test_every_environment_says_what_becomes_of_its_data() -> None:
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_an_alarm_says_what_is_the_matter_and_notifies_the_topic(name: str) -> None:
+def test_an_alarm_has_a_description_and_notifies_the_topic(name: str) -> None:
     assert ALARMS[name]["AlarmDescription"]
     assert ALARMS[name]["AlarmActions"] == [{"Fn::If": ["HasAlarmTopic", {"Ref": "AlarmTopicArn"}, {"Ref": "AWS::NoValue"}]}]
     assert ALARMS[name]["TreatMissingData"] == "notBreaching"
@@ -342,13 +342,13 @@ def test_an_alarm_says_what_is_the_matter_and_notifies_the_topic(name: str) -> N
 # --- API --------------------------------------------------------------------------------------------------------------
 
 
-def test_whoever_calls_the_api_is_known_to_iam_unless_a_method_says_otherwise() -> None:
+def test_the_api_needs_iam_unless_a_method_says_otherwise() -> None:
     for api in _of_type("AWS::Serverless::Api").values():
         assert api["Auth"] == {"DefaultAuthorizer": "AWS_IAM", "InvokeRole": "NONE"}
 
 
 @every_function
-def test_only_webhooks_and_discovery_are_open(name: str) -> None:
+def test_only_webhooks_and_discovery_need_no_iam(name: str) -> None:
     is_open = {properties.get("Auth") == {"Authorizer": "NONE"} for properties in _methods(name).values()}
     has_auth = {"Auth" in properties for properties in _methods(name).values()}
 
@@ -362,13 +362,13 @@ def test_every_method_belongs_to_the_one_api(name: str) -> None:
         assert properties["RestApiId"] == {"Ref": "Api"}
 
 
-def test_no_two_functions_answer_one_method() -> None:
+def test_no_two_functions_serve_the_same_method_and_path() -> None:
     methods = [method for name in FUNCTIONS for method in _methods(name)]
 
     assert len(set(methods)) == len(methods)
 
 
-def test_the_operators_routes_are_those_that_the_resolver_knows() -> None:
+def test_the_operators_routes_are_those_of_the_resolver() -> None:
     routes = {
         (route.method, route.path.replace("<", "{").replace(">", "}")) for route in (*app._static_routes, *app._dynamic_routes)
     }
@@ -386,7 +386,7 @@ def test_a_parameter_is_described_and_has_a_default(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATE["Parameters"]["Environment"]["AllowedValues"])
-def test_samconfig_gives_each_environment_parameters_and_values_that_exist(name: str) -> None:
+def test_samconfig_uses_existing_parameters_and_allowed_values(name: str) -> None:
     config = tomllib.loads((ROOT / "samconfig.toml").read_text())
     overrides = dict(each.split("=", 1) for each in config[name]["deploy"]["parameters"]["parameter_overrides"])
 

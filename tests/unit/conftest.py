@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools import Logger
-from hypothesis import settings
+from hypothesis import Phase, settings
 from pytest_socket import disable_socket
 
 from backchannel.runtime.observability import logger, metrics
 
 settings.register_profile("unit", deadline=None)  # a busy machine breaks no promise
+settings.register_profile("mutants", deadline=None, database=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("unit")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backchannel.egress import post as egress
 from backchannel.errors import RegistrationInvalidError
-from backchannel.providers.clients import MAX_NETWORKS, MAX_URI, Client, check_issuer, register
+from backchannel.providers.clients import MAX_CA_BUNDLE, MAX_ISSUER_ESCAPED, MAX_NETWORKS, MAX_URI, Client, check_issuer, register
 
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout")
 
@@ -27,6 +27,7 @@ ACCEPTED_URIS = {
     "digits in the last label": "https://wiki.example1/logout",
     "an address as first labels": "https://10.0.0.1.example/logout",
     "fully qualified": "https://wiki.example./logout",
+    "as long as may be": f"https://wiki.example/{'a' * (MAX_URI - len('https://wiki.example/'))}",
 }
 REFUSED_URIS = {
     "empty": "",
@@ -69,6 +70,7 @@ REFUSED_URIS = {
 }
 NUMERIC_HOSTS = {
     "one number": "2130706433",
+    "one number with a dot behind it": "2130706433.",
     "short form": "127.1",
     "three parts": "127.0.1",
     "hexadecimal": "0x7f000001",
@@ -187,6 +189,13 @@ def test_any_other_algorithm_is_refused(alg: str) -> None:
         _register(replace(WIKI, id_token_signed_response_alg=alg))
 
 
+@pytest.mark.parametrize(
+    "client", [replace(WIKI, subject="sub_only"), replace(WIKI, backchannel_logout_session_required=True)], ids=["sub", "sid"]
+)
+def test_a_client_may_want_tokens_without_sid_or_insist_on_it(client: Client) -> None:
+    assert _register(client) == client
+
+
 def test_a_client_cannot_insist_on_sid_and_want_tokens_without_it() -> None:
     with pytest.raises(RegistrationInvalidError, match="sub_only"):
         _register(replace(WIKI, subject="sub_only", backchannel_logout_session_required=True))
@@ -204,6 +213,15 @@ def test_a_client_may_bring_the_certificates_of_its_own_pki() -> None:
 def test_what_holds_no_certificate_is_refused_rather_than_trusted_for_nothing(pem: str) -> None:
     with pytest.raises(RegistrationInvalidError, match="ca_bundle"):
         _register(replace(WIKI, ca_bundle=pem))
+
+
+def test_a_ca_bundle_may_be_as_long_as_the_limit_and_no_longer() -> None:
+    pem = trustme.CA().cert_pem.bytes().decode()
+    longest = pem + "\n" * (MAX_CA_BUNDLE - len(pem))
+
+    assert _register(replace(WIKI, ca_bundle=longest)).ca_bundle == longest
+    with pytest.raises(RegistrationInvalidError, match="ca_bundle"):
+        _register(replace(WIKI, ca_bundle=longest + "\n"))
 
 
 @pytest.mark.parametrize(
@@ -277,6 +295,15 @@ def test_an_http_issuer_on_loopback_is_for_deployments_that_permit_private_netwo
     assert check_issuer(issuer, permit_private_networks=True) == issuer
     with pytest.raises(RegistrationInvalidError, match="https"):
         check_issuer(issuer, permit_private_networks=False)
+
+
+def test_an_issuer_may_be_as_long_in_a_key_as_the_limit_and_no_longer() -> None:
+    escaped = len("https://idp.example/") + 3
+    longest = f"https://idp.example/%{'a' * (MAX_ISSUER_ESCAPED - escaped)}"
+
+    assert check_issuer(longest, permit_private_networks=False) == longest
+    with pytest.raises(RegistrationInvalidError, match="issuer"):
+        check_issuer(longest + "a", permit_private_networks=False)
 
 
 def _register(client: Client, encryption: Mapping[str, Any] | None = None, *, permit_private_networks: bool = False) -> Client:

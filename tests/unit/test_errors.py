@@ -21,7 +21,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", ALL, ids=_name)
-def test_a_code_is_stable_and_fit_for_logs_metrics_and_documents(kind: type[BackchannelError]) -> None:
+def test_a_code_is_stable_and_in_snake_case(kind: type[BackchannelError]) -> None:
     assert "code" in vars(kind), "inherited, so that it would change with its parent"
     assert kind.code.replace("_", "").isalpha()
     assert kind.code.islower()
@@ -33,7 +33,7 @@ def test_every_error_is_on_one_of_three_branches(kind: type[BackchannelError]) -
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ALL if issubclass(kind, CallerError)], ids=_name)
-def test_a_callers_fault_is_answered_with_4xx(kind: type[CallerError]) -> None:
+def test_a_callers_error_has_a_4xx_status(kind: type[CallerError]) -> None:
     assert HTTPStatus(kind.status).is_client_error
 
 

@@ -79,6 +79,10 @@ def test_clocks_may_differ_by_the_tolerance_either_way(off: int) -> None:
     _verify(HEADERS, now=(SENT + off) * 1000)
 
 
+def test_the_last_second_in_which_a_webhook_is_taken_counts_as_a_whole() -> None:
+    _verify(HEADERS, now=(SENT + TOLERANCE) * 1000 + 999)
+
+
 @pytest.mark.parametrize("off", [-TOLERANCE - 1, TOLERANCE + 1, 86_400])
 def test_a_replayed_or_postdated_webhook_is_refused(off: int) -> None:
     with pytest.raises(SignatureInvalidError, match="timestamp"):

@@ -1,3 +1,5 @@
+from base64 import urlsafe_b64decode
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from hypothesis import example, given, reject
@@ -29,7 +31,16 @@ def test_base64url_has_no_padding_as_in_appendix_c_of_rfc_7515() -> None:
     assert jws.encode(bytes([3, 236, 255, 224, 193])) == "A-z_4ME"
 
 
-def test_the_token_of_appendix_a_3_of_rfc_7515_is_made_of_its_der_signature() -> None:
+@given(st.binary())
+@example(bytes.fromhex("5d75d7"))  # XXXX
+@example(b"\xff\xff\xff")
+def test_base64url_is_read_back_by_another_library(octets: bytes) -> None:
+    encoded = jws.encode(octets)
+
+    assert urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)) == octets
+
+
+def test_the_token_of_rfc_7515_appendix_a_3_is_made_from_a_der_signature() -> None:
     signature = jws.raw_signature(encode_dss_signature(RFC_R, RFC_S))
 
     token = jws.serialize(RFC_INPUT, signature)
@@ -45,7 +56,7 @@ def test_header_and_claims_are_compact_utf_8() -> None:
 
 
 @given(integers, integers)
-def test_r_and_s_come_out_of_der_as_they_went_in(r: int, s: int) -> None:
+def test_r_and_s_survive_der(r: int, s: int) -> None:
     raw = jws.raw_signature(encode_dss_signature(r, s))
 
     assert (int.from_bytes(raw[:32]), int.from_bytes(raw[32:]), len(raw)) == (r, s, 64)
@@ -58,7 +69,7 @@ def test_r_and_s_come_out_of_der_as_they_went_in(r: int, s: int) -> None:
 @example(b"\x30\x06\x02\x01\x01\x02\x01")
 @example(b"\x30\x04\x02\x00\x02\x00")
 @example(b"\x30\x80\x02\x01\x01\x02\x01\x01\x00\x00")
-def test_garbage_is_a_value_error_or_else_a_signature(der: bytes) -> None:
+def test_garbage_is_a_value_error_or_a_signature(der: bytes) -> None:
     _raw_or_value_error(der)
 
 
@@ -77,7 +88,7 @@ def test_der_with_one_other_octet_is_read_as_another_library_reads_it(r: int, s:
 
 
 @given(integers, integers, st.binary(min_size=1, max_size=4))
-def test_octets_behind_a_der_signature_are_refused(r: int, s: int, more: bytes) -> None:
+def test_octets_after_a_der_signature_are_refused(r: int, s: int, more: bytes) -> None:
     with pytest.raises(ValueError, match="DER"):
         jws.raw_signature(encode_dss_signature(r, s) + more)
 
@@ -91,9 +102,13 @@ def test_octets_behind_a_der_signature_are_refused(r: int, s: int, more: bytes) 
         bytes.fromhex("30060201ff020101"),  # r = -1
         encode_dss_signature(1, 1)[:-1],
         b"\x31" + encode_dss_signature(1, 1)[1:],
+        b"\x30\x07" + encode_dss_signature(1, 1)[2:],  # the sequence says that it is longer
+        bytes.fromhex("3006020101020201"),  # the last integer does
+        bytes.fromhex("30050200020101"),  # r has no octets
+        b"\x30\x81\x02\x3e" + (1).to_bytes(62) + b"\x02\x3f" + (1).to_bytes(63),  # 0x81 announces a length, and is none
     ],
 )
-def test_what_no_p_256_key_can_sign_is_refused(der: bytes) -> None:
+def test_a_signature_that_no_p_256_key_makes_is_refused(der: bytes) -> None:
     with pytest.raises(ValueError, match="signature"):
         jws.raw_signature(der)
 

@@ -11,7 +11,7 @@ from tests.support.signing import public_key, relying_partys_keys, ring
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
-def test_the_key_of_the_rings_that_signs_an_algorithm_is_found(alg: str) -> None:
+def test_the_key_that_signs_an_algorithm_is_found(alg: str) -> None:
     assert signing_key(ring(), alg).alg == alg
 
 
@@ -35,7 +35,7 @@ def test_the_kid_is_the_thumbprint_of_rfc_7638(alg: str, kind: type[RSAKey | ECK
     assert thumbprint(public_key(alg)) == kind.import_key(members).thumbprint()
 
 
-def test_the_thumbprint_is_that_of_the_rfcs_own_example() -> None:
+def test_the_thumbprint_matches_the_example_of_rfc_7638() -> None:
     # RFC 7638, section 3.1
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMst"
@@ -54,7 +54,7 @@ def test_every_published_key_names_its_kid_algorithm_and_use() -> None:
     assert len({key["kid"] for key in published}) == len(ALGORITHMS)
 
 
-def test_nothing_private_is_published() -> None:
+def test_no_private_member_is_published() -> None:
     published = jwk_set((key, public_key(key.alg)) for key in ring())["keys"]
 
     assert {frozenset(key) for key in published} == {

@@ -107,6 +107,15 @@ def test_a_logout_without_a_trusted_sid_ends_the_subjects_sessions() -> None:
     assert _parse(document, "none").events == (expected,)
 
 
+@pytest.mark.parametrize(("sid_trust", "ends"), [("claim", True), ("none", False)])
+def test_a_logout_without_a_user_ends_the_session_where_its_id_is_trusted(sid_trust: SidTrust, ends: bool) -> None:  # noqa: FBT001
+    document = sample("keycloak-p2inc-access.LOGOUT.json")
+    del document["authDetails"]["userId"]
+
+    expected = (SessionEnded(SID, AT, document["uid"], reason="logout"),) if ends else ()
+    assert _parse(document, sid_trust).events == expected
+
+
 def test_a_deleted_session_without_a_trusted_sid_cannot_be_mapped() -> None:
     assert _parse(sample("keycloak-p2inc-admin.USER_SESSION-DELETE.json"), "none") == Parsed(ignored=1)
 

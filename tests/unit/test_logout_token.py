@@ -4,7 +4,7 @@ import pytest
 from hypothesis import strategies as st
 
 from backchannel.deliveries.logout_token import EVENT, claims, header
-from backchannel.providers.clients import Client
+from backchannel.providers.clients import Client, Typ
 
 ISSUER = "https://idp.example/"
 NOW = 1_788_256_800
@@ -16,7 +16,7 @@ SUB_ONLY = replace(WIKI, subject="sub_only")
 known = st.none() | st.text(min_size=1, max_size=8)
 
 
-def test_the_claims_are_those_of_the_specification_and_nothing_else() -> None:
+def test_the_claims_are_exactly_those_of_the_specification() -> None:
     token = claims(WIKI, issuer=ISSUER, sub="ada", sid="sid-1", jti="jti-1", now=NOW)
 
     assert token == {
@@ -31,7 +31,7 @@ def test_the_claims_are_those_of_the_specification_and_nothing_else() -> None:
     }  # T12: no nonce; T13: no other claims
 
 
-def test_a_client_may_have_its_tokens_live_shorter() -> None:
+def test_a_client_can_shorten_the_life_of_its_tokens() -> None:
     token = claims(replace(WIKI, exp=30), issuer=ISSUER, sub="ada", sid=None, jti="jti-1", now=NOW)
 
     assert token["exp"] - token["iat"] == 30
@@ -57,11 +57,11 @@ def test_a_token_names_what_it_is_given(sub: str | None, sid: str | None, expect
         (None, {"alg": "PS256", "kid": "kid-1"}),
     ],
 )
-def test_the_header_has_alg_and_kid_always_and_the_clients_typ(typ: str | None, expected: dict[str, str]) -> None:
+def test_the_header_has_alg_and_kid_and_the_clients_typ(typ: Typ, expected: dict[str, str]) -> None:
     client = replace(WIKI, typ=typ, id_token_signed_response_alg="PS256")
 
     assert header(client, "kid-1") == expected
 
 
-def test_the_type_is_logout_jwt_unless_the_client_says_otherwise() -> None:
+def test_typ_is_logout_jwt_by_default() -> None:
     assert header(WIKI, "kid-1")["typ"] == "logout+jwt"

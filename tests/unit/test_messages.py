@@ -41,7 +41,7 @@ def test_a_delivery_message_survives_its_queue(message: DeliveryMessage) -> None
 
 
 @given(ends)
-def test_the_event_comes_out_of_its_message_as_it_went_in(event: Ended) -> None:
+def test_an_event_survives_its_message(event: Ended) -> None:
     message = EndMessage.of(event, provider="idp", logout_id="l1", fanout_id="f1")
 
     assert message.event == event
@@ -59,6 +59,10 @@ def test_a_message_holds_ids_and_times_only() -> None:
         "sid": "sid-1",
         "sweep": False,
     }
+
+
+def test_a_message_is_compact() -> None:
+    assert DeliveryMessage("idp", "l1", "wiki").to_json() == '{"provider":"idp","logout_id":"l1","client_id":"wiki"}'
 
 
 @pytest.mark.parametrize("kind", [EndMessage, DeliveryMessage])

@@ -128,6 +128,7 @@ def test_retry_after_does_not_revive_what_is_final() -> None:
 
 def test_the_last_attempt_is_made_at_the_deadline() -> None:
     assert _decide(503, attempts=10, age=DAY - 100_000).delay == 100_000
+    assert _decide(503, attempts=10, age=DAY - 60_000).delay == 60_000
 
 
 @pytest.mark.parametrize("age", [DAY - 59_999, DAY, 2 * DAY])

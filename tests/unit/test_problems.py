@@ -16,7 +16,7 @@ OURS = [errors.SigningUnavailable, errors.StorageUnavailable, errors.QueueUnavai
 
 
 @pytest.mark.parametrize("kind", CallerError.__subclasses__(), ids=lambda kind: kind.code)
-def test_a_callers_fault_is_a_problem_document_with_its_status_and_code(kind: type[CallerError]) -> None:
+def test_a_callers_error_is_a_problem_document_with_its_status_and_code(kind: type[CallerError]) -> None:
     answer = _answer(kind("what is wrong"))
 
     assert answer["statusCode"] == kind.status
@@ -28,7 +28,7 @@ def test_a_callers_fault_is_a_problem_document_with_its_status_and_code(kind: ty
 
 
 @pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.code)
-def test_a_fault_of_ours_asks_to_send_it_again_and_says_nothing_of_its_insides(kind: type[InternalFailure]) -> None:
+def test_an_internal_failure_asks_for_a_retry_and_hides_its_details(kind: type[InternalFailure]) -> None:
     answer = _answer(kind("arn:aws:dynamodb:internal"))
 
     assert answer["statusCode"] == 503
@@ -51,7 +51,7 @@ def test_an_unknown_path_is_a_problem_document_too() -> None:
     assert json.loads(answer["body"])["code"] == "not_found"
 
 
-def test_the_callers_faults_are_information_and_ours_are_errors_in_the_log(log: Log) -> None:
+def test_callers_errors_are_logged_as_info_internal_failures_as_errors(log: Log) -> None:
     _answer(errors.SignatureInvalidError("no signature matches"))
     _answer(errors.StorageUnavailable("throttled"))
 

@@ -148,3 +148,26 @@ def test_the_order_in_which_sessions_are_found_makes_no_difference(found: list[R
     told = planned_deliveries(SUBJECT, found, sid_required)
 
     assert set(told) == set(planned_deliveries(SUBJECT, reversed(found), sid_required))
+
+
+KNOWN = replace(WIKI, client_sub="pairwise-7")
+
+
+def test_a_delivery_by_sid_says_which_rp_session_the_sid_stands_for() -> None:
+    mail = replace(KNOWN, client_id="mail", started_at=AT - 2000)
+
+    assert [each.started_at for each in planned_deliveries(SESSION, [KNOWN, mail], ())] == [AT - 1000, AT - 2000]
+    assert [each.started_at for each in planned_deliveries(SUBJECT, [KNOWN, mail], {"wiki", "mail"})] == [AT - 1000, AT - 2000]
+
+
+def test_a_delivery_for_all_sessions_of_a_subject_stands_for_none_of_them() -> None:
+    (told,) = planned_deliveries(SUBJECT, [KNOWN, replace(KNOWN, sid="sid-2")], ())
+
+    assert (told.sid, told.started_at) == (None, None)
+
+
+def test_a_client_is_told_of_the_subject_by_the_name_that_it_knows() -> None:
+    for event, sid_required in ((SESSION, ()), (SUBJECT, ()), (SUBJECT, {"wiki"})):
+        (told,) = planned_deliveries(event, [KNOWN], sid_required)
+
+        assert (told.sub, told.client_sub) == ("ada", "pairwise-7")

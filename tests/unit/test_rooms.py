@@ -69,6 +69,16 @@ def test_the_table_has_no_arrow_that_no_module_uses() -> None:
     assert used == {(room, other) for room, others in MAY_IMPORT.items() for other in others}
 
 
+def test_no_class_has_the_name_of_a_class_in_another_room() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module in LIBRARY.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.ClassDef):
+                rooms.setdefault(node.name, set()).add(room_of(module))
+
+    assert {name: sorted(found) for name, found in rooms.items() if len(found) > 1} == {}
+
+
 def test_the_table_has_no_cycle() -> None:
     below: set[str] = set()
     for room, others in MAY_IMPORT.items():  # from the bottom up

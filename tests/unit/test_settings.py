@@ -20,11 +20,11 @@ ENVIRONMENT = {
 }
 
 
-def test_each_field_has_the_type_that_it_is_declared_with() -> None:
+def test_each_field_has_its_declared_type() -> None:
     assert from_environment(Settings, ENVIRONMENT) == Settings("sessions", 30, permit_private_networks=False)
 
 
-def test_true_is_true() -> None:
+def test_true_is_read_as_true() -> None:
     assert from_environment(Settings, ENVIRONMENT | {"PERMIT_PRIVATE_NETWORKS": "true"}).permit_private_networks is True
 
 

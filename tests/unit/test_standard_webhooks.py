@@ -125,6 +125,12 @@ def test_without_a_trusted_sid_the_subjects_sessions_end() -> None:
     assert _event("session.ended", "none") == SubjectSessionsEnded("ada", AT, "msg-1")
 
 
+def test_without_a_trusted_sid_the_end_at_one_client_stays_with_that_client() -> None:
+    event = _event("session.ended", "none", client_id="wiki")
+
+    assert event == SubjectSessionsEnded("ada", AT, "msg-1", client_id="wiki")
+
+
 def test_with_neither_a_trusted_sid_nor_a_subject_the_event_cannot_be_mapped() -> None:
     document = {"type": "session.ended", "timestamp": WHEN, "data": {"sid": "sid-1"}}
 

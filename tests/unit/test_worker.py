@@ -17,7 +17,7 @@ from backchannel.deliveries.records import AttemptReport, DeliveryRecord, Planne
 from backchannel.deliveries.table import CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
 from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, DeliveryWorker
-from backchannel.egress.post import Answer
+from backchannel.egress.post import Response
 from backchannel.errors import InternalFailure, NotFoundError, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
@@ -57,8 +57,8 @@ NEWER = RpSession("wiki", "subject-ada", ENDED_AT + 500, "newer-session")
 BEGUN_ANEW = replace(NEWER, sid="session-of-ada")
 
 
-def _answer(status: int, body: bytes = b"", retry_after: str | None = None) -> Answer:
-    return Answer(status, retry_after, body, "application/json", "93.184.215.14")
+def _answer(status: int, body: bytes = b"", retry_after: str | None = None) -> Response:
+    return Response(status, retry_after, body, "application/json", "93.184.215.14")
 
 
 class FakeDeliveries(Deliveries):
@@ -134,10 +134,10 @@ class FakeCircuits:
 class FakeEgress:
     """Answers every POST alike."""
 
-    result: Answer | errors.RelyingPartyFault
+    result: Response | errors.RelyingPartyFault
     posts: list[tuple[str, bytes, Mapping[str, Any]]] = field(default_factory=list)
 
-    def post(self, uri: str, body: bytes, **options: Any) -> Answer:
+    def post(self, uri: str, body: bytes, **options: Any) -> Response:
         self.posts.append((uri, body, options))
         if isinstance(self.result, errors.RelyingPartyFault):
             raise self.result
@@ -161,7 +161,7 @@ class World:
         client: Client | Exception = WIKI,
         provider: Provider | Exception = PROVIDER,
         begun: CheckedOut | NotDue | NothingToDo | InternalFailure = BEGUN,
-        result: Answer | errors.RelyingPartyFault | None = None,
+        result: Response | errors.RelyingPartyFault | None = None,
         sessions: FakeSessions | None = None,
         circuit_is_open: bool = False,
         signing_fault: InternalFailure | None = None,
@@ -277,7 +277,7 @@ def test_an_acceptance_is_final_and_measured(status: int) -> None:
         (errors.TlsFailed("expired"), Status.BLOCKED, "tls_failed"),
     ],
 )
-def test_a_refusal_is_final(result: Answer | errors.RelyingPartyFault, status: Status, code: str) -> None:
+def test_a_refusal_is_final(result: Response | errors.RelyingPartyFault, status: Status, code: str) -> None:
     world = World(result=result)
 
     verdict = world.attempt()
@@ -295,14 +295,14 @@ def test_a_refusal_is_final(result: Answer | errors.RelyingPartyFault, status: S
         (errors.DnsFailure("no address"), "dns_failure"),
     ],
 )
-def test_passing_trouble_is_tried_again(result: Answer | errors.RelyingPartyFault, code: str) -> None:
+def test_passing_trouble_is_tried_again(result: Response | errors.RelyingPartyFault, code: str) -> None:
     world = World(result=result)
 
     verdict = world.attempt()
 
     assert (world.outcome.status, world.outcome.code) == (Status.RETRYING, code)
     assert _delay(verdict) == world.outcome.delay
-    assert world.answered == AttemptReport(result.status if isinstance(result, Answer) else None)
+    assert world.answered == AttemptReport(result.status if isinstance(result, Response) else None)
 
 
 def test_the_second_400_is_final() -> None:

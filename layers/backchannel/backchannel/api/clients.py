@@ -7,41 +7,30 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, sort_key
-from backchannel.api.schemas import (
-    After,
-    Circuit,
-    Client,
-    ClientMetadata,
-    Clients,
-    ClientWithCircuit,
-    Limit,
-    Name,
-    PathIdentifier,
-    answers,
-    client_id_in_path,
-    optional_timestamp,
-)
+from backchannel.api.parameters import After, Limit, Name, PathIdentifier, client_id_in_path
+from backchannel.api.requests import ClientMetadata
+from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, answers, optional_timestamp
 from backchannel.aws.dynamodb import key
-from backchannel.providers import clients as registered
+from backchannel.providers.clients import Client, register
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=answers(Client, 200))
-def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> Client:
+@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=answers(ClientView, 200))
+def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> ClientView:
     """Create or replace a client."""
     using = dependencies(router)
     using.providers.get(provider)
     members = metadata.model_dump()
     encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
     members["allowed_networks"] = tuple(members["allowed_networks"])
-    client = registered.register(
-        registered.Client(client_id_in_path(client_id), **members),
+    client = register(
+        Client(client_id_in_path(client_id), **members),
         encryption,
         permit_private_networks=using.permit_private_networks,
     )
     using.providers.put_client(provider, client)
-    return Client(**asdict(client))
+    return ClientView(**asdict(client))
 
 
 @router.get(
@@ -52,7 +41,7 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     using = dependencies(router)
     client = using.providers.get_client(provider, client_id_in_path(client_id))
     circuit = using.circuits.get(provider, client.client_id)
-    shown = Circuit(state=circuit.state, opened_at=optional_timestamp(circuit.opened_at))
+    shown = CircuitView(state=circuit.state, opened_at=optional_timestamp(circuit.opened_at))
     return ClientWithCircuit(**asdict(client), circuit=shown)
 
 
@@ -65,11 +54,11 @@ def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-@router.get("/providers/<provider>/clients", summary="List relying parties", responses=answers(Clients, 200))
-def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> Clients:
+@router.get("/providers/<provider>/clients", summary="List relying parties", responses=answers(ClientsView, 200))
+def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> ClientsView:
     """Return a page of the provider's clients."""
     using = dependencies(router)
     using.providers.get(provider)
     listed = f"clients/{provider}"
     page = using.providers.clients(provider, sort_key(after, listed, key("CLIENT", "")), limit)
-    return Clients(clients=[Client(**asdict(client)) for client in page.items], next=cursor(page.cursor, listed))
+    return ClientsView(clients=[ClientView(**asdict(client)) for client in page.items], next=cursor(page.cursor, listed))

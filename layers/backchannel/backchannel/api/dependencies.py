@@ -1,4 +1,4 @@
-"""What the routes work with; the function that serves them puts it into their context."""
+"""What the routes need. The admin function puts it into the context of each request."""
 
 import time
 from collections.abc import Mapping

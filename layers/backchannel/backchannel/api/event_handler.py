@@ -1,4 +1,4 @@
-"""Powertools' event handler, answering faults with problem documents."""
+"""Powertools' event handler, with every error as a problem document."""
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 
@@ -7,11 +7,11 @@ from backchannel.errors import CallerError, InternalFailure, NotFoundError
 
 
 def answer_with_problems(app: APIGatewayRestResolver) -> None:
-    """Have the resolver answer faults, and paths that it does not know."""
+    """Make the resolver answer errors and unknown paths with problem documents."""
 
     @app.exception_handler([CallerError, InternalFailure])
-    def _fault(fault: CallerError | InternalFailure) -> Response[str]:
-        return response(problem_of(fault))
+    def _failed(error: CallerError | InternalFailure) -> Response[str]:
+        return response(problem_of(error))
 
     @app.not_found
     def _not_found(_: Exception) -> Response[str]:

@@ -9,20 +9,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.api.schemas import (
-    After,
-    Deliveries,
-    Delivery,
-    Limit,
-    Logout,
-    LogoutAccepted,
-    LogoutRequest,
-    Name,
-    PathIdentifier,
-    answers,
-    optional_timestamp,
-    timestamp,
-)
+from backchannel.api.parameters import After, Limit, Name, PathIdentifier
+from backchannel.api.requests import LogoutRequest
+from backchannel.api.views import DeliveriesView, DeliveryView, LogoutAccepted, LogoutView, answers, optional_timestamp, timestamp
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
@@ -50,15 +39,15 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
 
 
 @router.get(
-    "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=answers(Logout, 200)
+    "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=answers(LogoutView, 200)
 )
-def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> Logout:
+def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> LogoutView:
     """Return the logout and a page of its deliveries."""
     using = dependencies(router)
     found = using.logouts.get(provider, logout_id)
     listed = f"logouts/{logout_id}"
     page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
-    return Logout(
+    return LogoutView(
         logout_id=logout_id,
         sid=found.sid,
         sub=found.sub,
@@ -71,14 +60,14 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     )
 
 
-@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(Deliveries, 200))
+@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(DeliveriesView, 200))
 def list_deliveries(
     provider: Name,
     client_id: Annotated[str, Query(min_length=1, max_length=MAX_IDENTIFIER)],
     status: Annotated[Status | None, Query()] = None,
     after: After = None,
     limit: Limit = 100,
-) -> Deliveries:
+) -> DeliveriesView:
     """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
     using = dependencies(router)
     using.providers.get(provider)
@@ -86,7 +75,7 @@ def list_deliveries(
     start = index_key(position(after, listed, dict), within)
     client_id = session_events.identifier("client_id", client_id)
     page = using.deliveries.of_client(provider, client_id, within, after=start, limit=limit)
-    return Deliveries(deliveries=[_shown(record) for record in page.items], next=cursor(page.cursor, listed))
+    return DeliveriesView(deliveries=[_shown(record) for record in page.items], next=cursor(page.cursor, listed))
 
 
 def _event(request: LogoutRequest) -> session_events.Ended:
@@ -101,8 +90,8 @@ def _event(request: LogoutRequest) -> session_events.Ended:
     raise MalformedRequestError("one of sub and sid is needed")
 
 
-def _shown(record: DeliveryRecord) -> Delivery:
-    return Delivery(
+def _shown(record: DeliveryRecord) -> DeliveryView:
+    return DeliveryView(
         logout_id=record.logout_id,
         client_id=record.client_id,
         sid=record.sid,

@@ -1,6 +1,6 @@
-"""Opaque cursors: what ``next`` of one page is, ``after`` of the next request has to be.
+"""Opaque cursors: the ``next`` of a page is the ``after`` of the next request.
 
-They are not signed: a cursor that was edited may lead to another place of its list, but nowhere where DynamoDB refuses to begin.
+Cursors are not signed. An edited cursor can start at another place of its list, but never at a key that DynamoDB would refuse.
 """
 
 import base64
@@ -11,11 +11,11 @@ import re
 from backchannel.errors import MalformedRequestError
 
 _KEY = re.compile(r"[ -~]{1,1024}")
-"""What lists go by is printable ASCII, and no longer than a sort key may be."""
+"""Every key in a cursor is printable ASCII, and no longer than a sort key."""
 
 
 def cursor(position: object, of: str) -> str | None:
-    """Return the cursor of a position in the list ``of`` that name, None at the end of the list."""
+    """Return the cursor of a position in the list named ``of``; None at the end of the list."""
     if position is None:
         return None
     return base64.urlsafe_b64encode(json.dumps({"of": of, "at": position}).encode()).decode().rstrip("=")
@@ -41,7 +41,7 @@ def position[T](after: str | None, of: str, kind: type[T]) -> T | None:
 
 
 def sort_key(after: str | None, of: str, prefix: str) -> str | None:
-    """Return the sort key of a cursor, which begins as all keys of its list do.
+    """Return the sort key of a cursor, if it starts with the ``prefix`` of its list's keys.
 
     Raises:
         MalformedRequestError: it is no cursor of this list.
@@ -54,7 +54,7 @@ def sort_key(after: str | None, of: str, prefix: str) -> str | None:
 
 
 def index_key(found: object, within: tuple[str, str]) -> dict[str, str] | None:
-    """Return a position in the index of deliveries, if it is one between two of its range keys; None for its beginning.
+    """Return a position in the index of deliveries, if it lies ``within`` two range keys; None is the beginning.
 
     Raises:
         MalformedRequestError: it is not.

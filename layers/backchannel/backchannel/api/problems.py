@@ -11,12 +11,12 @@ from backchannel.runtime.observability import logger
 CONTENT_TYPE = "application/problem+json"
 
 _RETRY_AFTER = 5
-"""Seconds that a caller is asked to wait after a fault of ours."""
+"""Seconds that a caller is asked to wait after an internal failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer that says what is wrong; ``headers`` are all but its content type."""
+    """A response that says what is wrong; ``headers`` has all headers but the content type."""
 
     status: int
     body: str
@@ -30,7 +30,7 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
 
 
 def problem_of(error: CallerError | InternalFailure) -> Problem:
-    """Log a fault and return its answer: the caller's with its status, ours with 503."""
+    """Log an error and return its response: the status of a caller's error, 503 for an internal failure."""
     if isinstance(error, CallerError):
         logger.info("request.refused", code=error.code, detail=str(error))
         return problem(error.status, error.code, str(error))

@@ -6,18 +6,20 @@ from http import HTTPStatus
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
-from backchannel.api.schemas import Name, Provider, ProviderMetadata, answers
+from backchannel.api.parameters import Name
+from backchannel.api.requests import ProviderMetadata
+from backchannel.api.views import ProviderView, answers
 from backchannel.errors import ConflictError, NotFoundError
-from backchannel.providers import table as stored
 from backchannel.providers.clients import check_issuer
+from backchannel.providers.table import Provider
 from backchannel.tokens.jwks import thumbprint
 from backchannel.tokens.key_ring import SigningKey
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>", summary="Configure a provider", responses=answers(Provider, 200, 201))
-def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
+@router.put("/providers/<provider>", summary="Configure a provider", responses=answers(ProviderView, 200, 201))
+def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     """Create a provider with the deployment's signing keys. Its issuer cannot change: sessions are kept under it."""
     using = dependencies(router)
     issuer = check_issuer(metadata.issuer, permit_private_networks=using.permit_private_networks)
@@ -25,7 +27,7 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
         found = using.providers.get(provider)
     except NotFoundError:
         ring = tuple(SigningKey(thumbprint(using.public_keys.get(arn)), alg, arn) for alg, arn in using.signing_key_arns.items())
-        created = stored.Provider(provider, issuer, ring, metadata.session_lifetime)
+        created = Provider(provider, issuer, ring, metadata.session_lifetime)
         using.providers.create(created)
         return _shown(created), HTTPStatus.CREATED
     if found.issuer != issuer:
@@ -35,8 +37,8 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[Provider, int]:
     return _shown(changed), HTTPStatus.OK
 
 
-@router.get("/providers/<provider>", summary="Show a provider", responses=answers(Provider, 200))
-def get(provider: Name) -> Provider:
+@router.get("/providers/<provider>", summary="Show a provider", responses=answers(ProviderView, 200))
+def get(provider: Name) -> ProviderView:
     """Return the provider."""
     return _shown(dependencies(router).providers.get(provider))
 
@@ -48,6 +50,6 @@ def delete(provider: Name) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-def _shown(provider: stored.Provider) -> Provider:
+def _shown(provider: Provider) -> ProviderView:
     keys = [{"kid": key.kid, "alg": key.alg, "state": key.state} for key in provider.keys]
-    return Provider(provider=provider.provider, issuer=provider.issuer, session_lifetime=provider.session_lifetime, keys=keys)
+    return ProviderView(provider=provider.provider, issuer=provider.issuer, session_lifetime=provider.session_lifetime, keys=keys)

@@ -1,7 +1,7 @@
-"""``…/redeliveries``: deliveries sent again, of a logout or of a client, so many in one request.
+"""``…/redeliveries``: sends deliveries of a logout or of a client again, a limited number in each request.
 
-What is sent again is whatever is final and not accepted, and what is stranded: pending, but with its message lost. A delivery is
-begun anew first and queued then, so that whoever is cut short in between leaves it stranded, to be found by a later request.
+A delivery is sent again if it is final and not accepted, or if it is stranded: pending, but its message is lost. It is reset
+first, then queued. If a request dies in between, the delivery is stranded, and a later request finds it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,16 +13,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.api.schemas import (
-    After,
-    Name,
-    PathIdentifier,
-    Redelivered,
-    RedeliveryRequest,
-    answers,
-    client_id_in_path,
-    milliseconds,
-)
+from backchannel.api.parameters import After, Name, PathIdentifier, client_id_in_path
+from backchannel.api.requests import RedeliveryRequest, milliseconds
+from backchannel.api.views import Redelivered, answers
 from backchannel.aws.dynamodb import key
 from backchannel.aws.sqs import Outgoing
 from backchannel.deliveries.outcomes import PENDING, Status
@@ -33,23 +26,23 @@ from backchannel.errors import MalformedRequestError
 router = APIGatewayRouter()
 
 MOST = 500
-"""How many deliveries one request queues again at the most."""
+"""The most deliveries that one request queues."""
 
 MOST_READ = 5000
-"""How many it looks at for that: most of a logout's may be accepted, most of a client's may be waiting."""
+"""The most that it reads to find them: most deliveries of a logout may be accepted, most of a client may be waiting."""
 
 LONGEST = 10_000
-"""Milliseconds after which it begins no further page. API Gateway waits for 29 s."""
+"""Milliseconds after which it starts no further page. API Gateway waits for 29 s."""
 
 PAGE = 100
 TOGETHER = 10
-"""How many are begun anew before they are queued: as many as go into one batch."""
+"""How many are reset before they are queued: one batch of SQS."""
 
 FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED, Status.RETRYING)
-"""What is sent again of a client, in this order; of those that are pending, only what is stranded."""
+"""Which deliveries of a client are sent again, in this order; of the pending ones, only those that are stranded."""
 
 type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
-"""Pages of deliveries, each with the place behind it; None behind the last."""
+"""Pages of deliveries, each with the place where the next page starts; None after the last page."""
 
 
 @router.post(
@@ -95,7 +88,7 @@ def _redeliver(using: Dependencies, pages: Pages, listed: str) -> Redelivered:
     received = now()
     queued = read = 0
     place: object = None
-    for page, place in pages:  # noqa: B007 - the last one is where the next request goes on
+    for page, place in pages:  # noqa: B007 - the next request continues at the last place
         queued += _send_again(using, page, received)
         read += len(page)
         if queued + PAGE > MOST or read + PAGE > MOST_READ or now() - received > LONGEST:
@@ -104,18 +97,18 @@ def _redeliver(using: Dependencies, pages: Pages, listed: str) -> Redelivered:
 
 
 def _send_again(using: Dependencies, page: Iterable[DeliveryRecord], received: int) -> int:
-    """Begin anew and queue what there is to be; return how many that were."""
+    """Reset and queue those deliveries of a page that need it; return how many."""
     queued = 0
     wanted = (record for record in page if _is_wanted(record, received))
     for some in batched(wanted, TOGETHER, strict=False):
-        begun = [record for record in some if using.deliveries.reopen(record, received)]
-        using.delivery_queue.send(Outgoing(record.message.to_json(), (record.provider, record.client_id)) for record in begun)
-        queued += len(begun)
+        reset = [record for record in some if using.deliveries.reopen(record, received)]
+        using.delivery_queue.send(Outgoing(record.message.to_json(), (record.provider, record.client_id)) for record in reset)
+        queued += len(reset)
     return queued
 
 
 def _is_wanted(record: DeliveryRecord, received: int) -> bool:
-    """Whether a write may be worth its while; whether somebody attempts a stranded delivery just now, only the write tells."""
+    """Whether to try a reset. Only its conditional write knows whether a stranded delivery is being attempted right now."""
     if record.status in PENDING:
         return (record.next_attempt_at or record.updated_at) < received - STRANDED
     return record.status is not Status.ACCEPTED
@@ -133,7 +126,7 @@ def _pages_of_logout(deliveries: Deliveries, logout_id: str, after: str | None) 
 def _pages_of_client(
     deliveries: Deliveries, client: tuple[str, str], time: tuple[int, int], first: Status, after: dict[str, str] | None
 ) -> Pages:
-    """Walk through the index, status by status. What is begun anew meanwhile moves behind the end of the time, out of the way."""
+    """Walk through the index, status by status. A delivery that is reset gets a time after ``time``, so it is not met again."""
     statuses = FAILED[FAILED.index(first) :]
     for status, following in zip(statuses, (*statuses[1:], None), strict=True):
         while True:
@@ -146,7 +139,7 @@ def _pages_of_client(
 
 
 def _place(found: dict[str, Any] | None, since: int, until: int) -> tuple[Status, int, dict[str, str] | None]:
-    """Return where to go on: status, the end of the time as it was in the first request, position in the index.
+    """Return where to continue: status, the end of the time range as in the first request, position in the index.
 
     Raises:
         MalformedRequestError: there is no such place.

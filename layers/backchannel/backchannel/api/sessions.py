@@ -6,24 +6,13 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, sort_key
-from backchannel.api.schemas import (
-    After,
-    EventsTaken,
-    Limit,
-    Name,
-    QueryIdentifier,
-    RpSession,
-    RpSessions,
-    RpSessionStart,
-    answers,
-    milliseconds,
-    optional_timestamp,
-    timestamp,
-)
+from backchannel.api.parameters import After, Limit, Name, QueryIdentifier
+from backchannel.api.requests import RpSessionStart, milliseconds
+from backchannel.api.views import EventsTaken, RpSessionsView, RpSessionView, answers, optional_timestamp, timestamp
 from backchannel.aws.dynamodb import key
 from backchannel.errors import MalformedRequestError
-from backchannel.sessions import rp_sessions
 from backchannel.sessions.events import RpSessionStarted, event_time, expiry_time, identifier, subject
+from backchannel.sessions.rp_sessions import RpSession
 
 router = APIGatewayRouter()
 
@@ -50,7 +39,7 @@ def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
 @router.get(
     "/providers/<provider>/sessions",
     summary="Show the RP sessions of a subject or of a session",
-    responses=answers(RpSessions, 200),
+    responses=answers(RpSessionsView, 200),
 )
 def get(
     provider: Name,
@@ -58,7 +47,7 @@ def get(
     sid: QueryIdentifier = None,
     after: After = None,
     limit: Limit = 100,
-) -> RpSessions:
+) -> RpSessionsView:
     """Return a page of RP sessions, active and ended ones, each with the logout that took care of it."""
     using = dependencies(router)
     issuer = using.providers.get(provider).issuer
@@ -70,11 +59,11 @@ def get(
         page = using.sessions.of_session(issuer, identifier("sid", sid), after=start, limit=limit, now=now())
     else:
         raise MalformedRequestError("one of sub and sid is needed")
-    return RpSessions(sessions=[_shown(session) for session in page.items], next=cursor(page.cursor, listed))
+    return RpSessionsView(sessions=[_shown(session) for session in page.items], next=cursor(page.cursor, listed))
 
 
-def _shown(session: rp_sessions.RpSession) -> RpSession:
-    return RpSession(
+def _shown(session: RpSession) -> RpSessionView:
+    return RpSessionView(
         client_id=session.client_id,
         sub=session.sub,
         sid=session.sid,

@@ -5,15 +5,17 @@ from http import HTTPStatus
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
-from backchannel.api.schemas import Name, Source, SourceMetadata, answers
-from backchannel.providers import sources
+from backchannel.api.parameters import Name
+from backchannel.api.requests import SourceMetadata
+from backchannel.api.views import SourceView, answers
+from backchannel.providers.sources import Source, secret_name
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=answers(Source, 200))
-def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
+@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=answers(SourceView, 200))
+def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     """Create or replace a source. A replaced secret may go on being accepted for a minute."""
     using = dependencies(router)
     using.providers.get(provider)
@@ -21,15 +23,15 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> Source:
     values = [secret.get_secret_value() for secret in given if secret is not None]
     for value in values:
         FORMATS[metadata.format].check_secret(value)
-    name = sources.secret_name(using.secret_prefix, provider, source)
+    name = secret_name(using.secret_prefix, provider, source)
     using.secrets.put(name, values)
-    configured = sources.Source(source, metadata.format, name, metadata.sid_trust)
+    configured = Source(source, metadata.format, name, metadata.sid_trust)
     using.providers.put_source(provider, configured)
     return _shown(configured)
 
 
-@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=answers(Source, 200))
-def get(provider: Name, source: Name) -> Source:
+@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=answers(SourceView, 200))
+def get(provider: Name, source: Name) -> SourceView:
     """Return the source without its secrets."""
     return _shown(dependencies(router).providers.get_source(provider, source))
 
@@ -44,5 +46,5 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-def _shown(source: sources.Source) -> Source:
-    return Source(source=source.source, format=source.format, sid_trust=source.sid_trust)
+def _shown(source: Source) -> SourceView:
+    return SourceView(source=source.source, format=source.format, sid_trust=source.sid_trust)

@@ -1,6 +1,6 @@
-"""``/webhooks/{provider}/{source}``: a webhook proved, read and taken in.
+"""``/webhooks/{provider}/{source}``: verifies a webhook, reads it, and stores or queues its events.
 
-It has one route, so it does without the event handler, whose import would be a fifth of the function's cold start.
+There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from backchannel.webhooks.request import Context, Request
 
 @dataclass(frozen=True, slots=True)
 class WebhookReceiver:
-    """Takes webhooks in; ``provider`` and ``source`` may be caches."""
+    """Receives webhooks. ``provider`` and ``source`` read the configuration, and may be cached."""
 
     provider: Callable[[str], Provider]
     source: Callable[[str, str], Source]
@@ -27,10 +27,10 @@ class WebhookReceiver:
     intake: Intake
 
     def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> dict[str, int]:
-        """Take a webhook in and return how many of its events were what; all are stored or queued by then.
+        """Receive a webhook. Return how many of its events were starts, ends or ignored; by then all are stored or queued.
 
         Raises:
-            CallerError: the sender is not proved, or its body is not what it should be.
+            CallerError: the signature or the body is not valid.
             InternalFailure: not everything is stored; the same webhook can be sent again.
 
         """

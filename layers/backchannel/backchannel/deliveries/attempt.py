@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from backchannel.deliveries import logout_token, outcomes
 from backchannel.deliveries.records import AttemptReport
-from backchannel.egress.post import Answer
+from backchannel.egress.post import Response
 from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.providers.clients import Client
 from backchannel.tokens import jws
@@ -27,7 +27,7 @@ class Signer(Protocol):
 class Poster(Protocol):
     """What POSTs to a relying party."""
 
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:
         """Return the response, or raise a RelyingPartyFault."""
 
 
@@ -35,7 +35,7 @@ class Poster(Protocol):
 class AttemptResult:
     """One token and what its POST came to: a response or a fault. Times in milliseconds."""
 
-    response: Answer | RelyingPartyFault
+    response: Response | RelyingPartyFault
     kid: str
     signing_ms: float
     post_ms: float
@@ -105,7 +105,7 @@ def send(
         raise OutOfTime
     body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
     uri = client.backchannel_logout_uri or ""
-    response: Answer | RelyingPartyFault
+    response: Response | RelyingPartyFault
     try:
         response = egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
     except RelyingPartyFault as fault:

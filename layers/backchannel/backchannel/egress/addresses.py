@@ -1,7 +1,7 @@
 """Which addresses a logout token may be sent to.
 
-``ipaddress.is_global`` is not enough: it passes multicast, deprecated ranges, and ranges whose addresses carry an IPv4
-address within, by which a gateway would lead to a forbidden one.
+``ipaddress.is_global`` is not enough. It allows multicast, deprecated ranges, and ranges that embed an IPv4 address: a gateway
+could lead from there to a forbidden address.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def _never(network: str, reason: str) -> Closed:
 
 
 CLOSED: Sequence[Closed] = (
-    # The first row that holds an address decides. The registries: IANA IPv4 and IPv6 Special-Purpose Address Space.
+    # The first row that contains an address decides. From IANA's registries of IPv4 and IPv6 Special-Purpose Address Space.
     _never("0.0.0.0/8", "this network; 0.0.0.0 reaches the own host (RFC 1122, section 3.2.1.3)"),
     _private("10.0.0.0/8", "private (RFC 1918)"),
     _private("100.64.0.0/10", "shared by carriers, used inside VPCs (RFC 6598)"),
@@ -67,7 +67,7 @@ CLOSED: Sequence[Closed] = (
     _never("fe80::/10", "link-local (RFC 4291, section 2.5.6)"),
     _never("fec0::/10", "site-local, deprecated (RFC 3879)"),
     _never("ff00::/8", "multicast (RFC 4291, section 2.7)"),
-    # All IPv6 but 2000::/3, the only space that IANA gives out as global unicast (RFC 3587, section 3).
+    # All of IPv6 outside 2000::/3, the only space that IANA assigns as global unicast (RFC 3587, section 3).
     _never("::/3", "not global unicast"),
     _never("4000::/2", "not global unicast"),
     _never("8000::/1", "not global unicast"),
@@ -75,12 +75,12 @@ CLOSED: Sequence[Closed] = (
 
 
 def vet(text: str, allowed: Sequence[Network] = (), *, public: bool = True) -> Address:
-    """Return the address as it is to be dialled: an IPv4-mapped one is the IPv4 address that the kernel would dial.
+    """Return the address to dial; for an IPv4-mapped address, the IPv4 address that the kernel would dial.
 
-    ``allowed`` are the client's ``allowed_networks``; without ``public``, nothing but those is good enough.
+    ``allowed`` are the client's ``allowed_networks``. If ``public`` is false, only these may be dialled.
 
     Raises:
-        AddressForbidden: the address must not be dialled, with the reason.
+        AddressForbidden: the address must not be dialled; the message says why.
 
     """
     address = _parse(text)
@@ -97,7 +97,7 @@ def vet(text: str, allowed: Sequence[Network] = (), *, public: bool = True) -> A
 
 
 def is_literal(host: str) -> bool:
-    """Whether the host of a URI is an address already, so that no resolver has a say."""
+    """Whether the host of a URI is an address, so that no resolver is asked."""
     try:
         ip_address(host)
     except ValueError:

@@ -1,45 +1,34 @@
-"""One connection to a relying party: to vetted addresses only, and bounded in time and size whatever the peer does."""
+"""One connection to a relying party: to vetted addresses only. urllib3 connects and verifies, http.client reads."""
 
 import contextlib
 import functools
+import http.client
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from backchannel.egress import answers
 from backchannel.egress.addresses import Address, is_literal, vet
+from backchannel.egress.names import Resolver
+from backchannel.egress.responses import TolerantResponse
+from backchannel.egress.sockets import BoundedSocket, BoundedTlsSocket, Budget, Clock
 from backchannel.errors import (
     AddressForbidden,
+    AnswerMalformed,
     ConnectFailed,
     ConnectionReset,
     ConnectTimeout,
-    DeadlineExceeded,
-    DnsFailure,
-    ReadTimeout,
     RelyingPartyFault,
     TlsFailed,
     TlsTimeout,
 )
 
-type Clock = Callable[[], float]
-type Resolve = Callable[..., Sequence[tuple[Any, ...]]]
-"""As ``socket.getaddrinfo``."""
-
 MAX_DIALLED = 4
 """Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
-
-MAX_LOOKUPS = 128
-"""Names looked up at once. A POST gives its name up after 8 s, the system's resolver may hang on it for 30 s (three servers, two
-tries of 5 s each): ten POSTs at a time can leave 40 names hanging, and further names must not wait for those.
-"""
-
-TLS_RECORD = 16_384
 
 _HEAD = """\
 POST {target} HTTP/1.1\r
@@ -73,37 +62,6 @@ class Key(NamedTuple):
     ca_bundle: str | None
 
 
-class Resolver:
-    """Bounds the wait for ``getaddrinfo``, which nothing can interrupt.
-
-    A name that hangs holds one thread, however many deliveries ask for it: others must not wait for its sake.
-    """
-
-    def __init__(self, resolve: Resolve) -> None:
-        self._resolve = resolve
-        self._executor = ThreadPoolExecutor(MAX_LOOKUPS, thread_name_prefix="resolve")
-        self._lock = threading.Lock()
-        self._running: dict[tuple[str, int], Future[Sequence[tuple[Any, ...]]]] = {}
-
-    def __call__(self, host: str, port: int, timeout: float) -> list[str]:
-        with self._lock:
-            lookup = self._running.get((host, port))
-            if lookup is None:
-                lookup = self._executor.submit(self._resolve, host, port, type=socket.SOCK_STREAM)
-                self._running[host, port] = lookup
-                lookup.add_done_callback(lambda _: self._running.pop((host, port)))
-        try:
-            answers = lookup.result(timeout)
-        except (OSError, UnicodeError) as error:  # gaierror, our own TimeoutError, a label that IDNA cannot encode
-            raise DnsFailure(f"{host}: {error!r}") from error
-        if not answers:
-            raise DnsFailure(f"{host}: no address")
-        return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-
 class Limits(NamedTuple):
     clock: Clock
     connect_timeout: float
@@ -112,12 +70,11 @@ class Limits(NamedTuple):
 
 
 class Connection(HTTPConnection):
-    """Dials vetted addresses only; every wait on its socket ends at ``deadline`` (on ``clock``) at the latest."""
+    """Dials vetted addresses only; keeps to the budget of the POST that it serves."""
 
-    auto_open = 0  # http.client would dial again, unasked, in the midst of a request
-    deadline = 0.0
-    received = 0
-    reusable = False
+    sock: BoundedSocket | None
+    budget: Budget
+    is_reusable = False
     idle_since = 0.0
     address: str | None = None
 
@@ -126,73 +83,54 @@ class Connection(HTTPConnection):
         self.key = key
         self._limits = limits
 
-    def exchange(self, target: str, body: bytes) -> answers.HttpAnswer:
-        """Return the answer; ``reusable`` tells whether the connection is good for another."""
-        self.received, self.reusable = 0, False
+    def exchange(self, target: str, form: bytes, deadline: float) -> TolerantResponse:
+        """Return the response, read; ``is_reusable`` tells whether the connection is good for another POST."""
+        self.is_reusable = False
+        self.budget = budget = Budget(self._limits.clock, deadline, self._limits.read_timeout)
         if self.sock is None:
             self.connect()
+        sock = cast("BoundedSocket", self.sock)
+        sock.budget = budget
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
-            self._send(self._head(target, len(body)) + body)
-        answer = answers.read(self._receive)
-        self.reusable = answer.reusable
-        return answer
+            sock.sendall(self._head(target, len(form)) + form)
+        response = self._read(sock)
+        is_clean = response.is_whole and not budget.is_closed_by_peer and not budget.has_surplus
+        self.is_reusable = is_clean and not response.will_close
+        return response
 
     def _head(self, target: str, length: int) -> bytes:
-        """Return the request line and the headers: in one piece with the body, they are one TLS record and one write."""
+        """Return the request line and the headers: in one piece with the form, they are one TLS record and one write."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if self.port == self.default_port else f"{host}:{self.port}"
         return _HEAD.format(target=target, authority=authority, length=length).encode("ascii")
 
-    def _send(self, data: bytes) -> None:
-        for start in range(0, len(data), TLS_RECORD):  # sendall() on TLS waits anew for each record
-            self._be_patient()
-            try:
-                self.sock.sendall(data[start : start + TLS_RECORD])
-            except TimeoutError as error:
-                raise self._silence() from error
-
-    def _receive(self) -> bytes:
-        self._be_patient()
+    def _read(self, sock: BoundedSocket) -> TolerantResponse:
         try:
-            octets = self.sock.recv(TLS_RECORD)
-        except TimeoutError as error:
-            raise self._silence() from error
-        self.received += len(octets)
-        return octets
-
-    def _be_patient(self) -> None:
-        """Bound the next wait on the socket."""
-        patience = self._patience(self._limits.read_timeout)
-        if patience != self.sock.gettimeout():  # setting it is a system call, for which other threads get their turn
-            self.sock.settimeout(patience)
-
-    def _patience(self, longest: float) -> float:
-        """Return the seconds that the next wait may take."""
-        left = self.deadline - self._limits.clock()
-        if left <= 0:
-            raise DeadlineExceeded(f"{self.received} octets of an answer received")
-        return min(longest, left)
-
-    def _silence(self) -> RelyingPartyFault:
-        """Return the fault that a wait of ``_patience`` seconds ended with."""
-        kind = DeadlineExceeded if self._limits.clock() >= self.deadline else ReadTimeout
-        return kind(f"{self.received} octets of an answer received")
+            with contextlib.closing(TolerantResponse(sock, method="POST")) as response:
+                response.begin()
+                response.keep()
+        except (http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of negative size
+            kind = ConnectionReset if self.budget.is_closed_by_peer else AnswerMalformed
+            raise kind(type(error).__name__) from None  # the text of the error quotes the RP
+        return response
 
     def _new_conn(self) -> socket.socket:
         addresses = self._vetted()[:MAX_DIALLED]
-        end = self._limits.clock() + self._patience(self._limits.connect_timeout)
+        clock = self._limits.clock
+        end = clock() + self.budget.patience(self._limits.connect_timeout)
         failure: OSError | None = None
         for position, address in enumerate(addresses):
-            share = (end - self._limits.clock()) / (len(addresses) - position)
+            share = (end - clock()) / (len(addresses) - position)
             self.address = str(address)
             try:
-                sock = socket.create_connection((str(address), self.port), max(share, 0.001))
+                dialled = socket.create_connection((self.address, self.port), max(share, 0.001))
             except OSError as error:
                 failure = error
                 continue
+            sock = BoundedSocket(fileno=dialled.detach())
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # For the TLS handshake, which counts it down as a whole, however often a byte comes.
-            sock.settimeout(self._patience(self._limits.read_timeout))
+            sock.settimeout(self.budget.patience())
             return sock
         raise (ConnectTimeout if isinstance(failure, TimeoutError) else ConnectFailed)(str(failure)) from failure
 
@@ -202,7 +140,7 @@ class Connection(HTTPConnection):
         if scheme == "http" and not allowed_networks:
             raise AddressForbidden("http leads into allowed networks only")
         networks = [ip_network(network) for network in allowed_networks]
-        texts = [host] if is_literal(host) else self._limits.lookup(host, port, self._patience(float("inf")))
+        texts = [host] if is_literal(host) else self._limits.lookup(host, port, self.budget.patience(float("inf")))
         return [vet(text, networks, public=scheme == "https") for text in texts]
 
 
@@ -227,6 +165,7 @@ def _trust(ca_bundle: str | None) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII
         raise TlsFailed("the client's own certificate authorities are not PEM") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = BoundedTlsSocket
     return context
 
 

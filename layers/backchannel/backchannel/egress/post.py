@@ -5,10 +5,11 @@ import re
 import socket
 import threading
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 
-from backchannel.egress.connections import Clock, Connection, Key, Limits, Resolve, Resolver, TlsConnection, faults, trust
+from backchannel.egress.connections import Connection, Key, Limits, TlsConnection, faults, trust
+from backchannel.egress.names import Resolve, Resolver
+from backchannel.egress.sockets import Clock
 from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFault
 
 MAX_HEADER = 256
@@ -16,12 +17,15 @@ MAX_HEADER = 256
 MAX_IDLE = 30
 """Seconds between two POSTs: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
 
-_URI = re.compile(r"(https?)://(?:\[([0-9a-f:.]+)]|([a-z0-9._-]+))(?::([0-9]*))?((?:[/?][!\"$-~]*)?)", re.IGNORECASE)
+_URI = re.compile(
+    r"(https?)://(?:\[([0-9a-f:.]+)]|([a-z0-9._-]+))(?::([0-9]*))?((?:[/?][!\"$-~]*)?)",
+    re.IGNORECASE | re.ASCII,  # without ASCII, two letters of other alphabets count as an s and a k
+)
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What the RP said: ``body`` and headers are cut, ``address`` is the one that was dialled."""
 
     status: int
@@ -56,7 +60,7 @@ class Egress:
         # Reading the whole trust store takes its time: beside the rest of a cold start.
         threading.Thread(target=trust, args=(None,), daemon=True).start()
 
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Answer:
+    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:
         """POST a form to the RP; ``ca_bundle`` (PEM) is trusted instead of the public certificate authorities.
 
         Raises:
@@ -75,7 +79,7 @@ class Egress:
                 # safe: most likely nobody read the first, and a user who is logged out already stays logged out
                 # (Back-Channel Logout 1.0, section 2.7). Once an answer had begun, or on a new connection, it would be
                 # an attempt of its own, with a token of its own.
-                if connection.received:
+                if connection.budget.received:
                     raise
         connection = (TlsConnection if scheme == "https" else Connection)(key, self._limits)
         return self._exchange(connection, target, body, deadline)
@@ -85,21 +89,20 @@ class Egress:
         self._idle.close()
         self._limits.lookup.close()
 
-    def _exchange(self, connection: Connection, target: str, body: bytes, deadline: float) -> Answer:
-        connection.deadline = deadline
+    def _exchange(self, connection: Connection, target: str, body: bytes, deadline: float) -> Response:
         try:
             with faults():
-                answer = connection.exchange(target, body)
+                response = connection.exchange(target, body, deadline)
         except RelyingPartyFault as fault:
             fault.address = connection.address
             raise
         finally:
-            if connection.reusable:
+            if connection.is_reusable:
                 self._idle.put(connection)
             else:
                 connection.close()
-        address = connection.address or ""
-        return Answer(answer.status, _cut(answer.retry_after), answer.body, _cut(answer.content_type), address)
+        retry_after, content_type = _cut(response.field(b"retry-after")), _cut(response.field(b"content-type"))
+        return Response(response.status, retry_after, response.kept, content_type, connection.address or "")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -121,51 +124,40 @@ def _cut(value: str | None) -> str | None:
 
 
 class _Idle:
-    """Open connections between two POSTs; when there are too many, those least recently used are closed."""
+    """Open connections between two POSTs, the least recently used first; it is closed when there are too many."""
 
     def __init__(self, most: int, now: Clock) -> None:
         self._most = most
         self._now = now
-        self._count = 0
         self._lock = threading.Lock()
-        self._connections: OrderedDict[Key, list[Connection]] = OrderedDict()
+        self._connections: list[Connection] = []
 
     def take(self, key: Key) -> Connection | None:
-        while True:
-            with self._lock:
-                if key not in self._connections:
-                    return None
-                connection = self._remove(key, -1)  # the last one put: it is the likeliest to be open still
+        while (connection := self._pop(key)) is not None:
             # Unread input is the end of the connection, or an answer to no request of ours (RFC 9110, section 15.5.9: 408):
             # never one to the next.
             if 0 <= self._now() - connection.idle_since < MAX_IDLE and connection.is_connected:
                 return connection
             connection.close()
+        return None
 
     def put(self, connection: Connection) -> None:
-        surplus = None
         connection.idle_since = self._now()
         with self._lock:
-            self._connections.setdefault(connection.key, []).append(connection)
-            self._connections.move_to_end(connection.key)
-            self._count += 1
-            if self._count > self._most:
-                surplus = self._remove(next(iter(self._connections)), 0)
+            self._connections.append(connection)
+            surplus = self._connections.pop(0) if len(self._connections) > self._most else None
         if surplus is not None:
             surplus.close()
 
     def close(self) -> None:
         with self._lock:
-            waiting = [connection for connections in self._connections.values() for connection in connections]
-            self._connections.clear()
-            self._count = 0
+            waiting, self._connections = self._connections, []
         for connection in waiting:
             connection.close()
 
-    def _remove(self, key: Key, position: int) -> Connection:
-        waiting = self._connections[key]
-        connection = waiting.pop(position)
-        if not waiting:
-            del self._connections[key]
-        self._count -= 1
-        return connection
+    def _pop(self, key: Key) -> Connection | None:
+        with self._lock:
+            for position in reversed(range(len(self._connections))):  # the last one put is the likeliest to be open still
+                if self._connections[position].key == key:
+                    return self._connections.pop(position)
+        return None

@@ -1,4 +1,4 @@
-"""A relying party's registration: its metadata under the names of Dynamic Client Registration, and what we refuse to store."""
+"""A relying party's registration: its metadata under the names of Dynamic Client Registration, and the checks before storing."""
 
 import ipaddress
 import re
@@ -13,11 +13,12 @@ from backchannel.egress.addresses import vet
 from backchannel.errors import AddressForbidden, RegistrationInvalidError
 from backchannel.tokens.jws import ALGORITHMS
 
-type Subject = Literal["both", "sid_only", "sub_only"]
+Subject = Literal["both", "sid_only", "sub_only"]
+Typ = Literal["logout+jwt", "JWT"] | None
 
 MAX_URI = 2048
 MAX_ISSUER_ESCAPED = 1000
-"""Characters of an issuer once it is escaped for a key; with any subject it fits into DynamoDB's 2048 octets."""
+"""Characters of an issuer, escaped for a key. Together with any subject, it fits into a partition key of 2048 octets."""
 
 MAX_NETWORKS = 16
 MAX_CA_BUNDLE = 32_768
@@ -41,10 +42,16 @@ _NUMERIC_HOST = re.compile(r"(0x[0-9a-f]*|[0-9]+)", re.IGNORECASE)
 class Client:
     """One relying party of a provider, and how its logout tokens are made.
 
-    Beside the registered names: ``subject`` says which of ``sub`` and ``sid`` a token carries, ``typ`` its JOSE type (None: no
-    ``typ`` at all), ``exp`` its life in seconds, ``allowed_networks`` the private networks its URI may lead into,
-    ``logout_on_expiry`` whether it wants to hear of sessions that ended by themselves, ``ca_bundle`` (PEM) the certificate
-    authorities of a private PKI, ``give_up_after`` the seconds that its deliveries are tried. While ``paused``, they wait.
+    Beside the registered names:
+
+    - ``subject``: which of ``sub`` and ``sid`` its tokens carry
+    - ``typ``: the JOSE type of its tokens; None for no ``typ`` at all
+    - ``exp``: seconds that a token lives
+    - ``allowed_networks``: the private networks that its URI may lead into
+    - ``ca_bundle``: certificate authorities of a private PKI, in PEM
+    - ``give_up_after``: seconds that its deliveries are tried
+    - ``paused``: its deliveries wait
+    - ``logout_on_expiry``: whether it is told of sessions that expired
     """
 
     client_id: str
@@ -53,13 +60,13 @@ class Client:
     id_token_signed_response_alg: str = "RS256"
     token_endpoint_auth_method: str = "client_secret_basic"
     subject: Subject = "both"
-    typ: str | None = "logout+jwt"
+    typ: Typ = "logout+jwt"
     exp: int = MAX_EXP
     allowed_networks: tuple[str, ...] = ()
-    logout_on_expiry: bool = False
     ca_bundle: str | None = None
     give_up_after: int = DEADLINE
     paused: bool = False
+    logout_on_expiry: bool = False
 
     @property
     def needs_sid(self) -> bool:
@@ -71,7 +78,7 @@ def register(client: Client, encryption: Mapping[str, Any], *, permit_private_ne
     """Return the client if it may be stored.
 
     Raises:
-        RegistrationInvalidError: its metadata contradicts the specification, or leads where this deployment does not go.
+        RegistrationInvalidError: the specification or this deployment does not permit its metadata.
 
     """
     if any(value is not None for value in encryption.values()):
@@ -97,7 +104,7 @@ def check_issuer(issuer: str, *, permit_private_networks: bool) -> str:
     """Return ``issuer`` if it is an issuer identifier: https, a host, no query, no fragment (Core, section 2).
 
     Raises:
-        RegistrationInvalidError: it is not; http is for loopback, where the deployment permits private networks.
+        RegistrationInvalidError: it is not. http is for loopback only, and only if the deployment permits private networks.
 
     """
     parts = _split(issuer, "issuer")

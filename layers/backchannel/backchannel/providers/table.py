@@ -45,7 +45,7 @@ class Provider:
     session_lifetime: int | None = None
 
 
-class _Item(Model):
+class _ProviderItem(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     document = JSONAttribute()
@@ -55,7 +55,7 @@ class Providers:
     """The operations on ProvidersTable; without ``permit_private_networks``, clients are read without ``allowed_networks``."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
-        self._items = bind(_Item, dynamodb, table_name)
+        self._items = bind(_ProviderItem, dynamodb, table_name)
         self._permit_private_networks = permit_private_networks
 
     def get(self, provider: str) -> Provider:
@@ -173,7 +173,7 @@ class Providers:
         found = partition_page(self._items, _pk(provider), keys, after=after, limit=limit)
         return Page([_client(item.document) for item in found.items], found.cursor)
 
-    def _of_provider(self, provider: Provider) -> tuple[_Item, _Item]:
+    def _of_provider(self, provider: Provider) -> tuple[_ProviderItem, _ProviderItem]:
         """Return the provider's item, and the one that makes its issuer its own."""
         return (
             self._items(_pk(provider.provider), "PROVIDER", document=asdict(provider)),

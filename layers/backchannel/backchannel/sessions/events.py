@@ -1,6 +1,6 @@
-"""The three session events that every webhook becomes, and the identifiers in them.
+"""The three session events that formats make from webhooks, and the identifiers in them.
 
-Times are integers: milliseconds since the epoch, the event's own time as its sender gave it.
+Times are milliseconds since the epoch: the event's own time, as its sender gave it.
 """
 
 import hashlib
@@ -27,16 +27,15 @@ MAX_EXPIRY = 253_402_300_799_999
 """The last millisecond of the year 9999, after which ISO 8601 needs more digits."""
 
 MAX_IDENTIFIER = 255
-"""Characters of a ``sub`` (OpenID Connect Core 1.0, section 2), and of ``sid`` and ``client_id`` so that both fit into a key."""
-
+"""Characters of a ``sub`` (OpenID Connect Core 1.0, section 2); the same bound for ``sid`` and ``client_id``."""
 
 MAX_ESCAPED = 500
-"""Characters of an identifier once it is escaped for a key; two of them fit into DynamoDB's 1024 octets."""
+"""Characters of an identifier, escaped for a key. Two of them fit into a sort key of 1024 octets."""
 
 
 @dataclass(frozen=True, slots=True)
 class RpSessionStarted:
-    """A client got an ID token for a subject: from now on it has to be told when the session ends."""
+    """A client got an ID token for a subject: from now on it must be told when the session ends."""
 
     sub: str
     client_id: str
@@ -81,18 +80,19 @@ type SessionEvent = RpSessionStarted | Ended
 
 
 def is_whole_session(event: Ended) -> bool:
-    """Whether a whole provider session is over, with everything in it, however late that was reported.
+    """Whether a whole provider session is over. Such an end covers all RP sessions in it, however late they are reported.
 
-    A subject can log in again, and so can a client within a session. Their ends cover what started at or before them.
+    A subject can log in again, also at one client within the same session. The other ends therefore cover only what started at or
+    before them.
     """
     return isinstance(event, SessionEnded) and event.client_id is None
 
 
 def logout_id(issuer: str, event: Ended) -> str:
-    """Return the id of the logout that carries this event out: the same for a repeated event.
+    """Return the id of the logout that carries out this event. A repeated event gives the same id.
 
-    A session ends once: issuer and ``sid`` name its logout, however many events report it. A subject's sessions, and a client's
-    part of a session, can end again and again: there the source's event id is part of the name.
+    A session ends once, so issuer and ``sid`` make its id, however many events report the end. A subject's sessions, and a
+    client's part of a session, can end many times, so their id depends on the source's event id, too.
     """
     parts: list[str | None]
     if isinstance(event, SubjectSessionsEnded):
@@ -142,7 +142,7 @@ def event_time(milliseconds: int, now: int) -> int:
 
 
 def expiry_time(milliseconds: int) -> int:
-    """Return the time that a session ends by itself, if it can be shown; some providers say "never" by a very late one.
+    """Return the time when a session expires, if ISO 8601 can show it. Some providers write "never" as a very late time.
 
     Raises:
         ExpiryInvalidError: before the epoch, or after the year 9999.

@@ -46,7 +46,7 @@ class Claim:
     ended_at: int
 
 
-class _Item(Model):
+class _SessionItem(Model):
     pk = UnicodeAttribute(hash_key=True)
     sk = UnicodeAttribute(range_key=True)
     client_id = UnicodeAttribute(null=True)
@@ -70,7 +70,7 @@ class Sessions:
     """The operations on SessionsTable; ``lifetime_days`` is how long anything is remembered after it was written, or expired."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, lifetime_days: int = 30) -> None:
-        self._items = bind(_Item, dynamodb, table_name)
+        self._items = bind(_SessionItem, dynamodb, table_name)
         self._lifetime = lifetime_days * MILLISECONDS_PER_DAY
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
@@ -88,7 +88,7 @@ class Sessions:
             self._start(self._items(pk, sk), session, now)
         return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
 
-    def _start(self, item: _Item, session: RpSession, now: int) -> None:
+    def _start(self, item: _SessionItem, session: RpSession, now: int) -> None:
         """Write a login: as a new RP session, as the latest one beside older ones, or as one that is older still."""
         items = self._items
         is_free, is_newer = items.ended_by.does_not_exist(), items.started_at < session.started_at
@@ -183,7 +183,7 @@ class Sessions:
                 if time_is_short():
                     return
 
-    def _claim_item(self, item: _Item, session: RpSession, event: Ended, claim: Claim, now: int) -> bool:
+    def _claim_item(self, item: _SessionItem, session: RpSession, event: Ended, claim: Claim, now: int) -> bool:
         items, last = self._items, last_covered(event)
         is_free: Condition = items.ended_by.does_not_exist()
         is_covered_whole: Condition = items.started_at <= last
@@ -200,7 +200,7 @@ class Sessions:
         is_part = is_free & (items.started_at > last) & has_older & is_the_one
         return update_if(item, is_part, self._part(claim.fanout_id, last + 1, now))
 
-    def _is_anothers(self, item: _Item, session: RpSession) -> bool:
+    def _is_anothers(self, item: _SessionItem, session: RpSession) -> bool:
         found = read(self._items, item.pk, item.sk)
         return found is not None and found.sub != session.sub
 
@@ -264,7 +264,7 @@ def _item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
     return [(key("SID", issuer, session.sid), key("RP", session.client_id)), by_subject]
 
 
-def _rp_session(item: _Item) -> RpSession:
+def _rp_session(item: _SessionItem) -> RpSession:
     return RpSession(
         client_id=item.client_id,
         sub=item.sub,

@@ -1,4 +1,4 @@
-"""Public keys as the world sees them (RFC 7517), made of what KMS shows of them."""
+"""Public keys as a JWK Set (RFC 7517), made from what KMS returns."""
 
 from collections.abc import Iterable
 from typing import Any

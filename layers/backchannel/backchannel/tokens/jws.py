@@ -1,4 +1,4 @@
-"""JWS compact serialisation (RFC 7515) for a signer that is elsewhere: what is to be signed, and the token made of its answer."""
+"""JWS compact serialisation (RFC 7515) for a remote signer: what it has to sign, and the token with its signature."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ class Algorithm:
     kms: str
     key_spec: str
     der: bool = False
-    """Whether KMS answers in DER what JWS wants as R and S, one behind the other (RFC 7518, section 3.4)."""
+    """Whether KMS returns the signature in DER. JWS needs R and S, concatenated (RFC 7518, section 3.4)."""
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
@@ -28,7 +28,7 @@ _ES256_INTEGER = 32
 """Octets of R and of S on P-256."""
 
 _SHORT_FORM = 0x7F
-"""The longest DER length of one octet; a P-256 signature has no longer one."""
+"""The largest DER length that is written in one octet. No part of a P-256 signature is longer."""
 
 
 def encode(octets: bytes) -> str:
@@ -42,7 +42,7 @@ def signing_input(header: Mapping[str, Any], claims: Mapping[str, Any]) -> bytes
 
 
 def serialize(signed: bytes, signature: bytes) -> str:
-    """Append the signature: the finished token."""
+    """Return the finished token: what was signed, and the signature."""
     return f"{signed.decode('ascii')}.{encode(signature)}"
 
 
@@ -50,7 +50,7 @@ def raw_signature(der: bytes) -> bytes:
     """Turn ``SEQUENCE { r INTEGER, s INTEGER }`` of P-256 into the 64 octets of R and S.
 
     Raises:
-        ValueError: that is not what it is.
+        ValueError: ``der`` is something else.
 
     """
     body = _value(der, 0x30, 0)

@@ -21,7 +21,7 @@ class KmsSigner:
         self._kms = kms
 
     def sign(self, key: SigningKey, octets: bytes) -> bytes:
-        """Return the signature in the form that JWS wants (RFC 7518, section 3).
+        """Return the signature in the form that JWS needs (RFC 7518, section 3).
 
         Raises:
             SigningUnavailable: KMS did not sign.

@@ -1,4 +1,4 @@
-"""The public halves of KMS keys, which never change and so are asked for once."""
+"""The public halves of KMS keys. They never change, so each is read once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PublicKeys:
         """Return a public key.
 
         Raises:
-            SigningUnavailable: KMS does not show it.
+            SigningUnavailable: KMS did not return it.
 
         """
         if kms_key_arn not in self._known:

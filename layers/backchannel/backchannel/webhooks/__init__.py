@@ -1,1 +1,1 @@
-"""Webhooks of identity providers: one module for each family of signatures, one for each format."""
+"""Webhooks of identity providers: one module for each kind of signature, one for each format."""

@@ -1,4 +1,4 @@
-"""Every format that a source can speak: how its sender is proved, and how its body is read. A new format is one row here."""
+"""The formats of webhooks: how each verifies its sender and reads its body. A new format is one row here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from backchannel.webhooks.request import Context, Parsed, Request
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """``check_secret`` refuses at registration what could never verify; ``verify`` and ``parse`` raise CallerError."""
+    """One format. ``check_secret`` refuses a secret that could never verify; ``verify`` and ``parse`` raise CallerError."""
 
     verify: Callable[[Request, Sequence[str], int], None]
     parse: Callable[[Request, Context], Parsed]

@@ -1,4 +1,4 @@
-"""HMAC-SHA256 signatures of webhooks. Several secrets are valid while one replaces the other."""
+"""HMAC-SHA256 signatures of webhooks. While one secret replaces another, both are valid."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _PREFIXES = ("webhook", "svix")
 
 
 def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> None:
-    """Verify a Standard Webhooks signature: base64 over ``id.timestamp.body``, one of several in its header.
+    """Verify a Standard Webhooks signature: base64 over ``id.timestamp.body``. The header may hold several; one must match.
 
     Raises:
         SignatureInvalidError: missing, wrong, or its time is too far from ``now`` (milliseconds).
@@ -36,7 +36,7 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
 
 
 def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:
-    """Return id, timestamp and signatures, all under one prefix: an id under the other one is not what was signed.
+    """Return id, timestamp and signatures. All must have one prefix: an id under the other prefix is not the signed one.
 
     Raises:
         SignatureInvalidError: one of them is missing.
@@ -69,7 +69,7 @@ def standard_webhooks_key(secret: str) -> bytes:
 def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
     """Verify a signature in hexadecimal over the body alone.
 
-    It has no time and no id in it. That a request can be replayed does no harm: the same event ends the same sessions again.
+    It covers no time and no id. A replay does no harm: the same event ends the same sessions again.
 
     Raises:
         SignatureInvalidError: missing or wrong.
@@ -80,7 +80,7 @@ def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None
 
 
 def _require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:
-    """Compare each with each, in a time that does not tell which of them came near."""
+    """Compare all pairs, in a time that does not reveal how close they came."""
     matches = [hmac.compare_digest(one.encode(), other.encode()) for one in claimed for other in expected]
     if not any(matches):
         raise SignatureInvalidError("no signature matches")

@@ -1,7 +1,7 @@
 """Keycloak, as the p2-inc event listener sends it.
 
-``authDetails`` of an admin event names the administrator: who is logged out stands in ``resourcePath``. The ``details`` hold
-codes and token ids; nothing of them is kept. ``uid`` is the same for every try of one event.
+In an admin event, ``authDetails`` names the administrator; ``resourcePath`` names the user who is logged out. ``details`` holds
+codes and token ids, so nothing of it is kept. ``uid`` stays the same when an event is sent again.
 """
 
 import json
@@ -15,10 +15,10 @@ from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 
 def parse(request: Request, context: Context) -> Parsed:
-    """Read one event; types that end or start nothing are ignored.
+    """Read one event; types that start or end nothing are ignored.
 
     Raises:
-        CallerError: its type says that something ended or started, but what is not there.
+        CallerError: the event does not say what started or ended.
 
     """
     document = json_object(request.body)
@@ -82,7 +82,7 @@ def _user_deleted(document: Mapping[str, Any], at: int, uid: str, _: Context) ->
 
 
 def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
-    """Disabling shows in the representation alone, and there only where the realm includes it."""
+    """Only the representation shows that a user was disabled, and it is there only if the realm includes it."""
     match = re.fullmatch(r"users/([^/]+)", member(document, "resourcePath", str))
     try:
         representation = json.loads(document.get("representation") or "{}")

@@ -1,4 +1,4 @@
-"""What a webhook hands over, and what its format makes of it."""
+"""A webhook's request, and what its format reads from it."""
 
 import base64
 import json
@@ -26,7 +26,7 @@ class Request:
         """Read an API Gateway proxy event; some bodies come in base64.
 
         Raises:
-            PayloadTooLargeError: no webhook that we know is nearly as large.
+            PayloadTooLargeError: the body is larger than that of any webhook we know.
 
         """
         body = event.get("body") or ""
@@ -38,7 +38,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The session events of a webhook, and how many events in it are of no interest or cannot be mapped."""
+    """The session events of a webhook, and how many of its events were ignored: of no interest, or impossible to map."""
 
     events: tuple[SessionEvent, ...] = ()
     ignored: int = 0
@@ -57,7 +57,7 @@ class Context:
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Read a body that has to be a JSON object.
+    """Read a body that must be a JSON object.
 
     Raises:
         MalformedRequestError: it is not.
@@ -73,7 +73,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def member(document: Mapping[str, Any], name: str, kind: type) -> Any:
-    """Return a member that has to be there and of its kind.
+    """Return a member that must be there and of its kind.
 
     Raises:
         MalformedRequestError: it is not.

@@ -1,4 +1,4 @@
-"""The generic format: Standard Webhooks with event types of our own, for applications and providers that can send what they like.
+"""The generic format: Standard Webhooks with our own event types, for senders that are free in what they send.
 
 ``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "expires_at"?, "reason"?}}``
 """
@@ -25,10 +25,10 @@ _REASON_CHARACTERS = 100
 
 
 def parse(request: Request, context: Context) -> Parsed:
-    """Read one event; a type that is not ours is ignored.
+    """Read one event; an unknown type is ignored.
 
     Raises:
-        CallerError: it is of a type of ours, but not what that type promises.
+        CallerError: a member of the event is missing or not valid.
 
     """
     document = json_object(request.body)

@@ -1,0 +1,102 @@
+"""The bodies of requests. A member that is not described here is refused: a misspelt one must not be ignored in silence."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from backchannel.providers.clients import DEADLINE_MAX, Client, Subject, Typ
+from backchannel.sessions.events import MAX_IDENTIFIER
+
+MAX_SECRET = 1024
+"""Characters of a webhook secret; two of them, escaped as JSON, fit into a secret of Secrets Manager."""
+
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER)]
+
+_DEFAULT = Client(client_id="")
+"""A client of which only the id was given: its other members are the defaults."""
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProviderMetadata(_Request):
+    """An OpenID Provider."""
+
+    issuer: Annotated[str, Field(max_length=512, description="exactly as in the provider's ID tokens")]
+    session_lifetime: Annotated[
+        int | None, Field(ge=60, le=31_536_000, description="seconds after which sessions end by themselves")
+    ] = None
+
+
+class SourceMetadata(_Request):
+    """One configured webhook sender."""
+
+    format: Literal["standard-webhooks", "keycloak"]
+    secret: Annotated[SecretStr, Field(max_length=MAX_SECRET)]
+    previous_secret: Annotated[
+        SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
+    ] = None
+    sid_trust: Annotated[
+        Literal["claim", "sha256", "none"], Field(description="whether session ids are the sid of ID tokens")
+    ] = "claim"
+
+
+class ClientMetadata(_Request):
+    """A relying party under the names of Dynamic Client Registration."""
+
+    backchannel_logout_uri: str | None = _DEFAULT.backchannel_logout_uri
+    backchannel_logout_session_required: bool = _DEFAULT.backchannel_logout_session_required
+    id_token_signed_response_alg: str = _DEFAULT.id_token_signed_response_alg
+    id_token_encrypted_response_alg: str | None = None
+    id_token_encrypted_response_enc: str | None = None
+    token_endpoint_auth_method: Annotated[str, Field(max_length=64)] = _DEFAULT.token_endpoint_auth_method
+    subject: Annotated[Subject, Field(description="which of sub and sid its tokens carry")] = _DEFAULT.subject
+    typ: Annotated[Typ, Field(description="null for no typ at all")] = _DEFAULT.typ
+    exp: Annotated[int, Field(ge=10, le=120, description="seconds that a token lives")] = _DEFAULT.exp
+    allowed_networks: Annotated[list[str], Field(description="private networks its URI may lead into")] = [
+        *_DEFAULT.allowed_networks
+    ]
+    ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = _DEFAULT.ca_bundle
+    give_up_after: Annotated[int, Field(ge=60, le=DEADLINE_MAX, description="seconds that its deliveries are tried")] = (
+        _DEFAULT.give_up_after
+    )
+    paused: Annotated[bool, Field(description="its deliveries wait; those that wait too long become undeliverable")] = (
+        _DEFAULT.paused
+    )
+    logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = (
+        _DEFAULT.logout_on_expiry
+    )
+
+
+class RpSessionStart(_Request):
+    """An RP session started."""
+
+    sub: Identifier
+    client_id: Identifier
+    sid: Identifier | None = None
+    client_sub: Annotated[Identifier | None, Field(description="the subject as this client knows it")] = None
+    started_at: Annotated[datetime | None, Field(description="now, if left out")] = None
+    expires_at: Annotated[datetime | None, Field(description="when the session ends by itself")] = None
+
+
+class LogoutRequest(_Request):
+    """What ended: one session (``sid``) or all sessions of a subject (``sub``), with ``client_id`` at one client only."""
+
+    sid: Identifier | None = None
+    sub: Identifier | None = None
+    client_id: Identifier | None = None
+    reason: Annotated[str | None, Field(max_length=100)] = None
+
+
+class RedeliveryRequest(_Request):
+    """Which of a client's deliveries to send again: those that came to their status in this time."""
+
+    since: datetime
+    until: Annotated[datetime | None, Field(description="now, if left out or later")] = None
+
+
+def milliseconds(time: datetime) -> int:
+    """Return a time of a request in milliseconds since the epoch; a time without a zone is in UTC."""
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)

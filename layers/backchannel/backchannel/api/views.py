@@ -1,0 +1,164 @@
+"""The bodies of answers: what the operator is shown of what is stored. No view has a member for a secret."""
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, create_model
+
+from backchannel.api.requests import ProviderMetadata
+from backchannel.providers.clients import Client
+
+Timestamp = Annotated[datetime, Field(description="ISO 8601, UTC")]
+
+_CLIENT_MEMBERS: dict[str, Any] = {field.name: (field.type, ...) for field in fields(Client)}
+_ClientMembers: Any = create_model("_ClientMembers", **_CLIENT_MEMBERS)
+
+
+class ProviderView(ProviderMetadata):
+    """An OpenID Provider with the ids of its keys."""
+
+    provider: str
+    keys: list[dict[str, str]]
+
+
+class SourceView(BaseModel):
+    """One configured webhook sender; its secrets are never shown."""
+
+    source: str
+    format: str
+    sid_trust: str
+
+
+class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client
+    """A registered relying party."""
+
+    subject: str
+    typ: str | None
+
+
+class CircuitView(BaseModel):
+    """Whether a client is left alone because it keeps failing."""
+
+    state: Literal["closed", "open", "half_open"]
+    opened_at: Timestamp | None
+
+
+class ClientWithCircuit(ClientView):
+    """A registered relying party and its circuit."""
+
+    circuit: CircuitView
+
+
+class ClientsView(BaseModel):
+    """A page of clients."""
+
+    clients: list[ClientView]
+    next: str | None
+
+
+class EventsTaken(BaseModel):
+    """How many starts were stored, and how many ends were queued because a start came after its end."""
+
+    started: int
+    ended: int
+
+
+class RpSessionView(BaseModel):
+    """A relying party's session."""
+
+    client_id: str
+    sub: str
+    sid: str | None
+    client_sub: str | None
+    started_at: Timestamp
+    expires_at: Timestamp | None
+    ended_at: Timestamp | None
+    logout_id: Annotated[str | None, Field(description="the logout that took care of it")]
+
+
+class RpSessionsView(BaseModel):
+    """A page of RP sessions."""
+
+    sessions: list[RpSessionView]
+    next: str | None
+
+
+class LogoutAccepted(BaseModel):
+    """The logout that carries it out."""
+
+    logout_id: str
+
+
+class DeliveryView(BaseModel):
+    """What became of one logout token."""
+
+    logout_id: str
+    client_id: str
+    sid: str | None
+    status: str
+    attempts: int
+    last_code: str | None
+    last_status_code: int | None
+    error: str | None
+    error_description: str | None
+    created_at: Timestamp
+    updated_at: Timestamp
+    next_attempt_at: Timestamp | None
+
+
+class DeliveriesView(BaseModel):
+    """A page of deliveries."""
+
+    deliveries: list[DeliveryView]
+    next: str | None
+
+
+class LogoutView(DeliveriesView):
+    """A logout and a page of its deliveries; ``complete`` once every RP of the session has one."""
+
+    logout_id: str
+    sid: str | None
+    sub: str | None
+    client_id: str | None
+    reason: str | None
+    ended_at: Timestamp
+    complete: bool
+
+
+class Redelivered(BaseModel):
+    """How many deliveries were queued again. While there is a ``next``, there may be more: ask again with it as ``after``."""
+
+    queued: int
+    next: str | None
+
+
+class ProblemView(BaseModel):
+    """What is wrong (RFC 9457); ``code`` is stable."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+
+
+def timestamp(milliseconds: int) -> datetime:
+    """Return milliseconds since the epoch as the API shows them."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def optional_timestamp(milliseconds: int | None) -> datetime | None:
+    """Return a time that may not be known."""
+    return None if milliseconds is None else timestamp(milliseconds)
+
+
+def answers(view: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:
+    """Return a route's answers for its description: each status with ``view`` as its body, and the problems of all routes."""
+    body = {} if view is None else {"content": {"application/json": {"model": view}}}
+    problem = {"content": {"application/problem+json": {"model": ProblemView}}}
+    return {
+        **{status: {"description": HTTPStatus(status).phrase, **body} for status in statuses},
+        **{status: {"description": HTTPStatus(status).phrase, **problem} for status in (400, 403, 404, 409, 503)},
+    }
