@@ -13,6 +13,7 @@ from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.consumer import DeliveryConsumer, count
 from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
@@ -61,6 +62,7 @@ consumer = DeliveryConsumer(
     retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
+    slow_clients=SlowClients(),
 )
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 

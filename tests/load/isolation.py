@@ -26,6 +26,7 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import CheckedOut, Deliveries
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
@@ -106,7 +107,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
     )
-    app.consumer = DeliveryConsumer(worker, queue, "retry", DeadLetters(queue))  # type: ignore[attr-defined]
+    app.consumer = DeliveryConsumer(worker, queue, "retry", DeadLetters(queue), SlowClients())  # type: ignore[attr-defined]
     return app
 
 

@@ -90,7 +90,7 @@ def logout(stack: Stack) -> Iterator[Logout]:
         ("too_many", "retrying", "http_429", 1),
         ("not_found", "rejected", "http_404", 1),
         ("redirects", "rejected", "http_307", 1),
-        ("forbidden", "blocked", "address_forbidden", 1),
+        ("forbidden", "retrying", "address_forbidden", 1),
         ("no_uri", "suppressed", "no_backchannel_logout_uri", 0),
         ("unregistered", "undeliverable", "client_not_registered", 0),
     ],

@@ -10,6 +10,7 @@ from backchannel.aws.sqs import Outgoing, SqsRecord
 from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.slow_clients import SLOW_MS, SlowClients
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.providers.clients import DEADLINE_MAX
@@ -52,13 +53,18 @@ class World:
     verdict: Verdict = RETRYING
     retry_queue: FakeQueue = field(default_factory=FakeQueue)
     dead_letter_queue: FakeQueue = field(default_factory=FakeQueue)
+    slow_clients: SlowClients = field(default_factory=SlowClients)
 
     def __post_init__(self) -> None:
         self.worker = FakeWorker(self.verdict)
 
     def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
         consumer = DeliveryConsumer(
-            cast("DeliveryWorker", self.worker), self.retry_queue, RETRY_QUEUE, DeadLetters(self.dead_letter_queue)
+            cast("DeliveryWorker", self.worker),
+            self.retry_queue,
+            RETRY_QUEUE,
+            DeadLetters(self.dead_letter_queue),
+            self.slow_clients,
         )
         return consumer.handle(_record(source, body, received, age))
 
@@ -140,6 +146,29 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
 
     assert handled == Handled("m1", RETRYING, stays=True, queue_failed=True)
     assert [(line["message"], line["code"]) for line in log.lines] == [("delivery.kept", "queue_unavailable")]
+
+
+def test_first_attempts_of_a_slow_client_move_to_the_retry_queue_at_once() -> None:
+    world = World(replace(ACCEPTED, measured=replace(MEASURED, post_ms=SLOW_MS)))
+
+    world.handle(DELIVERY_QUEUE)
+    moved = world.handle(DELIVERY_QUEUE)
+    attempted = world.handle(RETRY_QUEUE)
+
+    assert (moved, attempted.stays) == (Handled("m1", Done()), False)
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 0)]
+    assert len(world.worker.attempted) == 2
+
+
+def test_a_client_that_is_quick_again_is_no_slow_one() -> None:
+    world = World(ACCEPTED)
+    world.slow_clients.note("idp", "wiki", SLOW_MS)
+
+    world.handle(RETRY_QUEUE)
+    world.handle(DELIVERY_QUEUE)
+
+    assert world.retry_queue.sent == []
+    assert len(world.worker.attempted) == 2
 
 
 @pytest.mark.usefixtures("no_metrics")

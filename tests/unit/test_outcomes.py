@@ -29,17 +29,18 @@ RETRIED = {408, 425, 429}
 SECONDS = {1: 5, 2: 30, 3: 120, 4: 600, 5: 1800, 6: 3600, 7: 7200, 8: 14400, 9: 28800, 10: 28800}
 SCHEDULE = {attempts: seconds * 1000 for attempts, seconds in SECONDS.items()}
 FAULTS: Mapping[type[RelyingPartyFault], Status] = {
-    errors.DnsFailure: Status.RETRYING,
-    errors.ConnectFailed: Status.RETRYING,
-    errors.ConnectTimeout: Status.RETRYING,
-    errors.TlsTimeout: Status.RETRYING,
-    errors.ReadTimeout: Status.RETRYING,
-    errors.DeadlineExceeded: Status.RETRYING,
-    errors.ConnectionReset: Status.RETRYING,
-    errors.AnswerMalformed: Status.RETRYING,
+    errors.DnsFailure: Status.UNDELIVERABLE,
+    errors.ConnectFailed: Status.UNDELIVERABLE,
+    errors.ConnectTimeout: Status.UNDELIVERABLE,
+    errors.TlsTimeout: Status.UNDELIVERABLE,
+    errors.ReadTimeout: Status.UNDELIVERABLE,
+    errors.DeadlineExceeded: Status.UNDELIVERABLE,
+    errors.ConnectionReset: Status.UNDELIVERABLE,
+    errors.AnswerMalformed: Status.UNDELIVERABLE,
     errors.AddressForbidden: Status.BLOCKED,
     errors.TlsFailed: Status.BLOCKED,
 }
+"""What becomes of a delivery whose attempts end in such a fault until the deadline."""
 
 faults = st.sampled_from([kind("what happened") for kind in FAULTS])
 results = st.integers(100, 999) | st.sampled_from([200, 204, 400, 429, 500, 503]) | faults
@@ -68,11 +69,16 @@ def test_passing_trouble_is_tried_again(status_code: int) -> None:
 
 
 @pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.code)
-def test_a_fault_is_tried_again_unless_going_on_would_be_wrong(kind: type[RelyingPartyFault]) -> None:
+def test_one_fault_loses_no_logout_for_good(kind: type[RelyingPartyFault]) -> None:
     outcome = _decide(kind("what happened"))
 
-    assert (outcome.status, outcome.code) == (FAULTS[kind], kind.code)
-    assert (outcome.delay is None) == (FAULTS[kind] is Status.BLOCKED)
+    assert (outcome.status, outcome.code) == (Status.RETRYING, kind.code)
+    assert outcome.delay is not None
+
+
+@pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.code)
+def test_at_the_deadline_the_status_says_whether_anything_was_sent(kind: type[RelyingPartyFault]) -> None:
+    assert _decide(kind("what happened"), attempts=9, age=DAY) == Outcome(FAULTS[kind], kind.code)
 
 
 def test_every_fault_of_a_relying_party_has_its_row() -> None:

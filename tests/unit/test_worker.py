@@ -273,8 +273,6 @@ def test_an_acceptance_is_final_and_measured(status: int) -> None:
     [
         (_answer(401), Status.REJECTED, "http_401"),
         (_answer(302), Status.REJECTED, "http_302"),
-        (errors.AddressForbidden("10.0.0.1"), Status.BLOCKED, "address_forbidden"),
-        (errors.TlsFailed("expired"), Status.BLOCKED, "tls_failed"),
     ],
 )
 def test_a_refusal_is_final(result: Response | errors.RelyingPartyFault, status: Status, code: str) -> None:
@@ -293,6 +291,8 @@ def test_a_refusal_is_final(result: Response | errors.RelyingPartyFault, status:
         (_answer(400), "http_400"),
         (errors.ReadTimeout("silent"), "read_timeout"),
         (errors.DnsFailure("no address"), "dns_failure"),
+        (errors.AddressForbidden("10.0.0.1"), "address_forbidden"),
+        (errors.TlsFailed("expired"), "tls_failed"),
     ],
 )
 def test_passing_trouble_is_tried_again(result: Response | errors.RelyingPartyFault, code: str) -> None:
@@ -671,6 +671,41 @@ def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
     world.attempt()
 
     assert world.answered == AttemptReport(400)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "kept"),
+    [
+        ("text/plain", b" no session\r\nfor you ", "no session  for you"),
+        ("text/plain; charset=utf-8", "z\u00fcrich".encode(), "z\u00fcrich"),
+        ("text/html", b"<h1>Forbidden</h1>", "<h1>Forbidden</h1>"),
+        (None, b"nope", "nope"),
+        ("text/plain", b"a" * 4096, "a" * 200),
+        ("text/plain", b"\xff\xfe", "\ufffd\ufffd"),
+        ("text/plain", b"", None),
+        ("application/octet-stream", b"nope", None),
+    ],
+)
+def test_a_text_that_a_relying_party_answers_with_is_kept(content_type: str | None, body: bytes, kept: str | None) -> None:
+    world = World(result=Response(403, None, body, content_type, "93.184.215.14"))
+
+    world.attempt()
+
+    assert world.answered == AttemptReport(403, kept)
+
+
+def test_a_token_that_a_relying_party_repeats_is_not_kept() -> None:
+    class Echo(FakeEgress):
+        def post(self, uri: str, body: bytes, **options: Any) -> Response:
+            super().post(uri, body, **options)
+            return Response(400, None, b"bad token: " + body.removeprefix(b"logout_token="), "text/plain", "93.184.215.14")
+
+    world = World()
+    world.worker = replace(world.worker, egress=Echo(_answer(400)))
+
+    world.attempt()
+
+    assert world.answered == AttemptReport(400, "bad token: [token]")
 
 
 def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:

@@ -91,14 +91,14 @@ class ConflictError(CallerError):
 
 
 class RelyingPartyFault(BackchannelError):  # noqa: N818 - a fault is recorded as an outcome, not raised to anybody
-    """The POST got no answer. ``retriable`` tells a passing trouble from a refusal of ours to go on.
+    """The POST got no answer. ``nothing_sent``: we refused to send the token there.
 
     ``address`` is the last one that was dialled, if any was. The text goes to the log: it quotes nothing that an RP said, which
     could be our token.
     """
 
     code = "relying_party_fault"
-    retriable: ClassVar[bool] = True
+    nothing_sent: ClassVar[bool] = False
     address: str | None = None
 
 
@@ -112,7 +112,7 @@ class AddressForbidden(RelyingPartyFault):
     """The resolver gave at least one address that must not be dialled; none was."""
 
     code = "address_forbidden"
-    retriable = False
+    nothing_sent = True
 
 
 class ConnectFailed(RelyingPartyFault):
@@ -131,7 +131,7 @@ class TlsFailed(RelyingPartyFault):
     """The certificate is not valid for the host, or no common protocol: going on would hand the token to anybody."""
 
     code = "tls_failed"
-    retriable = False
+    nothing_sent = True
 
 
 class TlsTimeout(RelyingPartyFault):

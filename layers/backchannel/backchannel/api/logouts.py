@@ -13,7 +13,7 @@ from backchannel.api.parameters import After, Limit, Name, PathIdentifier
 from backchannel.api.requests import LogoutRequest
 from backchannel.api.views import DeliveriesView, DeliveryView, LogoutAccepted, LogoutView, answers, optional_timestamp, timestamp
 from backchannel.aws.dynamodb import key
-from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
 from backchannel.sessions import events as session_events
@@ -27,14 +27,17 @@ router = APIGatewayRouter()
     "/providers/<provider>/logouts", summary="End a session, or all sessions of a subject", responses=answers(LogoutAccepted, 202)
 )
 def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
-    """Queue a logout and return its id."""
+    """Queue a logout and return its id.
+
+    An RP session that another logout has taken care of already is told again, unless it has accepted its token.
+    """
     using = dependencies(router)
     configured = using.providers.get(provider)
     issuer = configured.issuer
     event = _event(request)
     received = now()
     using.logouts.open(end_message(provider, issuer, event), issuer, received)
-    using.intake.take(configured, [event], received)
+    using.intake.take(configured, [event], received, reopen=True)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
 
@@ -44,9 +47,10 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
 def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> LogoutView:
     """Return the logout and a page of its deliveries."""
     using = dependencies(router)
-    found = using.logouts.get(provider, logout_id)
+    found = using.logouts.get(using.providers.get(provider).issuer, logout_id)
     listed = f"logouts/{logout_id}"
     page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
+    fanned_out, counts = found.fanned_out_at is not None, using.deliveries.count(logout_id) if after is None else None
     return LogoutView(
         logout_id=logout_id,
         sid=found.sid,
@@ -54,7 +58,10 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
         client_id=found.client_id,
         reason=found.reason,
         ended_at=timestamp(found.ended_at),
-        complete=found.fanned_out_at is not None,
+        fanned_out=fanned_out,
+        matched=found.matched,
+        settled=None if counts is None else fanned_out and not PENDING & counts.keys(),
+        counts=None if counts is None else {str(status): count for status, count in counts.items()},
         deliveries=[_shown(record) for record in page.items],
         next=cursor(page.cursor, listed),
     )
@@ -70,11 +77,11 @@ def list_deliveries(
 ) -> DeliveriesView:
     """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
     using = dependencies(router)
-    using.providers.get(provider)
+    issuer = using.providers.get(provider).issuer
     listed, within = f"deliveries/{provider}/{client_id}/{status}", status_range(status)
     start = index_key(position(after, listed, dict), within)
     client_id = session_events.identifier("client_id", client_id)
-    page = using.deliveries.of_client(provider, client_id, within, after=start, limit=limit)
+    page = using.deliveries.of_client(issuer, client_id, within, after=start, limit=limit)
     return DeliveriesView(deliveries=[_shown(record) for record in page.items], next=cursor(page.cursor, listed))
 
 

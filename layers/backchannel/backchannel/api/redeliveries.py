@@ -4,6 +4,7 @@ A delivery is sent again if it is final and not accepted, or if it is stranded: 
 first, then queued. If a request dies in between, the delivery is stranded, and a later request finds it.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from http import HTTPStatus
 from itertools import batched
@@ -14,7 +15,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, Name, PathIdentifier, client_id_in_path
-from backchannel.api.requests import RedeliveryRequest, milliseconds
+from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
 from backchannel.api.views import Redelivered, answers
 from backchannel.aws.dynamodb import key
 from backchannel.aws.sqs import Outgoing
@@ -38,8 +39,11 @@ PAGE = 100
 TOGETHER = 10
 """How many are reset before they are queued: one batch of SQS."""
 
-FAILED = (Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.QUEUED, Status.RETRYING)
-"""Which deliveries of a client are sent again, in this order; of the pending ones, only those that are stranded."""
+FAILED = (
+    *(Status.REJECTED, Status.BLOCKED, Status.UNDELIVERABLE, Status.SUPPRESSED),
+    *PENDING,
+)
+"""Which deliveries of a client are sent again by default, in this order; of the pending ones, only those that are stranded."""
 
 type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
 """Pages of deliveries, each with the place where the next page starts; None after the last page."""
@@ -50,13 +54,19 @@ type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
     summary="Send again what is not accepted",
     responses=answers(Redelivered, 202),
 )
-def of_logout(provider: Name, logout_id: PathIdentifier, after: After = None) -> tuple[Redelivered, int]:
-    """Queue deliveries of the logout again that are final and not accepted, or stranded: up to 500 in one request."""
+def of_logout(
+    provider: Name, logout_id: PathIdentifier, request: LogoutRedeliveryRequest | None = None, after: After = None
+) -> tuple[Redelivered, int]:
+    """Queue deliveries of the logout again that are final and not accepted, or stranded: up to 500 in one request.
+
+    A body is optional; requests that follow have to have the same one.
+    """
     using = dependencies(router)
-    using.logouts.get(provider, logout_id)
-    listed = f"redeliveries/{logout_id}"
+    using.logouts.get(using.providers.get(provider).issuer, logout_id)
+    wish = request or LogoutRedeliveryRequest()
+    listed = f"redeliveries/{logout_id}/{_named(wish)}"
     pages = _pages_of_logout(using.deliveries, logout_id, sort_key(after, listed, key("RP", "")))
-    return _redeliver(using, pages, listed), HTTPStatus.ACCEPTED
+    return _redeliver(using, pages, wish, listed), HTTPStatus.ACCEPTED
 
 
 @router.post(
@@ -65,53 +75,73 @@ def of_logout(provider: Name, logout_id: PathIdentifier, after: After = None) ->
     responses=answers(Redelivered, 202),
 )
 def of_client(
-    provider: Name, client_id: PathIdentifier, request: RedeliveryRequest, after: After = None
+    provider: Name, client_id: PathIdentifier, request: ClientRedeliveryRequest, after: After = None
 ) -> tuple[Redelivered, int]:
-    """Queue deliveries again that became rejected, blocked or undeliverable in a time range, or that are stranded since then.
+    """Queue deliveries again that failed or were suppressed in a time range, or that are stranded since then.
 
-    Up to 500 in one request; those that follow have to name the same range.
+    Up to 500 in one request; those that follow have to have the same body.
     """
     using = dependencies(router)
-    using.providers.get(provider)
+    issuer = using.providers.get(provider).issuer
     client_id = client_id_in_path(client_id)
     since, received = milliseconds(request.since), now()
     until = received if request.until is None else min(milliseconds(request.until), received)
-    listed = f"redeliveries/{provider}/{client_id}/{request.since}/{request.until}"
-    status, until, start = _place(position(after, listed, dict), since, until)
+    listed = f"redeliveries/{provider}/{client_id}/{request.since}/{request.until}/{_named(request)}"
+    statuses = FAILED if request.statuses is None else tuple(dict.fromkeys(request.statuses))
+    status, until, start = _place(position(after, listed, dict), statuses, since, until)
     if not 0 <= since <= until:
         raise MalformedRequestError("since is before the epoch, or later than until or now")
-    pages = _pages_of_client(using.deliveries, (provider, client_id), (since, until), status, start)
-    return _redeliver(using, pages, listed), HTTPStatus.ACCEPTED
+    pages = _pages_of_client(using.deliveries, (issuer, client_id), (since, until), statuses[statuses.index(status) :], start)
+    return _redeliver(using, pages, request, listed), HTTPStatus.ACCEPTED
 
 
-def _redeliver(using: Dependencies, pages: Pages, listed: str) -> Redelivered:
+def _named(wish: LogoutRedeliveryRequest) -> str:
+    """Return what distinguishes the list of one wish from that of another."""
+    return f"{wish.now}/{wish.statuses}"
+
+
+def _redeliver(using: Dependencies, pages: Pages, wish: LogoutRedeliveryRequest, listed: str) -> Redelivered:
     received = now()
-    queued = read = 0
+    done = Counter[str]()
     place: object = None
     for page, place in pages:  # noqa: B007 - the next request continues at the last place
-        queued += _send_again(using, page, received)
-        read += len(page)
-        if queued + PAGE > MOST or read + PAGE > MOST_READ or now() - received > LONGEST:
+        done += _send_again(using, page, wish, received)
+        if done["queued"] + PAGE > MOST or done.total() + PAGE > MOST_READ or now() - received > LONGEST:
             break
-    return Redelivered(queued=queued, next=cursor(place, listed))
+    queued = done.pop("queued", 0)
+    return Redelivered(queued=queued, skipped=dict(done), next=cursor(place, listed))
 
 
-def _send_again(using: Dependencies, page: Iterable[DeliveryRecord], received: int) -> int:
-    """Reset and queue those deliveries of a page that need it; return how many."""
-    queued = 0
-    wanted = (record for record in page if _is_wanted(record, received))
-    for some in batched(wanted, TOGETHER, strict=False):
-        reset = [record for record in some if using.deliveries.reopen(record, received)]
-        using.delivery_queue.send(Outgoing(record.message.to_json(), (record.provider, record.client_id)) for record in reset)
-        queued += len(reset)
-    return queued
+def _send_again(
+    using: Dependencies, page: Iterable[DeliveryRecord], wish: LogoutRedeliveryRequest, received: int
+) -> Counter[str]:
+    """Reset or hasten, and queue, those deliveries of a page that are wanted; return how many, and why not the others."""
+    done = Counter[str]()
+    for some in batched(page, TOGETHER, strict=False):
+        results = [(record, _prepare(using.deliveries, record, wish, received)) for record in some]
+        done.update(result for _, result in results)
+        using.delivery_queue.send(
+            Outgoing(record.message.to_json(), (record.provider, record.client_id))
+            for record, result in results
+            if result == "queued"
+        )
+    return done
 
 
-def _is_wanted(record: DeliveryRecord, received: int) -> bool:
-    """Whether to try a reset. Only its conditional write knows whether a stranded delivery is being attempted right now."""
-    if record.status in PENDING:
-        return (record.next_attempt_at or record.updated_at) < received - STRANDED
-    return record.status is not Status.ACCEPTED
+def _prepare(deliveries: Deliveries, record: DeliveryRecord, wish: LogoutRedeliveryRequest, received: int) -> str:
+    """Reset or hasten a delivery; return ``queued``, or why it is left alone."""
+    is_named = wish.statuses is None or record.status in wish.statuses
+    if record.status not in PENDING:
+        if not is_named or (wish.statuses is None and record.status is Status.ACCEPTED):
+            return str(record.status)
+        is_ready = deliveries.reopen(record, received, even_accepted=record.status is Status.ACCEPTED)
+    elif (record.next_attempt_at or record.updated_at) < received - STRANDED:
+        is_ready = deliveries.reopen(record, received)
+    elif wish.now and is_named and record.updated_at < received:
+        is_ready = deliveries.hasten(record, received)
+    else:
+        return "waiting"
+    return "queued" if is_ready else "in_progress"
 
 
 def _pages_of_logout(deliveries: Deliveries, logout_id: str, after: str | None) -> Pages:
@@ -124,10 +154,13 @@ def _pages_of_logout(deliveries: Deliveries, logout_id: str, after: str | None) 
 
 
 def _pages_of_client(
-    deliveries: Deliveries, client: tuple[str, str], time: tuple[int, int], first: Status, after: dict[str, str] | None
+    deliveries: Deliveries,
+    client: tuple[str, str],
+    time: tuple[int, int],
+    statuses: Sequence[Status],
+    after: dict[str, str] | None,
 ) -> Pages:
     """Walk through the index, status by status. A delivery that is reset gets a time after ``time``, so it is not met again."""
-    statuses = FAILED[FAILED.index(first) :]
     for status, following in zip(statuses, (*statuses[1:], None), strict=True):
         while True:
             page = deliveries.of_client(*client, status_range(status, *time), after=after, limit=PAGE)
@@ -138,7 +171,9 @@ def _pages_of_client(
                 break
 
 
-def _place(found: dict[str, Any] | None, since: int, until: int) -> tuple[Status, int, dict[str, str] | None]:
+def _place(
+    found: dict[str, Any] | None, statuses: Sequence[Status], since: int, until: int
+) -> tuple[Status, int, dict[str, str] | None]:
     """Return where to continue: status, the end of the time range as in the first request, position in the index.
 
     Raises:
@@ -147,7 +182,7 @@ def _place(found: dict[str, Any] | None, since: int, until: int) -> tuple[Status
     """
     match found:
         case None:
-            return FAILED[0], until, None
-        case {"until": int(first_until), "status": str(status), "after": start} if status in FAILED and first_until <= until:
+            return statuses[0], until, None
+        case {"until": int(first_until), "status": str(status), "after": start} if status in statuses and first_until <= until:
             return Status(status), first_until, index_key(start, status_range(Status(status), since, first_until))
     raise MalformedRequestError("after is not a cursor of this list")

@@ -1,10 +1,11 @@
 """The bodies of requests. A member that is not described here is refused: a misspelt one must not be ignored in silence."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
+from backchannel.deliveries.outcomes import Status
 from backchannel.providers.clients import DEADLINE_MAX, Client, Subject, Typ
 from backchannel.sessions.events import MAX_IDENTIFIER
 
@@ -77,8 +78,10 @@ class RpSessionStart(_Request):
     client_id: Identifier
     sid: Identifier | None = None
     client_sub: Annotated[Identifier | None, Field(description="the subject as this client knows it")] = None
-    started_at: Annotated[datetime | None, Field(description="now, if left out")] = None
-    expires_at: Annotated[datetime | None, Field(description="when the session ends by itself")] = None
+    started_at: Annotated[
+        AwareDatetime | None, Field(description="if left out, whatever ended its session has ended this login, too")
+    ] = None
+    expires_at: Annotated[AwareDatetime | None, Field(description="when the session ends by itself")] = None
 
 
 class LogoutRequest(_Request):
@@ -90,13 +93,22 @@ class LogoutRequest(_Request):
     reason: Annotated[str | None, Field(max_length=100)] = None
 
 
-class RedeliveryRequest(_Request):
+class LogoutRedeliveryRequest(_Request):
+    """Which of a logout's deliveries to send again."""
+
+    statuses: Annotated[
+        list[Status] | None, Field(description="those with these; if left out, all that are final and not accepted", min_length=1)
+    ] = None
+    now: Annotated[bool, Field(description="whether deliveries that wait for their next attempt are attempted at once")] = False
+
+
+class ClientRedeliveryRequest(LogoutRedeliveryRequest):
     """Which of a client's deliveries to send again: those that came to their status in this time."""
 
-    since: datetime
-    until: Annotated[datetime | None, Field(description="now, if left out or later")] = None
+    since: AwareDatetime
+    until: Annotated[AwareDatetime | None, Field(description="now, if left out or later")] = None
 
 
 def milliseconds(time: datetime) -> int:
-    """Return a time of a request in milliseconds since the epoch; a time without a zone is in UTC."""
-    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+    """Return a time of a request in milliseconds since the epoch."""
+    return round(time.timestamp() * 1000)

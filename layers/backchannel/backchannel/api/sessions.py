@@ -28,6 +28,7 @@ def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
         sub=subject(start.sub),
         client_id=identifier("client_id", start.client_id),
         started_at=at,
+        untimed=start.started_at is None,
         sid=None if start.sid is None else identifier("sid", start.sid),
         client_sub=None if start.client_sub is None else subject(start.client_sub),
         expires_at=None if start.expires_at is None else expiry_time(milliseconds(start.expires_at)),
@@ -68,7 +69,8 @@ def _shown(session: RpSession) -> RpSessionView:
         sub=session.sub,
         sid=session.sid,
         client_sub=session.client_sub,
-        started_at=timestamp(session.started_at),
+        # A login that its end covers may carry a later time: clocks differ, and some starts have none of their own.
+        started_at=timestamp(session.started_at if session.ended_at is None else min(session.started_at, session.ended_at)),
         expires_at=optional_timestamp(session.expires_at),
         ended_at=optional_timestamp(session.ended_at),
         logout_id=session.ended_by,

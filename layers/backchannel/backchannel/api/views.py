@@ -116,7 +116,11 @@ class DeliveriesView(BaseModel):
 
 
 class LogoutView(DeliveriesView):
-    """A logout and a page of its deliveries; ``complete`` once every RP of the session has one."""
+    """A logout and a page of its deliveries.
+
+    ``fanned_out`` once every RP session has its delivery, ``matched`` how many RP sessions that were; ``settled`` once all
+    deliveries are final. ``counts`` says how many deliveries have which status; it comes with the first page alone.
+    """
 
     logout_id: str
     sid: str | None
@@ -124,13 +128,20 @@ class LogoutView(DeliveriesView):
     client_id: str | None
     reason: str | None
     ended_at: Timestamp
-    complete: bool
+    fanned_out: bool
+    matched: int | None
+    settled: bool | None
+    counts: dict[str, int] | None
 
 
 class Redelivered(BaseModel):
-    """How many deliveries were queued again. While there is a ``next``, there may be more: ask again with it as ``after``."""
+    """How many deliveries were queued again, and how many were not, by the reason.
+
+    While there is a ``next``, there may be more: ask again with it as ``after``.
+    """
 
     queued: int
+    skipped: dict[str, int]
     next: str | None
 
 

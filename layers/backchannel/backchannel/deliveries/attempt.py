@@ -1,6 +1,7 @@
 """One attempt: sign a fresh token, POST it, say what came of it."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
 
 _CHARACTERS = 200
+_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")
+"""A JWS, whole or cut: its header begins as every JSON object does."""
 
 
 class Signer(Protocol):
@@ -74,11 +77,13 @@ class AttemptResult:
         if response.status < 400:  # noqa: PLR2004 - no failure
             return AttemptReport(response.status)
         try:
-            body = json.loads(response.body)
+            said = json.loads(response.body)
         except (ValueError, RecursionError):
-            body = None
-        said = body if isinstance(body, dict) else {}
-        return AttemptReport(response.status, _clean(said.get("error")), _clean(said.get("error_description")))
+            said = None
+        if isinstance(said, dict):
+            return AttemptReport(response.status, _clean(said.get("error")), _clean(said.get("error_description")))
+        is_text = (response.content_type or "text/plain").lower().startswith("text/")
+        return AttemptReport(response.status, _clean(response.body.decode(errors="replace").strip()) if is_text else None)
 
 
 def send(
@@ -114,7 +119,8 @@ def send(
 
 
 def _clean(text: object) -> str | None:
-    """Cut a text of foreign origin, and replace its control characters by spaces."""
+    """Cut a text of foreign origin; replace control characters by spaces, and a token that it repeats by a mark."""
     if not isinstance(text, str):
         return None
-    return "".join(c if c.isprintable() else " " for c in text[:_CHARACTERS]) or None
+    cut = _TOKEN.sub("[token]", text)[:_CHARACTERS]
+    return "".join(c if c.isprintable() else " " for c in cut) or None

@@ -12,6 +12,7 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, Queue, SqsRecord, backoff
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.errors import MessageNotUnderstood, MessageStuck, QueueUnavailable
@@ -40,9 +41,10 @@ class DeliveryConsumer:
     retry_queue: Queue
     retry_queue_arn: str
     dead_letters: DeadLetters
+    slow_clients: SlowClients
 
     def handle(self, record: SqsRecord) -> Handled:
-        """Attempt the delivery of a record, and make sure that it comes again if it has to.
+        """Attempt the delivery of a record, and make sure that it comes again if it has to. Slow clients are left to RetryQueue.
 
         If SQS cannot be told when, the record stays where it is and comes back after the queue's visibility timeout. What
         internal failures have held up for days goes to the dead-letter queue, before SQS forgets it.
@@ -51,11 +53,16 @@ class DeliveryConsumer:
             message = DeliveryMessage.from_json(record.body)
         except MessageNotUnderstood as failure:
             return Handled(record.message_id, Done(), stays=not self.dead_letters.take(record, failure))
+        names = message.provider, message.client_id
+        if record.queue_arn != self.retry_queue_arn and self.slow_clients.is_slow(*names):
+            return self._retry(record, message, Done(), delay=0)
         try:
             verdict = self.worker.attempt(message)
         except Exception:  # noqa: BLE001 - the edge of one record: an unforeseen error must not cost the rest of the batch
             logger.exception("delivery.failed", logout_id=message.logout_id, client_id=message.client_id)
             verdict = Postponed()
+        if not isinstance(verdict, Postponed) and verdict.measured is not None:
+            self.slow_clients.note(*names, verdict.measured.post_ms)
         if self._is_stuck(record, verdict) and self.dead_letters.take(record, MessageStuck()):
             return Handled(record.message_id, verdict)
         match verdict:

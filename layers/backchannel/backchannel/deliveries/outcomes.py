@@ -22,7 +22,7 @@ class Status(StrEnum):
     RETRYING = "retrying"
     ACCEPTED = "accepted"
     REJECTED = "rejected"  # the RP answered, and the answer will not change
-    BLOCKED = "blocked"  # nothing was sent: forbidden address, no valid certificate
+    BLOCKED = "blocked"  # nothing was sent until the deadline: forbidden address, no valid certificate
     UNDELIVERABLE = "undeliverable"  # tried until the deadline, or there is no such client
     SUPERSEDED = "superseded"  # a newer login at this RP must not be ended by this old event
     SUPPRESSED = "suppressed"  # the client takes no logout tokens
@@ -44,11 +44,12 @@ _LAST_ATTEMPT_BEFORE_DEADLINE = 60_000
 
 
 class Kind(StrEnum):
-    """What a status code says about trying again."""
+    """What a result says about trying again."""
 
     ACCEPTED = "accepted"
     SECOND_CHANCE = "second_chance"
     RETRIABLE = "retriable"
+    BLOCKED = "blocked"
     TERMINAL = "terminal"
 
 
@@ -104,18 +105,18 @@ def decide(
     if kind is Kind.ACCEPTED:
         return Outcome(Status.ACCEPTED, code)
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
-        return Outcome(Status.REJECTED if isinstance(result, int) else Status.BLOCKED, code)
+        return Outcome(Status.REJECTED, code)
     remaining = deadline - age
     is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE * 1000
     if is_over or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
-        return Outcome(Status.UNDELIVERABLE, code)
+        return Outcome(Status.BLOCKED if kind is Kind.BLOCKED else Status.UNDELIVERABLE, code)
     nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
     wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
     return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
 
 
 def may_pass(result: Result) -> bool:
-    """Whether the trouble may pass, so that another attempt makes sense. A 400 is an answer, not trouble."""
+    """Whether the RP is in trouble that may pass: what circuits count. A 400 is an answer, and a wrong certificate no outage."""
     return _kind(result) is Kind.RETRIABLE
 
 
@@ -135,4 +136,4 @@ def parse_retry_after(value: str | None, now: int) -> int | None:
 def _kind(result: Result) -> Kind:
     if isinstance(result, int):
         return STATUS_CODES.get(result) or CLASSES.get(result // 100, Kind.TERMINAL)
-    return Kind.RETRIABLE if result.retriable else Kind.TERMINAL
+    return Kind.BLOCKED if result.nothing_sent else Kind.RETRIABLE

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import uuid
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from backchannel.aws.dynamodb import Page, assignments, bind, key, page, partition_page, read, update_if
+from backchannel.aws.dynamodb import Page, assignments, bind, key, page, partition_page, read, storage, update_if
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import (
@@ -137,22 +138,40 @@ class Deliveries:
         """Give the lease back with nothing done: no attempt was made."""
         self._update(delivery.record, self._items.lease == delivery.lease, self._assign(leased_until=None, lease=None))
 
-    def reopen(self, record: DeliveryRecord, now: int) -> bool:
-        """Reset a delivery that is final or stranded; False if it is accepted, or pending with a message of its own.
+    def reopen(self, record: DeliveryRecord, now: int, *, even_accepted: bool = False) -> bool:
+        """Reset a delivery that is final or stranded; False if it is pending with a message of its own, or accepted.
 
         True, too, if an earlier try of this very call did it: its message is not queued yet.
         """
         model = self._items
-        final = ~model.status.is_in(*PENDING_STATUSES, str(Status.ACCEPTED))
+        excluded = PENDING_STATUSES if even_accepted else [*PENDING_STATUSES, str(Status.ACCEPTED)]
         due = (model.next_attempt_at < now - STRANDED) | (
             model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
         )
         stranded = model.status.is_in(*PENDING_STATUSES) & due & self._is_free(now)
         actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
-        if self._update(record, final | stranded, actions):
+        if self._update(record, ~model.status.is_in(*excluded) | stranded, actions):
             return True
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
         return _is_untouched(found) and int(found.updated_at) == now
+
+    def hasten(self, record: DeliveryRecord, now: int) -> bool:
+        """Make the next attempt of a pending delivery due at once; False if it is final, or being attempted."""
+        pending = self._items.status.is_in(*PENDING_STATUSES)
+        return self._update(record, pending & self._is_free(now), self._assign(next_attempt_at=None, updated_at=now))
+
+    def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
+        """Return a logout's deliveries for one RP session: by its ``sid``, and for the whole subject."""
+        keys = dict.fromkeys([delivery_key(client_id, sid), delivery_key(client_id, None)])
+        return [delivery_record(item) for sk in keys if (item := read(self._items, logout_id, sk)) is not None]
+
+    def count(self, logout_id: str) -> Counter[Status]:
+        """Return how many deliveries of a logout have which status."""
+        with storage():
+            found = self._items.query(
+                logout_id, self._items.sk.startswith(key("RP", "")), consistent_read=True, attributes_to_get=["pk", "sk", "status"]
+            )
+            return Counter(Status(item.status) for item in found)
 
     def of_logout(self, logout_id: str, after: str | None, limit: int) -> Page[DeliveryRecord]:
         """Return a page of a logout's deliveries."""

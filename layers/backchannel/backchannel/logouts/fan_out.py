@@ -55,7 +55,7 @@ class FanOut:
 
         """
         is_main_run = message.only_client_id is None and not message.sweep
-        if is_main_run and self.logouts.is_done(message):
+        if is_main_run and not message.reopen and self.logouts.is_done(message):
             return True  # a repeated event; whoever started since has found the tombstone
         issuer = self.providers.get(message.provider).issuer
         event = message.event
@@ -82,7 +82,7 @@ class FanOut:
 
     def _finish(self, message: EndMessage, issuer: str, matched: int, now: int) -> None:
         """Queue the sweep, and the end of all of the subject's sessions if that is what an unknown ``sid`` means."""
-        following = [(replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True), SWEEP_DELAY)]
+        following = [(replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True, reopen=False), SWEEP_DELAY)]
         if matched == 0:
             logger.warning("session.unmatched")
             metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
@@ -111,6 +111,8 @@ class _PageFanOut:
         newer = [session for session in sessions if not self._is_covered(session)]
         ours, taken = self._claim(covered)
         self._queue(self._record(ours) + self._left_behind([*newer, *taken]))
+        if self.message.reopen:
+            self._reopen(taken)
         self._mark(ours)
         self._repair(taken)
         return len(ours) + len(taken)
@@ -157,6 +159,15 @@ class _PageFanOut:
         possible = list({(session.client_id, sid) for session in replaced for sid in (None, session.sid)})
         untouched = self.pool.map(lambda key: self.using.deliveries.is_untouched(self.message.logout_id, *key), possible)
         return list(compress(possible, untouched))
+
+    def _reopen(self, taken: Sequence[RpSession]) -> None:
+        """Tell RP sessions again that another logout has taken care of, but for those that accepted their token."""
+        using, provider = self.using, self.message.provider
+        records = self.pool.map(
+            lambda each: using.deliveries.of_session(each.ended_by or self.message.logout_id, each.client_id, each.sid), taken
+        )
+        reopened = [record for found in records for record in found if using.deliveries.reopen(record, self.now)]
+        using.delivery_queue.send(Outgoing(each.message.to_json(), tenant=(provider, each.client_id)) for each in reopened)
 
     def _queue(self, keys: Sequence[Key]) -> None:
         provider, logout_id = self.message.provider, self.message.logout_id

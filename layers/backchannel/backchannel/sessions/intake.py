@@ -26,7 +26,7 @@ class Intake:
         self._sessions = sessions
         self._queue = session_ended_queue
 
-    def take(self, provider: Provider, events: Iterable[SessionEvent], now: int) -> Taken:
+    def take(self, provider: Provider, events: Iterable[SessionEvent], now: int, *, reopen: bool = False) -> Taken:
         """Store and queue all events; once this returns, none can be lost.
 
         Raises:
@@ -40,7 +40,7 @@ class Intake:
                 started += 1
                 messages += self._start(provider, event, now)
             else:
-                messages.append(end_message(provider.provider, provider.issuer, event))
+                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen))
         self._queue.send(Outgoing(message.to_json(), tenant=(provider.provider,)) for message in messages)
         return Taken(started, len(messages))
 
@@ -54,7 +54,9 @@ class Intake:
         return [end_message(provider.provider, provider.issuer, ended, only_client_id=event.client_id)]
 
 
-def end_message(provider: str, issuer: str, event: Ended, *, only_client_id: str | None = None) -> EndMessage:
+def end_message(
+    provider: str, issuer: str, event: Ended, *, only_client_id: str | None = None, reopen: bool = False
+) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
         event,
@@ -62,4 +64,5 @@ def end_message(provider: str, issuer: str, event: Ended, *, only_client_id: str
         logout_id=logout_id(issuer, event),
         fanout_id=str(uuid.uuid4()),
         only_client_id=only_client_id,
+        reopen=reopen,
     )

@@ -13,7 +13,8 @@ class EndMessage(Message):
     """The end of a session, to be carried out as the logout ``logout_id``.
 
     ``fanout_id`` names this run, so that it recognises its own work when the message is delivered again. ``only_client_id``
-    narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look.
+    narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look; ``reopen``
+    tells RP sessions again that another logout has taken care of in vain.
     """
 
     provider: str
@@ -28,6 +29,7 @@ class EndMessage(Message):
     unmatched_sub: str | None = None
     only_client_id: str | None = None
     sweep: bool = False
+    reopen: bool = False
 
     @property
     def event(self) -> Ended:
