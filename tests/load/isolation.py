@@ -37,6 +37,7 @@ from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
 from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
 from tests.support.delivery_function import CONTEXT, load
+from tests.support.deployed import sqs_event
 
 RPS = 10
 HANG = 0.3
@@ -45,7 +46,6 @@ HANG = 0.3
 BATCHES = 200
 WARM_UP = 10
 RATIO_LIMIT = 1.2
-ARN = "arn:aws:sqs:eu-central-1:000000000000:delivery"
 WORKING, HANGING = "working", "hanging"
 KEYS = (SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "ES256", "ES256"),)
 
@@ -113,18 +113,7 @@ def batch(client_ids: Iterable[str]) -> dict[str, Any]:
     """Return the event of a batch, one delivery for each client, in any order."""
     messages = [DeliveryMessage("op", str(uuid.uuid4()), client_id, "sid") for client_id in client_ids]
     random.shuffle(messages)
-    return {
-        "Records": [
-            {
-                "messageId": str(uuid.uuid4()),
-                "receiptHandle": "",
-                "body": message.to_json(),
-                "attributes": {"ApproximateReceiveCount": "1"},
-                "eventSourceARN": ARN,
-            }
-            for message in messages
-        ]
-    }
+    return sqs_event("delivery", [message.to_json() for message in messages])
 
 
 def measure(clients: dict[str, Client], nine: list[str]) -> dict[str, list[float]]:
