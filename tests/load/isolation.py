@@ -36,8 +36,7 @@ from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
 from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
-from tests.support.delivery_function import CONTEXT, load
-from tests.support.deployed import sqs_event
+from tests.support.deployed import CONTEXT, load, sqs_event
 
 RPS = 10
 HANG = 0.3
@@ -95,7 +94,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
     names = "providers_table sessions_table deliveries_table circuits_table retry_queue_url delivery_dead_letter_queue_url"
     os.environ |= {name.upper(): name for name in names.split()}
     os.environ |= {"RETRY_QUEUE_ARN": "retry", "PERMIT_PRIVATE_NETWORKS": "true", "AWS_DEFAULT_REGION": "eu-central-1"}
-    app, queue = load(), TakingQueue()
+    app, queue = load("delivery"), TakingQueue()
     worker = DeliveryWorker(
         provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda _, client_id: clients[client_id],
