@@ -37,7 +37,7 @@ from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
 from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
-from tests.support.delivery_function import CONTEXT, load
+from tests.support.deployed import CONTEXT, load, sqs_event
 
 RPS = 10
 HANG = 0.3
@@ -46,7 +46,6 @@ HANG = 0.3
 BATCHES = 200
 WARM_UP = 10
 RATIO_LIMIT = 1.2
-ARN = "arn:aws:sqs:eu-central-1:000000000000:delivery"
 WORKING, HANGING = "working", "hanging"
 KEYS = (SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "ES256", "ES256"),)
 
@@ -97,7 +96,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
     names = "providers_table sessions_table deliveries_table circuits_table retry_queue_url delivery_dead_letter_queue_url"
     os.environ |= {name.upper(): name for name in names.split()}
     os.environ |= {"RETRY_QUEUE_ARN": "retry", "PERMIT_PRIVATE_NETWORKS": "true", "AWS_DEFAULT_REGION": "eu-central-1"}
-    app, queue = load(), TakingQueue()
+    app, queue = load("delivery"), TakingQueue()
     worker = DeliveryWorker(
         provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda _, client_id: clients[client_id],
@@ -115,18 +114,7 @@ def batch(client_ids: Iterable[str]) -> dict[str, Any]:
     """Return the event of a batch, one delivery for each client, in any order."""
     messages = [DeliveryMessage("op", str(uuid.uuid4()), client_id, "sid") for client_id in client_ids]
     random.shuffle(messages)
-    return {
-        "Records": [
-            {
-                "messageId": str(uuid.uuid4()),
-                "receiptHandle": "",
-                "body": message.to_json(),
-                "attributes": {"ApproximateReceiveCount": "1"},
-                "eventSourceARN": ARN,
-            }
-            for message in messages
-        ]
-    }
+    return sqs_event("delivery", [message.to_json() for message in messages])
 
 
 def measure(clients: dict[str, Client], nine: list[str]) -> dict[str, list[float]]:

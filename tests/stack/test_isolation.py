@@ -42,8 +42,11 @@ def test_a_relying_party_that_hangs_in_a_batch_delays_no_other(provider: Provide
 def test_a_logout_does_not_wait_for_the_retries_of_a_relying_party_that_hangs(
     stack: Stack, provider: Provider, relying_party: MakeRelyingParty, other: tuple[str, RelyingParty]
 ) -> None:
-    hanging = provider.register_client(relying_party(HANG))
-    seconds_to_acceptance(provider, *other)  # nothing is cold any more
+    cold, hanging = (provider.register_client(relying_party(HANG)) for _ in range(2))
+    before = Backlog(stack, provider, cold, BACKLOG)  # as many workers start cold as the backlog keeps busy
+    before.queue("RetryQueue")
+    until(before.come_up, holds=lambda came_up: came_up == BACKLOG, seconds=60)
+    seconds_to_acceptance(provider, *other)
 
     backlog = Backlog(stack, provider, hanging, BACKLOG)
     seconds_to_acceptance(provider, *other, before_the_end=lambda: backlog.queue("RetryQueue"))

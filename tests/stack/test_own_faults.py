@@ -26,9 +26,9 @@ from tests.support.delivery_function import (
     Function,
     delivery_function,
     error,
-    load,
     side_by_side,
 )
+from tests.support.deployed import load
 from tests.support.polling import until
 from tests.support.provider import Provider
 from tests.support.relying_party import HANG, Answer, RelyingParty
@@ -143,7 +143,7 @@ def test_while_kms_refuses_connections_nothing_is_spent(
         function.poll("first")
         during = function.record(delivery)
         monkeypatch.delenv("AWS_ENDPOINT_URL_KMS")
-        again = dataclasses.replace(function, app=load())
+        again = dataclasses.replace(function, app=load("delivery"))
         after = again.settled(delivery)
         again.close()
 

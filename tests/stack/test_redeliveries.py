@@ -21,7 +21,7 @@ from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import LEASE, STRANDED, CheckedOut, Deliveries
 from local.client import Stack
 from tests.support.aws import Aws
-from tests.support.delivery_function import CONTEXT
+from tests.support.deployed import CONTEXT
 from tests.support.provider import Json
 from tests.support.queues import FakeQueue
 from tests.support.recorded import all_of_logout

@@ -1,7 +1,6 @@
 """The delivery function in this process: its real handler, queues of its own that a test polls, an AWS that can be faulty."""
 
 import contextlib
-import importlib.util
 import json
 import secrets
 import threading
@@ -10,8 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, Self
 
 import pytest
@@ -24,12 +22,12 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import DeliveryRecord, PlannedDelivery, Run
 from backchannel.deliveries.table import Deliveries
 from tests.support.aws import Aws
+from tests.support.deployed import CONTEXT, load
 from tests.support.polling import STEP
 from tests.support.provider import issuer_of
 from tests.support.recorded import all_of_logout
 from tests.support.unspeakable import new_id
 
-APP = Path(__file__).resolve().parents[2] / "functions" / "delivery" / "app.py"
 QUEUES = ("first", "retry", "dead")
 VISIBILITY = 1
 """Seconds after which a message comes back that was neither deleted nor given back."""
@@ -237,14 +235,6 @@ class Function:
         return self.urls[queue].rpartition("/")[2] if queue != "retry" else str(self.app.settings.retry_queue_arn)
 
 
-CONTEXT = SimpleNamespace(
-    function_name="delivery",
-    memory_limit_in_mb=512,
-    invoked_function_arn="arn:aws:lambda:eu-central-1:000000000000:function:delivery",
-    aws_request_id="00000000-0000-4000-8000-000000000000",
-)
-
-
 @contextlib.contextmanager
 def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None = None) -> Iterator[Function]:
     """Start the function as Lambda does, with its delays cut short."""
@@ -269,22 +259,13 @@ def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: s
     monkeypatch.setattr(backchannel_aws, "CONFIG", backchannel_aws.CONFIG.merge(IMPATIENT))
     for constant, value in CONSTANTS.items():
         monkeypatch.setattr(f"backchannel.{constant}", value)
-    function = Function(load(), aws, urls, Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"]))
+    function = Function(load("delivery"), aws, urls, Deliveries(aws.client("dynamodb"), stack.tables["DeliveriesTable"]))
     try:
         yield function
     finally:
         function.close()
         for url in urls.values():
             sqs.delete_queue(QueueUrl=url)
-
-
-def load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("delivery_function_app", APP)
-    assert spec is not None
-    assert spec.loader is not None
-    app = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(app)
-    return app
 
 
 def _sqs_record(message: Json, arn: str) -> Json:

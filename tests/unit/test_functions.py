@@ -1,6 +1,5 @@
 """The handlers, each with the event of its trigger."""
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +25,7 @@ from backchannel.sessions.events import SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
+from tests.support import deployed
 from tests.support.queues import FakeQueue
 from tests.support.signing import public_key, ring
 from tests.unit.conftest import Log
@@ -84,11 +84,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
         monkeypatch.setenv(name, value)
 
     def module(name: str, **instead: object) -> ModuleType:
-        spec = importlib.util.spec_from_file_location(f"function_{name}", EVENTS.parent / "functions" / name / "app.py")
-        assert spec is not None
-        assert spec.loader is not None
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
+        loaded = deployed.load(name)
         for each, value in instead.items():
             assert hasattr(loaded, each)
             setattr(loaded, each, value)

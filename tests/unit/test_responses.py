@@ -57,6 +57,10 @@ WHOLE: dict[str, tuple[bytes, Read]] = {
     "the longest body": (OK + b"Content-Length: 4096\r\n\r\n" + LONG, Read(200, None, None, LONG, reusable=True)),
     "a longer body": (OK + b"Content-Length: 4097\r\n\r\n" + LONG + b"1", Read(200, None, None, LONG, reusable=False)),
     "chunks": (CHUNKED + RFC_CHUNKS, Read(200, None, None, RFC_CHUNKED, reusable=True)),
+    "chunks with bare LF": (
+        CHUNKED.replace(b"\r\n", b"\n") + RFC_CHUNKS.replace(b"in\r\n\r\nchunks", b"in....chunks").replace(b"\r\n", b"\n"),
+        Read(200, None, None, b"Wikipedia in....chunks.", reusable=True),
+    ),
     "chunks that are too long": (CHUNKED + b"2000\r\n" + LONG * 2, Read(200, None, None, LONG, reusable=False)),
     "chunks, closed within the trailers": (CHUNKED + b"2\r\nhi\r\n0\r\n", Read(200, None, None, b"hi", reusable=False)),
     "chunks and a length": (

@@ -25,6 +25,7 @@ class TolerantResponse(http.client.HTTPResponse):
 
     kept = b""
     is_whole = False
+    chunk_left: int | None
     _fields: dict[bytes, bytes]
 
     def begin(self) -> None:
@@ -47,6 +48,14 @@ class TolerantResponse(http.client.HTTPResponse):
             raise AnswerMalformed("switches to a protocol that nobody asked for")
         if self.length is None and not self.chunked and b"content-length" in self._fields:
             raise AnswerMalformed("a length that is none")
+
+    def _get_chunk_left(self) -> int | None:
+        """Take a line for the end of a chunk, where http.client takes two octets: the line may end in a bare LF."""
+        if self.chunk_left == 0:
+            if _line(self.fp).strip():
+                raise AnswerMalformed("a chunk longer than its size")
+            self.chunk_left = None
+        return super()._get_chunk_left()  # type: ignore[misc,no-any-return]
 
     def field(self, name: bytes) -> str | None:
         """Return the value of ``content-type`` or ``retry-after``."""

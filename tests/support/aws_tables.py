@@ -1,0 +1,106 @@
+"""The answers of an AWS with one provider and one logout in its tables: for its fan-out, and for its deliveries."""
+
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from boto3.dynamodb.types import TypeSerializer
+
+from backchannel.aws.dynamodb import key
+from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider
+from backchannel.tokens.key_ring import SigningKey
+from tests.support.aws_answers import Answers, Json
+
+KEYS = (
+    SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", "ES256", "arn:aws:kms:eu-central-1:000000000000:key/ES256"),
+    SigningKey("cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s", "RS256", "arn:aws:kms:eu-central-1:000000000000:key/RS256"),
+)
+PROVIDER = Provider("op", "https://op.example", KEYS)
+LOGOUT_ID = "5d41402abc4b2a76b9719d911017c592"
+SUB = "248289761001"
+
+_PROVIDER_KEY = key("PROVIDER", PROVIDER.provider)
+_SENT: Json = {"Successful": [], "Failed": []}
+_WRITTEN: Json = {"Attributes": {}}
+
+
+def of_deliveries(clients: Iterable[Client], sid: str | None, *, whole_session: bool) -> Answers:
+    """Return the answers for deliveries that are due, one to each client, where nobody has a newer login."""
+    answers: dict[str, Json] = {
+        "GetItem providers PROVIDER": _document(_PROVIDER_KEY, "PROVIDER", PROVIDER),
+        "GetItem circuits": {},
+        "Query sessions": {"Items": [], "Count": 0, "ScannedCount": 0},
+        "SendMessageBatch retry": _SENT,
+        "ChangeMessageVisibility retry": {},
+    }
+    for client in clients:
+        client_key, delivery_key = key("CLIENT", client.client_id), key("RP", client.client_id, sid or "")
+        answers[f"GetItem providers {client_key}"] = _document(_PROVIDER_KEY, client_key, client)
+        answers[f"UpdateItem deliveries {delivery_key}"] = {"Attributes": _delivery(client, delivery_key, sid, whole_session)}
+    return answers
+
+
+def of_fan_out(client_ids: Iterable[str], sid: str) -> Answers:
+    """Return the answers for the end of a session in which each client has an RP session."""
+    pk = key("SID", PROVIDER.issuer, sid)
+    sessions = {client_id: _rp_session(pk, client_id, sid) for client_id in client_ids}
+    return {
+        "GetItem providers PROVIDER": _document(_PROVIDER_KEY, "PROVIDER", PROVIDER),
+        "GetItem deliveries": {},
+        "PutItem deliveries": {},
+        "UpdateItem deliveries": _WRITTEN,
+        "UpdateItem sessions": _WRITTEN,
+        **{f"UpdateItem sessions {key('RP', client_id)}": {"Attributes": item} for client_id, item in sessions.items()},
+        "Query sessions": {"Items": list(sessions.values()), "Count": len(sessions), "ScannedCount": len(sessions)},
+        "SendMessageBatch delivery": _SENT,
+        "SendMessageBatch session_ended": _SENT,
+    }
+
+
+def _document(pk: str, sk: str, value: Client | Provider) -> Json:
+    return {"Item": _item(pk=pk, sk=sk, document=json.dumps(asdict(value)))}
+
+
+def _delivery(client: Client, sk: str, sid: str | None, whole_session: bool) -> Json:  # noqa: FBT001 - passed on
+    now = round(time.time() * 1000)
+    return _item(
+        pk=LOGOUT_ID,
+        sk=sk,
+        provider=PROVIDER.provider,
+        client_id=client.client_id,
+        sid=sid,
+        sub=SUB,
+        status="queued",
+        attempts=0,
+        ended_at=now,
+        created_at=now,
+        updated_at=now,
+        whole_session=whole_session or None,
+        runs={"run"},
+        client=key(PROVIDER.provider, client.client_id),
+        status_changed=key("queued", str(now)),
+        leased_until=now,
+        lease="5f6e7d8c-0000-4000-8000-000000000001",
+        expires_at=now // 1000 + 7_776_000,
+    )
+
+
+def _rp_session(pk: str, client_id: str, sid: str) -> Json:
+    now = round(time.time() * 1000)
+    return _item(
+        pk=pk,
+        sk=key("RP", client_id),
+        client_id=client_id,
+        sub=SUB,
+        sid=sid,
+        started_at=now - 60_000,
+        expires_at=now // 1000 + 2_592_000,
+    )
+
+
+def _item(**attributes: Any) -> Json:
+    """Return an item as DynamoDB writes it."""
+    return {name: TypeSerializer().serialize(value) for name, value in attributes.items() if value is not None}

@@ -1,0 +1,140 @@
+"""How many calls to AWS one delivery and one fan-out take. A call more is money and CPU time for every logout."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any, cast
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.egress.post import Response
+from backchannel.providers.clients import Client
+from backchannel.sessions.messages import EndMessage
+from tests.support.aws_answers import Answers, AwsAnswers
+from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out
+from tests.support.deployed import CONTEXT, ENVIRONMENT, load, sqs_event
+
+SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
+WIKI = Client("counted-calls", "https://wiki.example/logout", id_token_signed_response_alg="ES256")
+
+CONFIGURATION = {"GetItem providers": 2, "GetItem circuits": 1}
+"""What a function reads once and then keeps for a while."""
+
+ATTEMPT = {"UpdateItem deliveries": 2, "Sign": 1}
+
+type Connect = Callable[[Answers], AwsAnswers]
+
+pytestmark = pytest.mark.usefixtures("no_metrics", "log")
+
+
+@dataclass(frozen=True, slots=True)
+class RawBody:
+    """The body of an HTTP answer, as botocore reads it."""
+
+    body: bytes
+
+    def stream(self, **_: object) -> list[bytes]:
+        return [self.body]
+
+
+@dataclass(frozen=True, slots=True)
+class RelyingParty:
+    """Answers every token with one status."""
+
+    status: int
+
+    def post(self, *_: object, **__: object) -> Response:
+        return Response(self.status, None, b"", None, "192.0.2.1")
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
+    """Let AWS answer all clients that boto3 makes from now on, without a socket."""
+    for name, value in {**ENVIRONMENT, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name="eu-central-1"))
+
+    def to(answers: Answers) -> AwsAnswers:
+        aws = AwsAnswers(answers)
+
+        def send(request: AWSRequest, **_: object) -> AWSResponse:
+            target, sent = cast("bytes", request.headers["X-Amz-Target"]), cast("bytes", request.body)
+            status, body = aws.answer(target.decode(), sent)
+            return AWSResponse(str(request.url), status, HTTPHeaders(), RawBody(body))
+
+        boto3.DEFAULT_SESSION.events.register("before-send", send)  # type: ignore[union-attr,arg-type] # it was set above; what it returns is the answer
+        return aws
+
+    return to
+
+
+def _delivery(aws_knows: Answers, connect: Connect, status: int = 204) -> tuple[AwsAnswers, ModuleType]:
+    aws, app = connect(aws_knows), load("delivery")
+    worker = replace(app.worker, egress=RelyingParty(status))
+    app.consumer = replace(app.consumer, worker=worker)  # type: ignore[attr-defined]
+    return aws, app
+
+
+def _deliver(app: ModuleType, sid: str | None = SID, queue: str = "delivery") -> list[Any]:
+    message = DeliveryMessage(PROVIDER.provider, LOGOUT_ID, WIKI.client_id, sid)
+    failures: list[Any] = app.handler(sqs_event(queue, [message.to_json()]), CONTEXT)["batchItemFailures"]
+    return failures
+
+
+def test_a_first_delivery_takes_six_calls_and_the_next_one_three(connect: Connect) -> None:
+    aws, app = _delivery(of_deliveries([WIKI], SID, whole_session=True), connect)
+
+    _deliver(app)
+    first = dict(aws.calls)
+    aws.calls.clear()
+    _deliver(app)
+
+    assert first == {**CONFIGURATION, **ATTEMPT}
+    assert dict(aws.calls) == ATTEMPT
+
+
+@pytest.mark.parametrize("sid", [SID, None])
+def test_a_token_that_could_end_a_newer_login_takes_one_more_call(connect: Connect, sid: str | None) -> None:
+    aws, app = _delivery(of_deliveries([WIKI], sid, whole_session=False), connect)
+
+    _deliver(app, sid)
+
+    assert dict(aws.calls) == {**CONFIGURATION, **ATTEMPT, "Query sessions": 1}
+
+
+@pytest.mark.parametrize(
+    ("queue", "stays", "call"), [("delivery", 0, "SendMessageBatch retry"), ("retry", 1, "ChangeMessageVisibility retry")]
+)
+def test_a_delivery_that_has_to_be_retried_takes_one_more_call(connect: Connect, queue: str, stays: int, call: str) -> None:
+    aws, app = _delivery(of_deliveries([WIKI], SID, whole_session=True), connect, status=503)
+
+    failures = _deliver(app, queue=queue)
+
+    assert len(failures) == stays
+    assert dict(aws.calls) == {**CONFIGURATION, **ATTEMPT, call: 1}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+@pytest.mark.parametrize(("rps", "calls"), [(1, 11), (5, 23)])
+def test_a_fan_out_takes_eight_calls_and_three_for_each_rp(connect: Connect, rps: int, calls: int) -> None:
+    aws = connect(of_fan_out([f"rp-{number}" for number in range(rps)], SID))
+    message = EndMessage(PROVIDER.provider, LOGOUT_ID, "run", 1_788_256_800_000, "event", sid=SID)
+
+    answer = load("session_ended").handler(sqs_event("session_ended", [message.to_json()]), CONTEXT)
+
+    assert answer == {"batchItemFailures": []}
+    assert aws.calls.total() == calls
+    assert dict(aws.calls) == {
+        "GetItem providers": 1,  # the provider
+        "UpdateItem sessions": 1 + 2 * rps,  # the tombstone; each RP session is claimed and marked
+        "PutItem deliveries": 1,  # the logout
+        "GetItem deliveries": 1,  # how far an earlier run came
+        "Query sessions": 1,
+        "UpdateItem deliveries": rps + 1,  # the deliveries; the logout is closed
+        "SendMessageBatch delivery": 1,
+        "SendMessageBatch session_ended": 1,  # the sweep
+    }
