@@ -169,7 +169,10 @@ class Deliveries:
         """Return how many deliveries of a logout have which status."""
         with storage():
             found = self._items.query(
-                logout_id, self._items.sk.startswith(key("RP", "")), consistent_read=True, attributes_to_get=["pk", "sk", "status"]
+                logout_id,
+                self._items.sk.startswith(key("RP", "")),
+                consistent_read=True,
+                attributes_to_get=["pk", "sk", "status"],
             )
             return Counter(Status(item.status) for item in found)
 
