@@ -34,7 +34,7 @@ BATCHES = {10: 10, 1: 50}
 """How many batches of which size make a round."""
 
 ROUNDS = 9
-CALLS: Mapping[str, int] = {"UpdateItem deliveries": 2, "GetItem circuits": 1, "Sign": 1}
+CALLS: Mapping[str, int] = {"UpdateItem deliveries": 2, "Query sessions": 1, "GetItem circuits": 1, "Sign": 1}
 """The calls to AWS for each record."""
 
 

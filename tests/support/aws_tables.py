@@ -50,7 +50,6 @@ def of_fan_out(client_ids: Iterable[str], sid: str) -> Answers:
     return {
         "GetItem providers PROVIDER": _document(_PROVIDER_KEY, "PROVIDER", PROVIDER),
         "GetItem deliveries": {},
-        "PutItem deliveries": {},
         "UpdateItem deliveries": _WRITTEN,
         "UpdateItem sessions": _WRITTEN,
         **{f"UpdateItem sessions {key('RP', client_id)}": {"Attributes": item} for client_id, item in sessions.items()},
@@ -58,6 +57,21 @@ def of_fan_out(client_ids: Iterable[str], sid: str) -> Answers:
         "SendMessageBatch delivery": _SENT,
         "SendMessageBatch session_ended": _SENT,
     }
+
+
+def of_repeated_end(sid: str, ended_at: int) -> Answers:
+    """Return the answers for an end that has been fanned out before."""
+    logout = _item(
+        pk=LOGOUT_ID,
+        sk="LOGOUT",
+        provider=PROVIDER.provider,
+        issuer=PROVIDER.issuer,
+        sid=sid,
+        ended_at=ended_at,
+        created_at=ended_at,
+        fanned_out_at=ended_at + 100,
+    )
+    return {"GetItem deliveries LOGOUT": {"Item": logout}}
 
 
 def _document(pk: str, sk: str, value: Client | Provider) -> Json:
@@ -70,6 +84,7 @@ def _delivery(client: Client, sk: str, sid: str | None, whole_session: bool) -> 
         pk=LOGOUT_ID,
         sk=sk,
         provider=PROVIDER.provider,
+        issuer=PROVIDER.issuer,
         client_id=client.client_id,
         sid=sid,
         sub=SUB,
@@ -80,7 +95,7 @@ def _delivery(client: Client, sk: str, sid: str | None, whole_session: bool) -> 
         updated_at=now,
         whole_session=whole_session or None,
         runs={"run"},
-        client=key(PROVIDER.provider, client.client_id),
+        client=key(PROVIDER.issuer, client.client_id),
         status_changed=key("queued", str(now)),
         leased_until=now,
         lease="5f6e7d8c-0000-4000-8000-000000000001",

@@ -35,7 +35,9 @@ class FanOutConsumer:
         try:
             message = EndMessage.from_json(record.body)
             logger.append_keys(provider=message.provider, logout_id=message.logout_id)
-            finished = self.fan_out.carry_out(message, now=self.now, time_is_short=time_is_short)
+            finished = self.fan_out.carry_out(
+                message, now=self.now, time_is_short=time_is_short, is_repeated=record.receive_count > 1
+            )
         except MessageNotUnderstood as failure:
             return self.dead_letters.take(record, failure)
         except InternalFailure as failure:

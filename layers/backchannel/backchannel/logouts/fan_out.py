@@ -46,8 +46,12 @@ class FanOut:
     session_ended_queue: Queue
     delivery_queue: Queue
 
-    def carry_out(self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool]) -> bool:
+    def carry_out(
+        self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool], is_repeated: bool = True
+    ) -> bool:
         """Give every RP session of the ended session its delivery; False if time ran short and there is more to do.
+
+        A run that is not ``is_repeated`` has come nowhere yet.
 
         Raises:
             InternalFailure: not finished; to be repeated.
@@ -62,7 +66,7 @@ class FanOut:
         if is_main_run:
             self.sessions.end(issuer, event, now())
         self.logouts.open(message, issuer, now())
-        progress = self.logouts.progress(message.logout_id, message.fanout_id)
+        progress = self.logouts.progress(message.logout_id, message.fanout_id) if is_repeated else Progress()
         while True:
             client_id = message.only_client_id or message.client_id
             page = self.sessions.page(issuer, event, client_id=client_id, after=progress.cursor, limit=PAGE, now=now())
