@@ -23,6 +23,7 @@ LOGOUT_ID = "5d41402abc4b2a76b9719d911017c592"
 SUB = "248289761001"
 
 _PROVIDER_KEY = key("PROVIDER", PROVIDER.provider)
+_CLAIM: Json = {"ended_by": {"S": LOGOUT_ID}, "fanout_id": {"S": "run"}, "ended_at": {"N": "1788256800000"}}
 _SENT: Json = {"Successful": [], "Failed": []}
 _WRITTEN: Json = {"Attributes": {}}
 
@@ -52,7 +53,10 @@ def of_fan_out(client_ids: Iterable[str], sid: str) -> Answers:
         "GetItem deliveries": {},
         "UpdateItem deliveries": _WRITTEN,
         "UpdateItem sessions": _WRITTEN,
-        **{f"UpdateItem sessions {key('RP', client_id)}": {"Attributes": item} for client_id, item in sessions.items()},
+        **{
+            f"UpdateItem sessions {key('RP', client_id)}": {"Attributes": {**item, **_CLAIM}}
+            for client_id, item in sessions.items()
+        },
         "Query sessions": {"Items": list(sessions.values()), "Count": len(sessions), "ScannedCount": len(sessions)},
         "SendMessageBatch delivery": _SENT,
         "SendMessageBatch session_ended": _SENT,
