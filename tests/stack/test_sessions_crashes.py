@@ -10,7 +10,7 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from backchannel.sessions.events import SessionEvent
 from backchannel.sessions.messages import EndMessage
-from backchannel.sessions.rp_sessions import RpSession
+from backchannel.sessions.rp_sessions import RpSession, is_covered
 from local.client import Stack
 from tests.support.interleaving import Held, Tables, Task, World, tables_of, taking_turns
 from tests.support.recorded import all_of_logout
@@ -150,6 +150,23 @@ def test_a_recorded_delivery_is_not_left_unqueued_when_a_newer_login_took_its_pl
 
     assert world.posted == []
     assert set(outcomes(world, EndMessage.from_json(held.body).logout_id)) == {(Status.SUPERSEDED, "newer_session")}
+
+
+def test_a_login_between_a_claim_and_its_mark_leaves_no_older_login_waiting(world: World) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 2))
+    end = SessionEnds("s1", "wiki")(world.began - 1)
+    take(world, end)
+    run = fan_out(world, world.ended.held.pop())
+    run.go_to("UpdateItem", 4)  # its record
+
+    take(world, Starts("wiki", "s1")(world.began))
+    run.finish()
+    world.run()
+
+    by_session, by_subject = both_items(world)
+    assert (by_session.ended_by, by_subject.ended_by) == (None, None)
+    assert not is_covered(by_session, end)
+    assert not is_covered(by_subject, end)
 
 
 def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is_told(world: World) -> None:

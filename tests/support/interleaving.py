@@ -32,7 +32,7 @@ from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers
-from backchannel.runtime.observability import logger
+from backchannel.runtime.observability import logger, metrics
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
@@ -488,11 +488,14 @@ class _Serially:
 
 @contextmanager
 def taking_turns() -> Iterator[None]:
-    """Have fan-outs work serially, in small pages, and nobody log."""
+    """Have fan-outs work serially, in small pages, and nobody log or count."""
     level = logger.log_level
     logger.setLevel("CRITICAL")
     try:
-        with mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE):
+        with (
+            mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE),
+            mock.patch.object(metrics, "add_metric"),
+        ):
             yield
     finally:
         logger.setLevel(level)

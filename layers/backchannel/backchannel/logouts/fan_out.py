@@ -4,6 +4,7 @@ It works page by page: claim, record, queue, mark, repair. A run that stops anyw
 cursor show what has been done.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
-from backchannel.sessions.rp_sessions import RpSession, is_covered
+from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 from backchannel.sessions.table import Claim, Sessions
 
 PAGE = 100
@@ -182,7 +183,9 @@ class _PageFanOut:
 
     def _mark(self, ours: Sequence[RpSession]) -> None:
         """Copy our claims to the RP sessions' other items, which only readers use."""
-        list(self.pool.map(lambda session: self.using.sessions.mark(self.issuer, session, self.now), ours))
+        told_until = last_covered(self.message.event)
+        mark = functools.partial(self.using.sessions.mark, self.issuer, now=self.now, told_until=told_until)
+        list(self.pool.map(mark, ours))
 
     def _repair(self, taken: Sequence[RpSession]) -> None:
         """Copy the claims of other runs to the other items: those runs may have come too early for them."""

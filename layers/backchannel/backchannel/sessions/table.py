@@ -145,15 +145,22 @@ class Sessions:
             return _rp_session(others[0]) if self._claim_item(others[0], session, event, claim, now) else None
         return None
 
-    def mark(self, issuer: str, claimed: RpSession, now: int) -> None:
-        """Copy the claim of an RP session to its other item, which only readers use."""
-        for item in [self._items(*names) for names in _item_keys(issuer, claimed)[1:]]:
+    def mark(self, issuer: str, claimed: RpSession, now: int, *, told_until: int | None = None) -> None:
+        """Copy the claim of an RP session to its other item, which only readers use.
+
+        If that holds a newer login by now, whatever began until ``told_until`` is noted as told.
+        """
+        items = self._items
+        for item in [items(*names) for names in _item_keys(issuer, claimed)[1:]]:
+            since = claimed.logged_in_since
             if claimed.ended_by and claimed.fanout_id and claimed.ended_at is not None:
                 claim = Claim(claimed.ended_by, claimed.fanout_id, claimed.ended_at)
-                update_if(item, self._items.started_at <= claimed.started_at, self._claim(claim, now))
-            elif claimed.part_of and claimed.logged_in_since is not None:
-                is_behind = self._items.ended_by.does_not_exist() & (self._items.logged_in_since < claimed.logged_in_since)
-                update_if(item, is_behind, self._part(claimed.part_of, claimed.logged_in_since, now))
+                if update_if(item, items.started_at <= claimed.started_at, self._claim(claim, now)):
+                    continue
+                since = None if told_until is None else told_until + 1
+            if since is not None:
+                is_behind = items.ended_by.does_not_exist() & (items.logged_in_since < since)
+                update_if(item, is_behind, self._part(claimed.part_of, since, now))
 
     def mark_again(self, issuer: str, session: RpSession, now: int) -> None:
         """Copy another run's claim to the RP session's other item, which may not have existed when that run wrote it."""
@@ -237,8 +244,9 @@ class Sessions:
             part_of=None,
         )
 
-    def _part(self, fanout_id: str, logged_in_since: int, now: int) -> list[Action]:
-        return self._set(now, part_of=fanout_id, logged_in_since=logged_in_since)
+    def _part(self, fanout_id: str | None, logged_in_since: int, now: int) -> list[Action]:
+        told = {} if fanout_id is None else {"part_of": fanout_id}
+        return self._set(now, logged_in_since=logged_in_since, **told)
 
     def _set(self, now: int, **values: str | int | None) -> list[Action]:
         return assignments(self._items, expires_at=(now + self._lifetime) // 1000, **values)
