@@ -1,0 +1,72 @@
+"""The items of SessionsTable.
+
+| pk | sk | |
+|---|---|---|
+| ``SID#<issuer>#<sid>`` | ``RP#<client_id>`` | an RP session, found by its provider session |
+| ``SUB#<issuer>#<sub>`` | ``RP#<client_id>#<sid>`` | the same, found by its subject; without ``sid`` the only one |
+| ``SID#…`` or ``SUB#…`` | ``ENDED#`` | tombstone: this session, or this subject's sessions until then, are over |
+| ``SID#…`` or ``SUB#…`` | ``ENDED#<client_id>`` | the same for one client |
+
+A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
+login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
+(``part_of``), after which ``logged_in_since`` is just behind that end.
+"""
+
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.models import Model
+
+from backchannel.aws.dynamodb import key, optional_int
+from backchannel.sessions.events import Ended, SessionEnded
+from backchannel.sessions.rp_sessions import RpSession
+
+
+class SessionItem(Model):
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    client_id = UnicodeAttribute(null=True)
+    sub = UnicodeAttribute(null=True)
+    sid = UnicodeAttribute(null=True)
+    client_sub = UnicodeAttribute(null=True)
+    started_at = NumberAttribute(null=True)
+    session_expires_at = NumberAttribute(null=True)
+    ended_at = NumberAttribute(null=True)
+    ended_by = UnicodeAttribute(null=True)
+    fanout_id = UnicodeAttribute(null=True)
+    logged_in_since = NumberAttribute(null=True)
+    part_of = UnicodeAttribute(null=True)
+    untimed = BooleanAttribute(null=True)
+    reason = UnicodeAttribute(null=True)
+    source_event_id = UnicodeAttribute(null=True)
+    expires_at = NumberAttribute()
+
+
+def partition(issuer: str, event: Ended) -> str:
+    return key("SID", issuer, event.sid) if isinstance(event, SessionEnded) else key("SUB", issuer, event.sub)
+
+
+def tombstone_key(issuer: str, event: Ended) -> tuple[str, str]:
+    return partition(issuer, event), key("ENDED", event.client_id or "")
+
+
+def item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
+    by_subject = (key("SUB", issuer, session.sub), key("RP", session.client_id, session.sid or ""))
+    if session.sid is None:
+        return [by_subject]
+    return [(key("SID", issuer, session.sid), key("RP", session.client_id)), by_subject]
+
+
+def rp_session(item: SessionItem) -> RpSession:
+    return RpSession(
+        client_id=item.client_id,
+        sub=item.sub,
+        started_at=int(item.started_at),
+        sid=item.sid,
+        client_sub=item.client_sub,
+        ended_by=item.ended_by,
+        fanout_id=item.fanout_id,
+        ended_at=optional_int(item.ended_at),
+        expires_at=optional_int(item.session_expires_at),
+        logged_in_since=optional_int(item.logged_in_since),
+        part_of=item.part_of,
+        untimed=bool(item.untimed),
+    )
