@@ -35,6 +35,7 @@ def take(world: World, event: SessionEvent) -> None:
 def fan_out(world: World, held: Held) -> Task:
     """Return a run of a fan-out that stands before its first step."""
     message = EndMessage.from_json(held.body)
+    world.received.add(held.body)
     task = Task(held.body, lambda: world.fan_out.carry_out(message, now=world.now, time_is_short=lambda: False))
     task.go_on()
     return task
@@ -167,6 +168,24 @@ def test_a_login_between_a_claim_and_its_mark_leaves_no_older_login_waiting(worl
     assert (by_session.ended_by, by_subject.ended_by) == (None, None)
     assert not is_covered(by_session, end)
     assert not is_covered(by_subject, end)
+
+
+@pytest.mark.parametrize("later", [0, 1], ids=["one event, sent twice", "two events"])
+def test_a_run_that_died_is_finished_although_another_has_closed_its_logout(world: World, later: int) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 3))
+    for at in (-2, -2 + later):
+        take(world, SessionEnds("s1")(world.began + at))
+    other, end = world.ended.held
+    world.ended.held = []
+    run = fan_out(world, end)
+    run.go_to("UpdateItem", 4)  # its record
+    run.go_on(doomed=True)
+    fan_out(world, other).finish()
+
+    world.ended.held = [end]
+    world.run()
+
+    assert [posted.claims["sid"] for posted in world.posted] == ["s1"]
 
 
 def test_a_session_that_starts_late_while_an_attempt_gives_way_to_a_newer_one_is_told(world: World) -> None:

@@ -265,6 +265,8 @@ class World:
     _running: list[Task] = field(default_factory=list)
     _in_flight: dict[Task, Callable[[], Task]] = field(default_factory=dict)
     _unsent: list[Webhook] = field(default_factory=list)
+    received: set[str] = field(default_factory=set)
+    """Messages that were delivered before; a run of theirs may have begun."""
 
     def __post_init__(self) -> None:
         dynamodb = self.tables.dynamodb
@@ -389,11 +391,15 @@ class World:
         if not is_copy:
             self.ended.held.remove(held)
         finished = False
+        is_repeated = held.body in self.received
+        self.received.add(held.body)
 
         def carry_out() -> None:
             nonlocal finished
             message = EndMessage.from_json(held.body)
-            finished = self.fan_out.carry_out(message, now=self.now, time_is_short=lambda: self.impatient)
+            finished = self.fan_out.carry_out(
+                message, now=self.now, time_is_short=lambda: self.impatient, is_repeated=is_repeated
+            )
 
         def done(task: Task) -> None:
             if not is_copy and (task.crashed or not finished):

@@ -254,4 +254,4 @@ def check(scenario: Scenario, tables: Tables) -> None:
     wrongs = Seen(world).wrongs
     if wrongs:
         note("\n".join(world.trace))
-    assert wrongs == []
+        raise AssertionError("\n".join(wrongs))

@@ -52,7 +52,7 @@ class FanOut:
     ) -> bool:
         """Give every RP session of the ended session its delivery; False if time ran short and there is more to do.
 
-        A run that is not ``is_repeated`` has come nowhere yet.
+        A run that is not ``is_repeated`` has begun nothing yet, so it has nothing to finish.
 
         Raises:
             InternalFailure: not finished; to be repeated.
@@ -60,8 +60,9 @@ class FanOut:
 
         """
         is_main_run = message.only_client_id is None and not message.sweep
-        if is_main_run and not message.reopen and self.logouts.is_done(message):
-            return True  # a repeated event; whoever started since has found the tombstone
+        has_nothing_begun = is_main_run and not is_repeated and not message.reopen
+        if has_nothing_begun and self.logouts.is_done(message):
+            return True  # a repeated event: whoever started since has found the tombstone
         issuer = self.providers.get(message.provider).issuer
         event = message.event
         if is_main_run:
@@ -97,7 +98,7 @@ class FanOut:
                 )
                 following.append((end_message(message.provider, issuer, end), 0))
         self.session_ended_queue.send(Outgoing(each.to_json(), (message.provider,), delay) for each, delay in following)
-        self.logouts.close(message.logout_id, matched, now)
+        self.logouts.close(message, matched, now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,10 +72,10 @@ class Logouts:
         item = read(self._items, message.logout_id, LOGOUT)
         return item is not None and item.fanned_out_at is not None and item.ended_at >= message.ended_at
 
-    def close(self, logout_id: str, matched: int, now: int) -> None:
-        """Note that every RP session has its delivery, and how many RP sessions there were."""
-        with storage():
-            self._items(logout_id, LOGOUT).update(assignments(self._items, fanned_out_at=now, matched=matched))
+    def close(self, message: EndMessage, matched: int, now: int) -> None:
+        """Note that every RP session has its delivery, and how many there were; a later end's run says so for itself."""
+        is_latest = self._items.ended_at <= message.ended_at
+        update_if(self._items(message.logout_id, LOGOUT), is_latest, assignments(self._items, fanned_out_at=now, matched=matched))
 
     def match_late(self, logout_id: str, matched: int) -> None:
         """Note that a logout which had met nobody has met somebody since."""
