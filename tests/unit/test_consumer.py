@@ -155,7 +155,7 @@ def test_first_attempts_of_a_slow_client_move_to_the_retry_queue_at_once() -> No
     moved = world.handle(DELIVERY_QUEUE)
     attempted = world.handle(RETRY_QUEUE)
 
-    assert (moved, attempted.stays) == (Handled("m1", Done()), False)
+    assert (moved, attempted.stays) == (Handled("m1", None), False)
     assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 0)]
     assert len(world.worker.attempted) == 2
 
@@ -214,7 +214,7 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
 
     handled = world.handle(source, body)
 
-    assert handled == Handled("m1", Done())
+    assert handled == Handled("m1", None)
     assert [message.body for message in world.dead_letter_queue.sent] == [body]
     assert world.worker.attempted == []
     assert [(line["message"], line["level"]) for line in log.lines] == [("message.dead_lettered", "ERROR")]
@@ -223,7 +223,7 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
 def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
     world = World(dead_letter_queue=FakeQueue(broken=True))
 
-    assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", Done(), stays=True)
+    assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", None, stays=True)
 
 
 @pytest.mark.usefixtures("no_metrics")

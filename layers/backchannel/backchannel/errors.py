@@ -109,7 +109,7 @@ class DnsFailure(RelyingPartyFault):
 
 
 class AddressForbidden(RelyingPartyFault):
-    """The resolver gave at least one address that must not be dialled; none was."""
+    """The host, or one of the addresses that the resolver gave, must not be dialled; none was."""
 
     code = "address_forbidden"
     nothing_sent = True
@@ -159,7 +159,7 @@ class ConnectionReset(RelyingPartyFault):
 
 
 class AnswerMalformed(RelyingPartyFault):
-    """What came back is not HTTP, or its header section is larger than we read."""
+    """What came back is not HTTP, asks for another protocol, or is more than we read."""
 
     code = "answer_malformed"
 

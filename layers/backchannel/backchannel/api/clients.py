@@ -9,14 +9,14 @@ from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, Name, PathIdentifier, client_id_in_path
 from backchannel.api.requests import ClientMetadata
-from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, answers, optional_timestamp
+from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
 from backchannel.providers.clients import Client, register
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=answers(ClientView, 200))
+@router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=responses(ClientView, 200))
 def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> ClientView:
     """Create or replace a client."""
     using = dependencies(router)
@@ -34,7 +34,7 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
 
 
 @router.get(
-    "/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=answers(ClientWithCircuit, 200)
+    "/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=responses(ClientWithCircuit, 200)
 )
 def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     """Return the client."""
@@ -45,7 +45,7 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
     return ClientWithCircuit(**asdict(client), circuit=shown)
 
 
-@router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=answers(None, 204))
+@router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=responses(None, 204))
 def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     """Remove the client. It may be sent tokens for another minute; what is pending then becomes undeliverable."""
     using = dependencies(router)
@@ -54,7 +54,7 @@ def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
     return None, HTTPStatus.NO_CONTENT
 
 
-@router.get("/providers/<provider>/clients", summary="List relying parties", responses=answers(ClientsView, 200))
+@router.get("/providers/<provider>/clients", summary="List relying parties", responses=responses(ClientsView, 200))
 def list_clients(provider: Name, after: After = None, limit: Limit = 100) -> ClientsView:
     """Return a page of the provider's clients."""
     using = dependencies(router)

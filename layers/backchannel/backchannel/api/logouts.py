@@ -11,7 +11,15 @@ from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, Limit, Name, PathIdentifier
 from backchannel.api.requests import LogoutRequest
-from backchannel.api.views import DeliveriesView, DeliveryView, LogoutAccepted, LogoutView, answers, optional_timestamp, timestamp
+from backchannel.api.views import (
+    DeliveriesView,
+    DeliveryView,
+    LogoutAccepted,
+    LogoutView,
+    optional_timestamp,
+    responses,
+    timestamp,
+)
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
@@ -24,7 +32,9 @@ router = APIGatewayRouter()
 
 
 @router.post(
-    "/providers/<provider>/logouts", summary="End a session, or all sessions of a subject", responses=answers(LogoutAccepted, 202)
+    "/providers/<provider>/logouts",
+    summary="End a session, or all sessions of a subject",
+    responses=responses(LogoutAccepted, 202),
 )
 def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     """Queue a logout and return its id.
@@ -42,7 +52,7 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
 
 
 @router.get(
-    "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=answers(LogoutView, 200)
+    "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=responses(LogoutView, 200)
 )
 def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> LogoutView:
     """Return the logout and a page of its deliveries."""
@@ -67,7 +77,7 @@ def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: L
     )
 
 
-@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=answers(DeliveriesView, 200))
+@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=responses(DeliveriesView, 200))
 def list_deliveries(
     provider: Name,
     client_id: Annotated[str, Query(min_length=1, max_length=MAX_IDENTIFIER)],

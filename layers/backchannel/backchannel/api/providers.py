@@ -8,7 +8,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import ProviderMetadata
-from backchannel.api.views import ProviderView, answers
+from backchannel.api.views import ProviderView, responses
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import check_issuer
 from backchannel.providers.table import Provider
@@ -18,7 +18,7 @@ from backchannel.tokens.key_ring import SigningKey
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>", summary="Configure a provider", responses=answers(ProviderView, 200, 201))
+@router.put("/providers/<provider>", summary="Configure a provider", responses=responses(ProviderView, 200, 201))
 def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     """Create a provider with the deployment's signing keys. Its issuer cannot change: sessions are kept under it."""
     using = dependencies(router)
@@ -37,13 +37,13 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     return _shown(changed), HTTPStatus.OK
 
 
-@router.get("/providers/<provider>", summary="Show a provider", responses=answers(ProviderView, 200))
+@router.get("/providers/<provider>", summary="Show a provider", responses=responses(ProviderView, 200))
 def get(provider: Name) -> ProviderView:
     """Return the provider."""
     return _shown(dependencies(router).providers.get(provider))
 
 
-@router.delete("/providers/<provider>", summary="Remove a provider", responses=answers(None, 204))
+@router.delete("/providers/<provider>", summary="Remove a provider", responses=responses(None, 204))
 def delete(provider: Name) -> tuple[None, int]:
     """Remove a provider that has neither sources nor clients any more."""
     dependencies(router).providers.delete(provider)

@@ -16,7 +16,7 @@ from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, Name, PathIdentifier, client_id_in_path
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
-from backchannel.api.views import Redelivered, answers
+from backchannel.api.views import Redelivered, responses
 from backchannel.aws.dynamodb import key
 from backchannel.aws.sqs import Outgoing
 from backchannel.deliveries.outcomes import PENDING, Status
@@ -52,7 +52,7 @@ type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
 @router.post(
     "/providers/<provider>/logouts/<logout_id>/redeliveries",
     summary="Send again what is not accepted",
-    responses=answers(Redelivered, 202),
+    responses=responses(Redelivered, 202),
 )
 def of_logout(
     provider: Name, logout_id: PathIdentifier, request: LogoutRedeliveryRequest | None = None, after: After = None
@@ -72,7 +72,7 @@ def of_logout(
 @router.post(
     "/providers/<provider>/clients/<client_id>/redeliveries",
     summary="Send again what failed at a client",
-    responses=answers(Redelivered, 202),
+    responses=responses(Redelivered, 202),
 )
 def of_client(
     provider: Name, client_id: PathIdentifier, request: ClientRedeliveryRequest, after: After = None

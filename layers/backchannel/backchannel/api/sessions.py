@@ -8,7 +8,7 @@ from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, Name, QueryIdentifier
 from backchannel.api.requests import RpSessionStart, milliseconds
-from backchannel.api.views import EventsTaken, RpSessionsView, RpSessionView, answers, optional_timestamp, timestamp
+from backchannel.api.views import EventsTaken, RpSessionsView, RpSessionView, optional_timestamp, responses, timestamp
 from backchannel.aws.dynamodb import key
 from backchannel.errors import MalformedRequestError
 from backchannel.sessions.events import RpSessionStarted, event_time, expiry_time, identifier, subject
@@ -17,7 +17,7 @@ from backchannel.sessions.rp_sessions import RpSession
 router = APIGatewayRouter()
 
 
-@router.post("/providers/<provider>/sessions", summary="Report that an RP session started", responses=answers(EventsTaken, 202))
+@router.post("/providers/<provider>/sessions", summary="Report that an RP session started", responses=responses(EventsTaken, 202))
 def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
     """Store an RP session; if its session is over already, its logout is queued at once."""
     using = dependencies(router)
@@ -40,7 +40,7 @@ def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
 @router.get(
     "/providers/<provider>/sessions",
     summary="Show the RP sessions of a subject or of a session",
-    responses=answers(RpSessionsView, 200),
+    responses=responses(RpSessionsView, 200),
 )
 def get(
     provider: Name,

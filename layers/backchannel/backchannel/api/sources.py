@@ -7,14 +7,14 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import SourceMetadata
-from backchannel.api.views import SourceView, answers
+from backchannel.api.views import SourceView, responses
 from backchannel.providers.sources import Source, secret_name
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()
 
 
-@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=answers(SourceView, 200))
+@router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=responses(SourceView, 200))
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     """Create or replace a source. A replaced secret may go on being accepted for a minute."""
     using = dependencies(router)
@@ -30,13 +30,13 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     return _shown(configured)
 
 
-@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=answers(SourceView, 200))
+@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=responses(SourceView, 200))
 def get(provider: Name, source: Name) -> SourceView:
     """Return the source without its secrets."""
     return _shown(dependencies(router).providers.get_source(provider, source))
 
 
-@router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender", responses=answers(None, 204))
+@router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender", responses=responses(None, 204))
 def delete(provider: Name, source: Name) -> tuple[None, int]:
     """Remove the source and its secrets."""
     using = dependencies(router)

@@ -165,7 +165,7 @@ def optional_timestamp(milliseconds: int | None) -> datetime | None:
     return None if milliseconds is None else timestamp(milliseconds)
 
 
-def answers(view: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:
+def responses(view: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:
     """Return a route's answers for its description: each status with ``view`` as its body, and the problems of all routes."""
     body = {} if view is None else {"content": {"application/json": {"model": view}}}
     problem = {"content": {"application/problem+json": {"model": ProblemView}}}

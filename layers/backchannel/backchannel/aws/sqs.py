@@ -37,7 +37,7 @@ _TRIES = 4
 
 @dataclass(frozen=True, slots=True)
 class SqsRecord:
-    """A message as Lambda hands it over; ``sent_at`` is when it was first sent to its queue."""
+    """A message as Lambda hands it over; ``sent_at`` is when it was first sent to its queue, in milliseconds since the epoch."""
 
     message_id: str
     body: str

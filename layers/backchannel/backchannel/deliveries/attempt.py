@@ -36,9 +36,9 @@ class Poster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """One token and what its POST came to: a response or a fault. Times in milliseconds."""
+    """One token and what its POST came to: ``reply`` is the response, or the fault in its place. Times in milliseconds."""
 
-    response: Response | RelyingPartyFault
+    reply: Response | RelyingPartyFault
     kid: str
     signing_ms: float
     post_ms: float
@@ -46,7 +46,7 @@ class AttemptResult:
     @property
     def result(self) -> outcomes.Result:
         """The status code, or the fault."""
-        return self.response if isinstance(self.response, RelyingPartyFault) else self.response.status
+        return self.reply if isinstance(self.reply, RelyingPartyFault) else self.reply.status
 
     @property
     def may_pass(self) -> bool:
@@ -56,22 +56,22 @@ class AttemptResult:
     @property
     def address(self) -> str | None:
         """The address that was dialled, if any was."""
-        return self.response.address
+        return self.reply.address
 
     @property
     def retry_after(self) -> str | None:
         """What the response's ``Retry-After`` says."""
-        return None if isinstance(self.response, RelyingPartyFault) else self.response.retry_after
+        return None if isinstance(self.reply, RelyingPartyFault) else self.reply.retry_after
 
     @property
     def detail(self) -> str | None:
         """What a fault says beyond its code; for the log alone."""
-        return _clean(str(self.response)) if isinstance(self.response, RelyingPartyFault) else None
+        return _clean(str(self.reply)) if isinstance(self.reply, RelyingPartyFault) else None
 
     @property
     def report(self) -> AttemptReport:
         """What is kept: of a failure, too, what the RP says about it (section 2.8), for people to read."""
-        response = self.response
+        response = self.reply
         if isinstance(response, RelyingPartyFault):
             return AttemptReport()
         if response.status < 400:  # noqa: PLR2004 - no failure

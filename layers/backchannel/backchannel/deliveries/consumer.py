@@ -24,11 +24,13 @@ from backchannel.runtime.observability import logger, metrics
 class Handled:
     """What was done about a record; one that ``stays`` has to be reported as a batch item failure.
 
+    ``verdict`` is None if no attempt was asked for: the message is not understood, or it is moved to the slow lane.
+
     ``queue_failed``: SQS could not be told when the record has to come again.
     """
 
     message_id: str
-    verdict: Verdict
+    verdict: Verdict | None
     stays: bool = False
     queue_failed: bool = False
 
@@ -52,10 +54,10 @@ class DeliveryConsumer:
         try:
             message = DeliveryMessage.from_json(record.body)
         except MessageNotUnderstood as failure:
-            return Handled(record.message_id, Done(), stays=not self.dead_letters.take(record, failure))
+            return Handled(record.message_id, None, stays=not self.dead_letters.take(record, failure))
         names = message.provider, message.client_id
         if record.queue_arn != self.retry_queue_arn and self.slow_clients.is_slow(*names):
-            return self._retry(record, message, Done(), delay=0)
+            return self._retry(record, message, None, delay=0)
         try:
             verdict = self.worker.attempt(message)
         except Exception:  # noqa: BLE001 - the edge of one record: an unforeseen error must not cost the rest of the batch
@@ -76,7 +78,7 @@ class DeliveryConsumer:
     def _is_stuck(self, record: SqsRecord, verdict: Verdict) -> bool:
         return isinstance(verdict, Postponed) and self.worker.now() - record.sent_at >= DEADLINE_MAX * 1000
 
-    def _retry(self, record: SqsRecord, message: DeliveryMessage, verdict: Verdict, delay: int) -> Handled:
+    def _retry(self, record: SqsRecord, message: DeliveryMessage, verdict: Verdict | None, delay: int) -> Handled:
         try:
             if record.queue_arn == self.retry_queue_arn:
                 self.retry_queue.give_back(record, delay)
@@ -94,7 +96,7 @@ def count(batch: Iterable[Handled]) -> None:
         verdict = handled.verdict
         if handled.queue_failed or isinstance(verdict, Postponed):
             metrics.add_metric("Postponed", MetricUnit.Count, 1)
-        if isinstance(verdict, Postponed):
+        if verdict is None or isinstance(verdict, Postponed):
             continue
         outcome, measured = verdict.outcome, verdict.measured
         if outcome is not None and (measured or outcome.status not in PENDING):

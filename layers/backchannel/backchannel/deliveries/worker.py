@@ -14,7 +14,7 @@ from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailable
@@ -89,16 +89,16 @@ class DeliveryWorker:
 
         claims = self._claims(provider, client, record, named)
         key = signing_key(provider.keys, client.id_token_signed_response_alg)
-        result = self.circuits.call(
+        attempted = self.circuits.call(
             record.provider,
             record.client_id,
             lambda: attempt.send(
                 client, key, claims, signer=self.signer, egress=self.egress, is_too_late=lambda: self.now() > post_until
             ),
         )
-        if result is None:
+        if attempted is None:
             return self._settle(delivery, self._wait(record, client, "circuit_open"))
-        return self._settle(delivery, self._decide(record, client, result), result)
+        return self._settle(delivery, self._decide(record, client, attempted), attempted)
 
     def _configuration(self, record: DeliveryRecord) -> tuple[Provider, Client] | Outcome:
         """Return the provider and the client as they are now, or the outcome if nothing can be sent to them."""
@@ -131,27 +131,29 @@ class DeliveryWorker:
             return Outcome(Status.UNDELIVERABLE, code)
         return Outcome(record.status, code, round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX))))
 
-    def _decide(self, record: DeliveryRecord, client: Client, result: AttemptResult) -> Outcome:
+    def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult) -> Outcome:
         return outcomes.decide(
-            result.result,
+            attempted.result,
             attempts=record.attempts + 1,
             last_status_code=record.last_status_code,
             age=self.now() - record.created_at,
             deadline=client.give_up_after * 1000,
-            retry_after=outcomes.parse_retry_after(result.retry_after, self.now()),
+            retry_after=outcomes.parse_retry_after(attempted.retry_after, self.now()),
             rng=self.rng,
         )
 
-    def _settle(self, delivery: CheckedOut, outcome: Outcome, result: AttemptResult | None = None) -> Verdict:
+    def _settle(self, delivery: CheckedOut, outcome: Outcome, attempted: AttemptResult | None = None) -> Verdict:
         """Record the outcome, log it, and return what becomes of the message."""
         record, now = delivery.record, self.now()
-        measured = None if result is None else Measured(result.signing_ms, result.post_ms, now - record.ended_at)
-        if result is not None and measured is not None:
-            _log_attempt(record, outcome, result, measured)
-        if not self.deliveries.settle(delivery, outcome, now, None if result is None else result.report):
+        measured = report = None
+        if attempted is not None:
+            measured = Measured(attempted.signing_ms, attempted.post_ms, now - record.ended_at)
+            report = attempted.report
+            _log_attempt(record, outcome, attempted, report, measured)
+        if not self.deliveries.settle(delivery, outcome, now, report):
             logger.warning("delivery.lease_lost", logout_id=record.logout_id, client_id=record.client_id)
             return RetryIn(LEASE_LOST, measured=measured)
-        if result is None:
+        if attempted is None:
             logger.info(
                 "delivery.settled",
                 logout_id=record.logout_id,
@@ -184,7 +186,9 @@ def _postponed(message: DeliveryMessage, failure: InternalFailure, overdue: int 
     return Postponed(overdue)
 
 
-def _log_attempt(record: DeliveryRecord, outcome: Outcome, result: AttemptResult, measured: Measured) -> None:
+def _log_attempt(
+    record: DeliveryRecord, outcome: Outcome, attempted: AttemptResult, report: AttemptReport, measured: Measured
+) -> None:
     logger.info(
         "delivery.attempted",
         provider=record.provider,
@@ -194,12 +198,12 @@ def _log_attempt(record: DeliveryRecord, outcome: Outcome, result: AttemptResult
         attempt=record.attempts + 1,
         status=outcome.status,
         code=outcome.code,
-        status_code=result.report.status_code,
-        address=result.address,
-        detail=result.detail,
-        kid=result.kid,
-        signing_ms=round(result.signing_ms, 1),
-        post_ms=round(result.post_ms, 1),
+        status_code=report.status_code,
+        address=attempted.address,
+        detail=attempted.detail,
+        kid=attempted.kid,
+        signing_ms=round(attempted.signing_ms, 1),
+        post_ms=round(attempted.post_ms, 1),
         since_end_ms=measured.since_end_ms,
         next_delay_s=None if outcome.delay is None else round(outcome.delay / 1000),
     )

@@ -1,7 +1,7 @@
 """The fan-out of an ended session: every RP session that the end covers gets a delivery.
 
-It works page by page: claim, record, queue, mark, repair. A run that stops anywhere can be repeated: claims, records and the
-cursor show what has been done.
+It works page by page: claim, record, find what a dead run left behind, queue, mark, repair. A run that stops anywhere can be
+repeated: claims, records and the cursor show what has been done.
 """
 
 import functools
@@ -113,33 +113,33 @@ class _PageFanOut:
 
     def carry_out(self, sessions: Sequence[RpSession]) -> int:
         """Fan a page out and return how many RP sessions the end covers."""
+        message = self.message
         covered = [session for session in sessions if self._is_covered(session)]
         newer = [session for session in sessions if not self._is_covered(session)]
-        ours, taken = self._claim(covered)
-        self._queue(self._record(ours) + self._left_behind([*newer, *taken]))
-        if self.message.reopen:
-            self._reopen(taken)
+        free = [session for session in covered if session.ended_by is None or session.fanout_id == message.fanout_id]
+        anothers = [session for session in covered if session not in free]
+
+        ours, lost = self._claim(free)
+        self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
+        if message.reopen:
+            self._reopen([*anothers, *lost])
         self._mark(ours)
-        self._repair(taken)
-        return len(ours) + len(taken)
+        # While a late start lay between its two writes, whoever claimed the first had nothing to copy the claim to.
+        is_late_start = message.only_client_id is not None and isinstance(message.event, SessionEnded)
+        self._repair([*lost, *anothers] if is_late_start else lost)
+        return len(covered)
 
     def _is_covered(self, session: RpSession) -> bool:
         return is_covered(session, self.message.event) or session.part_of == self.message.fanout_id
 
-    def _claim(self, covered: Sequence[RpSession]) -> tuple[list[RpSession], list[RpSession]]:
-        """Claim what no other run has; return what is ours, as it is stored, and what another run has."""
-        message = self.message
-        free = [session for session in covered if session.ended_by is None or session.fanout_id == message.fanout_id]
+    def _claim(self, free: Sequence[RpSession]) -> tuple[list[RpSession], list[RpSession]]:
+        """Claim RP sessions; return what is ours, as it is stored, and what another run has by now."""
         claims = self.pool.map(
-            lambda session: self.using.sessions.claim(self.issuer, session, message.event, self._claimed, self.now), free
+            lambda session: self.using.sessions.claim(self.issuer, session, self.message.event, self._claimed, self.now), free
         )
         results = list(zip(free, claims, strict=True))
         ours = [claimed for _, claimed in results if claimed is not None]
-        taken = [session for session, claimed in results if claimed is None]
-        if message.only_client_id is not None and isinstance(message.event, SessionEnded):
-            # While this start lay between its two writes, whoever claimed the first had nothing to mark.
-            taken += [session for session in covered if session not in free]
-        return ours, taken
+        return ours, [session for session, claimed in results if claimed is None]
 
     def _record(self, ours: Sequence[RpSession]) -> list[Key]:
         """Record a delivery for each token that our RP sessions need; return those to be queued."""
