@@ -103,7 +103,10 @@ class Aws:
         assert after != before, f"{role} has no {action} on {resource}"
         try:
             for each, policy in after.items():
-                iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+                if policy["Statement"]:
+                    iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+                else:
+                    iam.delete_role_policy(RoleName=name, PolicyName=each)
             yield
         finally:
             for each, policy in before.items():
