@@ -181,21 +181,22 @@ def test_without_the_permission_a_logout_waits_and_then_goes_on(hampered: Mappin
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_lets_only_the_delivery_role_sign(aws: Aws, key: str) -> None:
-    signers = [each["Principal"]["AWS"] for each in aws.key_policy(key)["Statement"] if "kms:Sign" in actions(each)]
+    (signing,) = [each for each in aws.key_policy(key)["Statement"] if "kms:Sign" in actions(each)]
     wildcards = [each for each in aws.key_policy(key)["Statement"] if any("*" in action for action in actions(each))]
 
     delivery = aws.client("iam").get_role(RoleName=aws.physical_id("DeliveryRole"))["Role"]["Arn"]
-    assert signers == [delivery]
+    assert signing["Condition"]["ArnLike"]["aws:PrincipalArn"][0] == delivery
     assert wildcards == []
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_is_allowed_to_sign_by_a_policy_of_its_own(aws: Aws, role: str) -> None:
+def test_no_role_but_delivery_s_is_allowed_to_sign_by_a_policy_of_its_own(aws: Aws, role: str) -> None:
     policies = aws.role_policies(role)
     granted = {action for policy in policies.values() for each in policy["Statement"] for action in actions(each)}
 
     assert policies
-    assert {action for action in granted if action.startswith("kms:")} <= {"kms:GetPublicKey"}
+    may_sign = {"kms:Sign"} if role == "DeliveryRole" else set()
+    assert {action for action in granted if action.startswith("kms:")} <= {"kms:GetPublicKey"} | may_sign
     assert "*" not in granted
 
 
@@ -204,6 +205,25 @@ def test_a_role_other_than_delivery_s_is_denied_a_signature(aws: Aws, role: str)
     kms = aws.assume(role).client("kms")
 
     with pytest.raises(ClientError) as refusal:
+        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+
+    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"DeliveryRole"}))
+def test_a_role_that_iam_alone_lets_sign_is_denied_by_the_key(aws: Aws, role: str) -> None:
+    kms = aws.assume(role).client("kms")
+
+    with aws.with_permission(role, "kms:Sign"), pytest.raises(ClientError) as refusal:
+        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+
+    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+def test_the_delivery_role_is_denied_a_signature_without_its_iam_policy(aws: Aws) -> None:
+    kms = aws.assume("DeliveryRole").client("kms")
+
+    with aws.without("DeliveryRole", "kms:Sign"), pytest.raises(ClientError) as refusal:
         kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
 
     assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"

@@ -103,11 +103,25 @@ class Aws:
         assert after != before, f"{role} has no {action} on {resource}"
         try:
             for each, policy in after.items():
-                iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+                if policy["Statement"]:
+                    iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+                else:
+                    iam.delete_role_policy(RoleName=name, PolicyName=each)
             yield
         finally:
             for each, policy in before.items():
                 iam.put_role_policy(RoleName=name, PolicyName=each, PolicyDocument=json.dumps(policy))
+
+    @contextmanager
+    def with_permission(self, role: str, action: str) -> Iterator[None]:
+        """Let a role's IAM policies allow an action on everything."""
+        iam, name = self.client("iam"), self.physical_id(role)
+        statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+        iam.put_role_policy(RoleName=name, PolicyName="more", PolicyDocument=json.dumps({"Statement": [statement]}))
+        try:
+            yield
+        finally:
+            iam.delete_role_policy(RoleName=name, PolicyName="more")
 
     def key_policy(self, key: str) -> Policy:
         return _document(self.client("kms").get_key_policy(KeyId=self.physical_id(key), PolicyName="default")["Policy"])

@@ -1,6 +1,7 @@
 """Policies of this project that no linter knows."""
 
 import ast
+import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -130,10 +131,10 @@ def test_a_function_has_a_role_of_its_own(name: str) -> None:
 
 @every_function
 def test_a_function_writes_only_to_its_own_log_group_which_has_a_retention(name: str) -> None:
-    logging = FUNCTIONS[name]["LoggingConfig"]
+    logging = {**TEMPLATE["Globals"]["Function"]["LoggingConfig"], **FUNCTIONS[name]["LoggingConfig"]}
     group = logging["LogGroup"]["Ref"]
 
-    assert logging["LogFormat"] == "JSON"
+    assert (logging["LogFormat"], logging["ApplicationLogLevel"]) == ("JSON", "INFO")
     assert RESOURCES[group]["Type"] == "AWS::Logs::LogGroup"
     assert RESOURCES[group]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert [other for other, function in FUNCTIONS.items() if function["LoggingConfig"]["LogGroup"]["Ref"] == group] == [name]
@@ -158,13 +159,59 @@ def test_one_failure_of_a_function_raises_an_alarm(name: str) -> None:
 
 
 @every_function
+def test_one_throttled_invocation_of_a_function_raises_an_alarm(name: str) -> None:
+    (alarm,) = _alarms("AWS/Lambda", "Throttles", {"FunctionName": {"Ref": name}})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+
+
+@every_function
+def test_a_function_has_enough_cpu_to_be_worth_its_price(name: str) -> None:
+    assert {**TEMPLATE["Globals"]["Function"], **FUNCTIONS[name]}["MemorySize"] >= 512
+
+
+def test_as_many_sessions_are_fanned_out_at_once_as_kms_can_sign_for() -> None:
+    assert TEMPLATE["Parameters"]["FanoutConcurrency"]["Default"] == 20
+
+
+def test_a_pass_over_expired_sessions_runs_once() -> None:
+    expiry = FUNCTIONS["SessionExpiryFunction"]
+    (schedule,) = expiry["Events"].values()
+
+    assert expiry["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+    assert expiry["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 3600, "then comes the next"
+    assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+@pytest.mark.parametrize(
+    ("partition", "store", "bundle"),
+    [
+        ("aws", "amazon", "/opt/amazon-roots.pem"),
+        ("aws", "botocore", None),
+        ("aws-cn", "amazon", None),
+        ("aws-us-gov", "amazon", None),
+    ],
+)
+def test_calls_to_aws_trust_amazon_alone_unless_elsewhere_or_told_otherwise(
+    partition: str, store: str, bundle: str | None
+) -> None:
+    condition, then, otherwise = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]["AWS_CA_BUNDLE"]["Fn::If"]
+    values = {"AWS::Partition": partition, "AwsTrustStore": store}
+
+    holds = all(values[left["Ref"]] == right for left, right in _equalities(TEMPLATE["Conditions"][condition]))
+
+    assert (then if holds else otherwise) == (bundle or {"Ref": "AWS::NoValue"})
+    assert TEMPLATE["Parameters"]["AwsTrustStore"]["Default"] == "amazon"
+
+
+@every_function
 def test_a_function_gets_exactly_the_settings_that_it_reads(name: str) -> None:
     given = {
         *TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
         *FUNCTIONS[name].get("Environment", {}).get("Variables", {}),
     }
 
-    assert {variable for variable in given if not variable.startswith("POWERTOOLS_")} == _settings(name)
+    assert {variable for variable in given if not variable.startswith(("POWERTOOLS_", "AWS_"))} == _settings(name)
 
 
 @every_function
@@ -207,13 +254,60 @@ def test_every_statement_allows_and_names_its_resources() -> None:
         assert statement.resources
 
 
-def test_only_delivery_can_sign_and_only_key_policies_grant_it() -> None:
+def test_only_delivery_can_sign_and_both_its_policy_and_the_keys_say_so() -> None:
     signing = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
 
-    assert {statement.owner for statement in signing} == set(KEYS)
+    assert {statement.owner for statement in signing} == {*KEYS, "SigningPolicy"}
     for statement in signing:
-        assert statement.body["Principal"] == {"AWS": {"Fn::GetAtt": ["DeliveryRole", "Arn"]}}
         assert statement.actions == ["kms:Sign"]
+        if statement.owner in KEYS:
+            assert statement.body["Condition"] == {
+                "ArnLike": {
+                    "aws:PrincipalArn": [
+                        {"Fn::GetAtt": ["DeliveryRole", "Arn"]},
+                        {"Fn::Sub": "arn:${AWS::Partition}:sts::${AWS::AccountId}:assumed-role/${DeliveryRole}/*"},
+                    ]
+                }
+            }
+        else:
+            assert statement.resources == [{"Fn::GetAtt": [key, "Arn"]} for key in KEYS]
+    assert RESOURCES["SigningPolicy"]["Properties"]["Roles"] == [{"Ref": "DeliveryRole"}]
+
+
+def test_a_key_policy_names_nobody_who_may_not_exist() -> None:
+    principals = [statement.body["Principal"] for statement in STATEMENTS if statement.owner in KEYS]
+
+    assert all(each == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}} for each in principals)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_if_a_key_administrator_is_named_nobody_else_can_change_a_key(key: str) -> None:
+    reading = re.compile("kms:(Describe|Get|List|Verify)")
+    changing = [
+        statement
+        for statement in STATEMENTS
+        if statement.owner == key
+        and any(not reading.match(action) for action in statement.actions)
+        and "kms:Sign" not in statement.actions
+    ]
+
+    (statement,) = changing
+    condition, then, otherwise = statement.body["Condition"]["Fn::If"]
+    assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey"} < set(statement.actions)
+    assert "kms:CreateGrant" not in statement.actions, "a grant can give Sign to anybody"
+    assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "KeyAdministratorArn"}, ""]}]}
+    assert then == {"ArnEquals": {"aws:PrincipalArn": {"Ref": "KeyAdministratorArn"}}}
+    assert otherwise == {"Ref": "AWS::NoValue"}
+
+
+def test_a_new_policy_on_a_signing_key_raises_an_alarm() -> None:
+    (alarm,) = _alarms("AWS/Events", "MatchedEvents", {"RuleName": {"Ref": "KeyPolicyChanged"}})
+    pattern = RESOURCES["KeyPolicyChanged"]["Properties"]["EventPattern"]
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert (pattern["source"], pattern["detail-type"]) == (["aws.kms"], ["AWS API Call via CloudTrail"])
+    assert pattern["detail"]["eventName"] == ["PutKeyPolicy"]
+    assert pattern["detail"]["resources"]["ARN"] == [{"Fn::GetAtt": [key, "Arn"]} for key in KEYS]
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -298,6 +392,14 @@ def test_waiting_first_attempts_and_fan_outs_raise_an_alarm() -> None:
     assert watched >= {"SessionEndedQueue", "DeliveryQueue"}
 
 
+@every_source
+def test_an_alarm_comes_before_sqs_hands_out_no_more_messages(source: Source) -> None:
+    queue = {"Fn::GetAtt": [source.queue, "QueueName"]}
+    (alarm,) = _alarms("AWS/SQS", "ApproximateNumberOfMessagesNotVisible", {"QueueName": queue})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 90_000), "SQS stops at about 120 000"
+
+
 # --- Tables and keys --------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +439,24 @@ def test_an_alarm_has_a_description_and_notifies_the_topic(name: str) -> None:
     assert ALARMS[name]["AlarmDescription"]
     assert ALARMS[name]["AlarmActions"] == [{"Fn::If": ["HasAlarmTopic", {"Ref": "AlarmTopicArn"}, {"Ref": "AWS::NoValue"}]}]
     assert ALARMS[name]["TreatMissingData"] == "notBreaching"
+
+
+def test_one_webhook_that_is_refused_raises_an_alarm() -> None:
+    ((method, path),) = _methods("WebhookFunction")
+    dimensions = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": "live", "Method": method, "Resource": path}
+    (alarm,) = _alarms("AWS/ApiGateway", "4XXError", dimensions)
+    (settings,) = RESOURCES["Api"]["Properties"]["MethodSettings"]
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert settings["MetricsEnabled"] is True, "there is no metric of a method without it"
+
+
+def test_every_alarm_has_a_row_in_the_operations_guide() -> None:
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    rows = "".join(re.findall(r"^\| `.*?Alarm`.*? \|", guide, re.MULTILINE))
+    named = [name.replace("…", "") for name in re.findall(r"`(\S+Alarm)`", rows)]
+
+    assert [name for name in ALARMS if not any(name.endswith(each) for each in named)] == []
 
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -414,6 +534,22 @@ def test_every_parameter_is_used() -> None:
 
     unused = [name for name in TEMPLATE["Parameters"] if f"!Ref {name}" not in text and f"${{{name}}}" not in text]
     assert unused == []
+
+
+def _alarms(namespace: str, metric: str, dimensions: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the alarms on a metric that are raised when it reaches their threshold."""
+    wanted = [{"Name": name, "Value": value} for name, value in dimensions.items()]
+    return [
+        alarm
+        for alarm in ALARMS.values()
+        if (alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"]) == (namespace, metric, wanted)
+        and alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    ]
+
+
+def _equalities(condition: dict[str, Any]) -> list[list[Any]]:
+    """Return the pairs of a condition that is an ``And`` of equalities."""
+    return [each["Fn::Equals"] for each in condition["Fn::And"]]
 
 
 def _text(resource: Any) -> str:

@@ -1,3 +1,5 @@
+import inspect
+import time
 from collections.abc import Callable
 
 import pytest
@@ -44,6 +46,10 @@ def test_a_value_that_was_loaded_anew_is_kept_as_long_as_the_first() -> None:
     clock.now += CACHE_SECONDS - 0.001
 
     assert cache("wiki") == "wiki-1"
+
+
+def test_the_cache_goes_by_the_wall_clock_which_runs_on_while_an_environment_is_frozen() -> None:
+    assert inspect.signature(cached).parameters["clock"].default is time.time
 
 
 def test_each_key_has_a_value_of_its_own() -> None:

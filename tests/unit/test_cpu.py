@@ -47,3 +47,19 @@ def test_where_threads_cannot_be_moved_nobody_tries(monkeypatch: pytest.MonkeyPa
     cpu.shared_by_threads()()
 
     assert asked == []
+
+
+@pytest.mark.parametrize("refused", ["sched_getaffinity", "sched_setaffinity"])
+@pytest.mark.parametrize("error", [PermissionError(1, "Operation not permitted"), OSError(22, "Invalid argument")])
+def test_a_pool_works_where_the_platform_refuses_to_move_its_threads(
+    monkeypatch: pytest.MonkeyPatch, refused: str, error: OSError
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: None, raising=False)
+    monkeypatch.setattr(os, refused, refuse)
+
+    with ThreadPoolExecutor(THREADS, initializer=cpu.shared_by_threads()) as pool:
+        assert list(pool.map(abs, [-1, -2])) == [1, 2]

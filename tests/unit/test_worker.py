@@ -148,7 +148,7 @@ class FakeEgress:
 class BrokenSigner:
     fault: InternalFailure
 
-    def sign(self, key: SigningKey, octets: bytes) -> bytes:  # noqa: ARG002 - as the port has it
+    def sign(self, key: SigningKey, octets: bytes, *, within: int) -> bytes:  # noqa: ARG002 - as the port has it
         raise self.fault
 
 

@@ -23,8 +23,8 @@ _TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")
 class Signer(Protocol):
     """What makes signatures."""
 
-    def sign(self, key: SigningKey, octets: bytes) -> bytes:
-        """Return the signature of ``octets`` in the form that JWS wants."""
+    def sign(self, key: SigningKey, octets: bytes, *, within: int) -> bytes:
+        """Return the signature of ``octets`` in the form that JWS wants, without waiting longer than ``within`` milliseconds."""
 
 
 class Poster(Protocol):
@@ -93,9 +93,9 @@ def send(
     *,
     signer: Signer,
     egress: Poster,
-    is_too_late: Callable[[], bool],
+    time_left: Callable[[], int],
 ) -> AttemptResult:
-    """Sign a token and POST it.
+    """Sign a token and POST it; ``time_left`` is how many milliseconds from now the POST has to begin.
 
     Raises:
         SigningUnavailable: there is no token to POST.
@@ -104,9 +104,9 @@ def send(
     """
     started = time.perf_counter()
     octets = jws.signing_input(logout_token.header(client, key.kid), claims)
-    token = jws.serialize(octets, signer.sign(key, octets))
+    token = jws.serialize(octets, signer.sign(key, octets, within=time_left()))
     signed = time.perf_counter()
-    if is_too_late():
+    if time_left() < 0:
         raise OutOfTime
     body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
     uri = client.backchannel_logout_uri or ""

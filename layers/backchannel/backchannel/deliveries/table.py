@@ -30,8 +30,8 @@ from backchannel.deliveries.records import (
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-LEASE = 30_000
-"""How long an attempt has the delivery for itself: as long as its function may run."""
+LEASE = 45_000
+"""How long an attempt has the delivery for itself: as long as its function may run (``Timeout`` in template.yaml)."""
 
 STRANDED = 300_000
 """A pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""

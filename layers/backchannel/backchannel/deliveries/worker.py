@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
 
+from backchannel.aws.clients import LONGEST_CALL
 from backchannel.deliveries import attempt, logout_token, outcomes
 from backchannel.deliveries.addressing import Address, ReplaceBySid, address
 from backchannel.deliveries.attempt import AttemptResult, Poster, Signer
@@ -15,8 +16,9 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import AttemptReport, DeliveryRecord
-from backchannel.deliveries.table import CheckedOut, Deliveries, NotDue, NothingToDo
+from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
+from backchannel.egress.post import DEADLINE
 from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
@@ -29,8 +31,13 @@ WAIT_MAX = 900_000
 LEASE_LOST = 10_000
 """The delay after a lost lease: somebody else has the delivery by now."""
 
-POST_WITHIN = 12_000
-"""A POST begins this soon after its attempt, or not at all: POST (8 s) and record (8 s) must end before function and lease do."""
+_RESERVE = 1000
+
+POST_WITHIN = LEASE - round(DEADLINE * 1000) - 2 * LONGEST_CALL - _RESERVE
+"""A POST begins this soon after its attempt, or not at all: what follows must end before function and lease do.
+
+That is the POST and two calls to AWS, one for the circuit and one for the record.
+"""
 
 
 class Guard(Protocol):
@@ -93,7 +100,7 @@ class DeliveryWorker:
             record.provider,
             record.client_id,
             lambda: attempt.send(
-                client, key, claims, signer=self.signer, egress=self.egress, is_too_late=lambda: self.now() > post_until
+                client, key, claims, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
             ),
         )
         if attempted is None:

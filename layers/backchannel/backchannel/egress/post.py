@@ -14,6 +14,9 @@ from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFa
 
 MAX_HEADER = 256
 
+DEADLINE = 8.0
+"""Seconds that a POST takes at the most, from name to body."""
+
 MAX_IDLE = 30
 """Seconds between two POSTs: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
 
@@ -46,7 +49,7 @@ class Egress:
         wall_clock: Clock = time.time,
         connect_timeout: float = 2.0,
         read_timeout: float = 5.0,
-        deadline: float = 8.0,
+        deadline: float = DEADLINE,
         idle_connections: int = 500,
     ) -> None:
         """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a POST from name to body.
