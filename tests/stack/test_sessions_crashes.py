@@ -131,7 +131,7 @@ def test_a_token_that_comes_late_does_not_end_a_newer_login_in_the_same_session(
     world.run()
 
     assert world.posted == []
-    assert outcomes(world, EndMessage.from_json(held.body).logout_id) == [(Status.SUPERSEDED, "newer_session")]
+    assert set(outcomes(world, EndMessage.from_json(held.body).logout_id)) == {(Status.SUPERSEDED, "newer_session")}
 
 
 @ENDS_WHAT_CAN_BEGIN_ANEW

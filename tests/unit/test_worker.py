@@ -52,7 +52,7 @@ PART = replace(RECORD, whole_session=False)
 SUBJECT_WIDE = replace(PART, sid=None)
 MESSAGE = DeliveryMessage("idp", "l1", "wiki", "session-of-ada")
 BEGUN = CheckedOut(RECORD, "lease-1")
-OLDER = RpSession("wiki", "subject-ada", ENDED_AT - 1000, "older-session", ended_by="l1")
+OLDER = RpSession("wiki", "subject-ada", ENDED_AT - 1000, "older-session", ended_by="l1", claimed_by=frozenset({"l1"}))
 NEWER = RpSession("wiki", "subject-ada", ENDED_AT + 500, "newer-session")
 BEGUN_ANEW = replace(NEWER, sid="session-of-ada")
 
@@ -378,8 +378,8 @@ def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: De
 
 
 def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
-    others = [replace(OLDER, sid=None), replace(OLDER, sid="of-another-logout", ended_by="l2")]
-    sessions = FakeSessions(OLDER, NEWER, *others, replace(OLDER, sid="not-marked-yet", ended_by=None))
+    others = [replace(OLDER, sid=None), replace(OLDER, sid="of-another-logout", ended_by="l2", claimed_by=frozenset({"l2"}))]
+    sessions = FakeSessions(OLDER, NEWER, *others, replace(OLDER, sid="not-marked-yet", ended_by=None, claimed_by=frozenset()))
     world = World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=sessions)
 
     world.attempt()

@@ -114,7 +114,5 @@ def _end_of_subject(record: DeliveryRecord) -> Ended:
 
 
 def _is_older(session: RpSession, end: Ended, record: DeliveryRecord) -> bool:
-    """Whether the delivery is about a login in this session; its claim, or the claim's copy, may still be to be written."""
-    if session.part_of is not None:
-        return True
-    return is_covered(session, end) and session.ended_by in {None, record.logout_id}
+    """Whether the delivery is about a login in this session. Its claim, or the claim's copy, may still be to be written."""
+    return record.logout_id in session.claimed_by or (session.ended_by is None and is_covered(session, end))

@@ -66,7 +66,7 @@ class PlannedDelivery:
     """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
 
     ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the start of the
-    RP session behind ``sid``.
+    RP session behind ``sid``, None if it is not known.
     """
 
     client_id: str

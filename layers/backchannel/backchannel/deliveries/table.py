@@ -89,7 +89,7 @@ class Deliveries:
         )
         another_run = ~self._items.runs.contains(name)
         superseded = self._items.status == str(Status.SUPERSEDED)
-        if update_if(item, another_run | superseded, [*actions, self._items.runs.add({name})]):
+        if update_if(item, another_run | superseded, [*actions, self._items.runs.add({name, run.run_id})]):
             return planned.status is Status.QUEUED
         return self.is_untouched(run.logout_id, planned.client_id, planned.sid)
 

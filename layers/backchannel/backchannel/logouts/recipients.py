@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import PlannedDelivery
 from backchannel.sessions.events import Ended, SessionEnded
-from backchannel.sessions.rp_sessions import RpSession
+from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 
 
 def planned_deliveries(event: Ended, sessions: Iterable[RpSession], sid_required: Collection[str]) -> list[PlannedDelivery]:
@@ -15,19 +15,20 @@ def planned_deliveries(event: Ended, sessions: Iterable[RpSession], sid_required
     alone; an RP that insists on ``sid`` gets one for each session, and cannot be told of a session without ``sid``.
     """
     if isinstance(event, SessionEnded):
-        return [_of(session, session.sid) for session in sessions]
+        return [_of(event, session, session.sid) for session in sessions]
     found: dict[tuple[str, str | None], PlannedDelivery] = {}
     for session in sessions:
         if session.client_id not in sid_required:
-            delivery = _of(session, None)
+            delivery = _of(event, session, None)
         elif session.sid is not None:
-            delivery = _of(session, session.sid)
+            delivery = _of(event, session, session.sid)
         else:
-            delivery = _of(session, None, Status.UNADDRESSABLE)
+            delivery = _of(event, session, None, Status.UNADDRESSABLE)
         found.setdefault((delivery.client_id, delivery.sid), delivery)
     return list(found.values())
 
 
-def _of(session: RpSession, sid: str | None, status: Status = Status.QUEUED) -> PlannedDelivery:
-    started_at = None if sid is None else session.started_at
+def _of(event: Ended, session: RpSession, sid: str | None, status: Status = Status.QUEUED) -> PlannedDelivery:
+    # Beside a newer login, the item does not show when the older ones began.
+    started_at = None if sid is None or has_newer_login(session, event) else session.started_at
     return PlannedDelivery(session.client_id, sid, session.sub, session.client_sub, status, started_at)

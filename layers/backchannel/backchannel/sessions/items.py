@@ -9,10 +9,11 @@
 
 A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
 login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
-(``part_of``), after which ``logged_in_since`` is just behind that end.
+(``part_of``), after which ``logged_in_since`` is just behind that end. A login in an item that is claimed leaves the claim a part
+of it, too. ``claimed_by`` are the logouts that have claimed logins here: their tokens may still be on the way.
 """
 
-from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute
+from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import key, optional_int
@@ -34,6 +35,7 @@ class SessionItem(Model):
     fanout_id = UnicodeAttribute(null=True)
     logged_in_since = NumberAttribute(null=True)
     part_of = UnicodeAttribute(null=True)
+    claimed_by = UnicodeSetAttribute(null=True)
     untimed = BooleanAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     source_event_id = UnicodeAttribute(null=True)
@@ -68,5 +70,6 @@ def rp_session(item: SessionItem) -> RpSession:
         expires_at=optional_int(item.session_expires_at),
         logged_in_since=optional_int(item.logged_in_since),
         part_of=item.part_of,
+        claimed_by=frozenset(item.claimed_by or ()),
         untimed=bool(item.untimed),
     )

@@ -10,8 +10,8 @@ class RpSession:
     """A client has a session for a subject within a provider session; ``sid`` None where the provider has no ``sid``.
 
     ``started_at`` is the latest login. Logins within one session fall on one item, so ``logged_in_since`` is the earliest one
-    that nobody has told the client of; None if that is the latest. ``part_of`` is the run that last told it of older logins
-    alone. ``untimed``: the start carried no time of its own, and
+    that nobody has told the client of; None if that is the latest. ``part_of`` is the run that last claimed older logins
+    alone, ``claimed_by`` are the logouts that have claimed any. ``untimed``: the start carried no time of its own, and
     ``started_at`` is the time of receipt. ``expires_at`` is when the session ends by itself, ``ended_by`` names the logout that
     took care of it, ``fanout_id`` the run of that logout that did.
     """
@@ -27,6 +27,7 @@ class RpSession:
     expires_at: int | None = None
     logged_in_since: int | None = None
     part_of: str | None = None
+    claimed_by: frozenset[str] = frozenset()
     untimed: bool = False
 
 

@@ -7,9 +7,9 @@ first and is the one that is claimed: claiming it gives the RP session to one ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.attributes import NumberAttribute
 from pynamodb.expressions.condition import Condition
@@ -72,13 +72,17 @@ class Sessions:
             session_expires_at=session.expires_at,
             untimed=session.untimed or None,
         )
-        first = items.pk.does_not_exist() | (is_free & is_newer)
-        if update_if(item, first, [*actions, since.set(since | session.started_at)]):
-            return
-        anew = self._set(now, ended_at=None, ended_by=None, fanout_id=None, part_of=None)[1:]
-        if update_if(item, is_newer, [*actions, *anew, since.set(session.started_at)]):
+        is_first = items.pk.does_not_exist() | (is_free & is_newer)
+        first = is_first, [*actions, since.set(since | session.started_at)]
+        again = items.ended_by.exists() & is_newer, [*actions, *self._unclaim(), since.set(session.started_at)]
+        if any(update_if(item, condition, changes) for condition, changes in (first, again, first)):  # others write, too
             return
         update_if(item, is_free & items.part_of.does_not_exist() & (since > session.started_at), [since.set(session.started_at)])
+
+    def _unclaim(self) -> list[Action]:
+        """Return what leaves a claim a part of an item that holds a newer login."""
+        part_of: Action = self._items.part_of.set(self._items.fanout_id)
+        return [part_of, *assignments(self._items, ended_at=None, ended_by=None, fanout_id=None)]
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
         """Write the tombstone; of two tombstones with one key, the later stays."""
@@ -129,7 +133,7 @@ class Sessions:
                 since = None if told_until is None else told_until + 1
             if since is not None:
                 is_behind = items.ended_by.does_not_exist() & (items.logged_in_since < since)
-                update_if(item, is_behind, self._part(claimed.part_of, since, now))
+                update_if(item, is_behind, self._part(claimed.part_of or claimed.fanout_id, since, claimed.claimed_by, now))
 
     def mark_again(self, issuer: str, session: RpSession, now: int) -> None:
         """Copy another run's claim to the RP session's other item, which may not have existed when that run wrote it."""
@@ -174,7 +178,7 @@ class Sessions:
             return True
         has_older = (items.logged_in_since <= last) | (items.part_of == claim.fanout_id)
         is_part = is_free & (items.started_at > last) & has_older & is_the_one
-        return update_if(item, is_part, self._part(claim.fanout_id, last + 1, now))
+        return update_if(item, is_part, self._part(claim.fanout_id, last + 1, {claim.logout_id}, now))
 
     def _is_anothers(self, item: SessionItem, session: RpSession) -> bool:
         found = read(self._items, item.pk, item.sk)
@@ -211,13 +215,18 @@ class Sessions:
             ended_at=claim.ended_at,
             logged_in_since=None,
             part_of=None,
+            claimed_by={claim.logout_id},
         )
 
-    def _part(self, fanout_id: str | None, logged_in_since: int, now: int) -> list[Action]:
-        told = {} if fanout_id is None else {"part_of": fanout_id}
-        return self._set(now, logged_in_since=logged_in_since, **told)
+    def _part(self, fanout_id: str | None, logged_in_since: int, logout_ids: Collection[str], now: int) -> list[Action]:
+        actions = self._set(now, logged_in_since=logged_in_since)
+        if fanout_id is not None:
+            actions.append(self._items.part_of.set(fanout_id))
+        if logout_ids:
+            actions.append(self._items.claimed_by.add(set(logout_ids)))
+        return actions
 
-    def _set(self, now: int, **values: str | int | None) -> list[Action]:
+    def _set(self, now: int, **values: Any) -> list[Action]:
         return assignments(self._items, expires_at=(now + self._lifetime) // 1000, **values)
 
 
