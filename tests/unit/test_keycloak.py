@@ -167,7 +167,7 @@ def test_a_reset_password_ends_the_subjects_sessions() -> None:
         ("access.CODE_TO_TOKEN", {"authDetails": {"clientId": "wiki", "sessionId": SID}}),
         ("access.UPDATE_PASSWORD", {"authDetails": {}}),
         ("admin.USER-DELETE", {"resourcePath": None}),
-        ("admin.USER-DELETE", {"resourcePath": f"users/{'a' * 256}"}),
+        ("admin.USER-DELETE", {"resourcePath": f"users/{'a' * 2049}"}),
     ],
 )
 def test_an_event_of_ours_that_does_not_say_who_or_when_is_refused(name: str, change: dict[str, Any]) -> None:

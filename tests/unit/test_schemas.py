@@ -44,7 +44,7 @@ def test_a_member_that_is_not_described_is_refused(kind: type[BaseModel]) -> Non
         (requests.ClientMetadata, {"backchannel_logout_uri": 7}),
         (requests.ClientMetadata, {"allowed_networks": "10.0.0.0/8"}),
         (requests.RpSessionStart, {"sub": ""}),
-        (requests.RpSessionStart, {"client_id": "a" * 256}),
+        (requests.RpSessionStart, {"client_id": "a" * 2049}),
         (requests.LogoutRequest, {"sid": ""}),
         (requests.LogoutRequest, {"reason": "a" * 101}),
     ],

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, partition_page, read, storage, transaction
+from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, part, partition_page, read, storage, transaction
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
@@ -147,7 +147,7 @@ class Providers:
             NotFoundError: none of this id is registered at the provider.
 
         """
-        document = self._read(_pk(provider), key("CLIENT", client_id))
+        document = self._read(_pk(provider), key("CLIENT", part(client_id)))
         if document is None:
             raise NotFoundError(f"no client {client_id!r}")
         client = _client(document)
@@ -155,15 +155,15 @@ class Providers:
 
     def put_client(self, provider: str, client: Client) -> None:
         """Store a client."""
-        self._write(_pk(provider), key("CLIENT", client.client_id), asdict(client))
+        self._write(_pk(provider), key("CLIENT", part(client.client_id)), asdict(client))
 
     def delete_client(self, provider: str, client_id: str) -> None:
         """Remove a client, if there is one."""
-        self._remove(_pk(provider), key("CLIENT", client_id))
+        self._remove(_pk(provider), key("CLIENT", part(client_id)))
 
     def get_clients(self, provider: str, client_ids: Collection[str]) -> list[Client]:
         """Return those of the clients that are registered."""
-        keys = [(_pk(provider), key("CLIENT", client_id)) for client_id in client_ids]
+        keys = [(_pk(provider), key("CLIENT", part(client_id))) for client_id in client_ids]
         with storage():
             return [_client(item.document) for item in self._items.batch_get(keys, consistent_read=True)]
 

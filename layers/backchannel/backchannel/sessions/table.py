@@ -7,6 +7,8 @@
 | ``SID#…`` or ``SUB#…`` | ``ENDED#`` | tombstone: this session, or this subject's sessions until then, are over |
 | ``SID#…`` or ``SUB#…`` | ``ENDED#<client_id>`` | the same for one client |
 
+A long ``sid``, ``sub`` or ``client_id`` is in a key as its hash; the attributes have it as it is.
+
 A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
 login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
 (``part_of``), after which ``logged_in_since`` is just behind that end.
@@ -27,7 +29,19 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import Page, assignments, bind, key, optional_int, partition_page, parts, read, storage, update_if
+from backchannel.aws.dynamodb import (
+    Page,
+    assignments,
+    bind,
+    key,
+    optional_int,
+    part,
+    partition_page,
+    parts,
+    read,
+    storage,
+    update_if,
+)
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 
@@ -126,9 +140,9 @@ class Sessions:
         if client_id is None:
             condition = self._items.sk.startswith(key("RP", ""))
         elif isinstance(event, SessionEnded):
-            condition = self._items.sk == key("RP", client_id)
+            condition = self._items.sk == key("RP", part(client_id))
         else:
-            condition = self._items.sk.startswith(key("RP", client_id, ""))
+            condition = self._items.sk.startswith(key("RP", part(client_id), ""))
         return self._query(pk, condition, after, limit, now)
 
     def claim(self, issuer: str, session: RpSession, event: Ended, claim: Claim, now: int) -> RpSession | None:
@@ -163,11 +177,11 @@ class Sessions:
 
     def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the subject's RP sessions, ended ones too."""
-        return self._query(key("SUB", issuer, sub), self._items.sk.startswith(key("RP", "")), after, limit, now)
+        return self._query(key("SUB", issuer, part(sub)), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
     def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the session's RP sessions, ended ones too."""
-        return self._query(key("SID", issuer, sid), self._items.sk.startswith(key("RP", "")), after, limit, now)
+        return self._query(key("SID", issuer, part(sid)), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
     def expired(
         self, now: int, part: int, parts_in_all: int, time_is_short: Callable[[], bool]
@@ -207,7 +221,7 @@ class Sessions:
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
         """Read every tombstone that may cover an RP session."""
         partitions = [pk for pk, _ in _item_keys(issuer, session)]
-        keys = [(pk, key("ENDED", client)) for pk in partitions for client in ("", session.client_id)]
+        keys = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
         with storage():
             found = {(item.pk, item.sk): item for item in self._items.batch_get(keys, consistent_read=True)}
         ends: list[Ended] = []
@@ -250,18 +264,20 @@ def _absent_or_before(attribute: NumberAttribute, value: int) -> Condition:
 
 
 def _partition(issuer: str, event: Ended) -> str:
-    return key("SID", issuer, event.sid) if isinstance(event, SessionEnded) else key("SUB", issuer, event.sub)
+    if isinstance(event, SessionEnded):
+        return key("SID", issuer, part(event.sid))
+    return key("SUB", issuer, part(event.sub))
 
 
 def _tombstone_key(issuer: str, event: Ended) -> tuple[str, str]:
-    return _partition(issuer, event), key("ENDED", event.client_id or "")
+    return _partition(issuer, event), key("ENDED", part(event.client_id or ""))
 
 
 def _item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
-    by_subject = (key("SUB", issuer, session.sub), key("RP", session.client_id, session.sid or ""))
+    by_subject = (key("SUB", issuer, part(session.sub)), key("RP", part(session.client_id), part(session.sid or "")))
     if session.sid is None:
         return [by_subject]
-    return [(key("SID", issuer, session.sid), key("RP", session.client_id)), by_subject]
+    return [(key("SID", issuer, part(session.sid)), key("RP", part(session.client_id))), by_subject]
 
 
 def _rp_session(item: _SessionItem) -> RpSession:
