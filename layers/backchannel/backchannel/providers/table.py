@@ -67,7 +67,7 @@ class Providers:
         """
         document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
-            raise NotFoundError(f"no provider {provider!r}")
+            raise NotFoundError.of("provider", provider)
         return _provider(document)
 
     def create(self, provider: Provider) -> None:
@@ -100,7 +100,7 @@ class Providers:
         """
         claim = self._read(key("ISSUER", issuer), "ISSUER")
         if claim is None:
-            raise NotFoundError(f"no provider of issuer {issuer!r}")
+            raise NotFoundError.of("provider of issuer", issuer)
         return self.get(claim["provider"])
 
     def delete(self, provider: str) -> None:
@@ -129,7 +129,7 @@ class Providers:
         """
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
-            raise NotFoundError(f"no source {source!r}")
+            raise NotFoundError.of("source", source)
         return _known(Source, document)
 
     def put_source(self, provider: str, source: Source) -> None:
@@ -149,7 +149,7 @@ class Providers:
         """
         document = self._read(_pk(provider), key("CLIENT", part(client_id)))
         if document is None:
-            raise NotFoundError(f"no client {client_id!r}")
+            raise NotFoundError.of("client", client_id)
         client = _client(document)
         return client if self._permit_private_networks else replace(client, allowed_networks=())
 
