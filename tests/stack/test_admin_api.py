@@ -156,8 +156,9 @@ def test_a_logout_of_a_provider_that_was_removed_meanwhile_is_no_fault(aws: Aws,
 
 def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: Provider) -> None:
     secret, previous = new_secret(), new_secret()
-    metadata = {"format": "standard-webhooks", "secret": secret, "previous_secret": previous, "sid_trust": "none"}
-    expected = {"source": "shop", "format": "standard-webhooks", "sid_trust": "none"}
+    settings: Json = {"format": "standard-webhooks", "sid_trust": "none", "unmatched_sid": "end_subject", "require_iss": True}
+    metadata = {**settings, "secret": secret, "previous_secret": previous}
+    expected = {**settings, "source": "shop", "realm": None}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)
     shown = ask(provider, "GET", "/sources/shop")
@@ -188,6 +189,8 @@ def test_secrets_are_kept_in_secrets_manager_alone(provider: Provider, aws: Aws,
         ({"format": "carrier-pigeon", "secret": "s" * 24}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "secrte": "s"}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "sid_trust": "blind"}, "malformed_request"),
+        ({"format": "keycloak", "secret": "s" * 24, "require_iss": True}, "registration_invalid"),
+        ({"format": "standard-webhooks", "secret": new_secret(), "realm": "customer"}, "registration_invalid"),
         ({"format": "keycloak", "secret": "short"}, "registration_invalid"),
         ({"format": "keycloak", "secret": "s" * 70_000}, "malformed_request"),
         ({"format": "standard-webhooks", "secret": "whsec_***"}, "registration_invalid"),
@@ -270,7 +273,7 @@ def test_a_client_needs_a_provider(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-@pytest.mark.parametrize("client_id", ["\N{DESERET CAPITAL LETTER LONG I}" * 255, "#" * 255, "wik\u00ed"], ids=ascii)
+@pytest.mark.parametrize("client_id", ["\N{DESERET CAPITAL LETTER LONG I}" * 2049, "a" * 2049, "tab\t"], ids=ascii)
 def test_there_is_no_client_with_an_id_that_none_can_have(shared_provider: Provider, method: str, client_id: str) -> None:
     response = ask(shared_provider, method, f"/clients/{quote(client_id)}", {} if method == "PUT" else None)
 

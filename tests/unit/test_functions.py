@@ -426,19 +426,21 @@ def test_a_request_that_cannot_be_carried_out_is_a_problem_document(
     assert queue.sent == []
 
 
-def test_a_refused_secret_is_not_repeated(load: Load, log: Log) -> None:
+@pytest.mark.parametrize("misplaced", ["misspelt", "whsec_not/for/anybody"])
+def test_a_refused_secret_is_not_repeated_even_as_a_members_name(load: Load, log: Log, misplaced: str) -> None:
     secret = "whsec_not/for/anybody"
     event = sample("api-admin.json") | {
         "path": "/providers/acme/sources/portal",
         "httpMethod": "PUT",
-        "body": json.dumps({"format": "standard-webhooks", "secret": secret, "previous_secret": [secret], "misspelt": secret}),
+        "body": json.dumps({"format": "standard-webhooks", "secret": secret, "previous_secret": [secret], misplaced: secret}),
     }
 
     answer = _admin(load, FakeQueue()).handler(event, Context())
 
     assert answer["statusCode"] == 400
-    assert {error["at"] for error in json.loads(answer["body"])["errors"]} == {"body/previous_secret", "body/misspelt"}
+    assert {error["at"] for error in json.loads(answer["body"])["errors"]} == {"body/previous_secret", "body"}
     assert secret not in answer["body"] + log.text
+    assert misplaced not in answer["body"] + log.text
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     using.providers.get(provider)
     given = [metadata.secret, metadata.previous_secret]
     values = [secret.get_secret_value() for secret in given if secret is not None]
-    _check_settings(metadata)
+    check_settings(metadata)
     for value in values:
         FORMATS[metadata.format].check_secret(value)
     name = secret_name(using.secret_prefix, provider, source)
@@ -67,7 +67,7 @@ def _shown(source: Source) -> SourceView:
     )
 
 
-def _check_settings(metadata: SourceMetadata) -> None:
+def check_settings(metadata: SourceMetadata) -> None:
     """Refuse a setting that the format does not read: it would protect nobody."""
     given = {name for name, is_given in (("require_iss", metadata.require_iss), ("realm", metadata.realm)) if is_given}
     for name in given - FORMATS[metadata.format].settings:
