@@ -333,7 +333,7 @@ def test_rp_sessions_are_listed_page_by_page(provider: Provider) -> None:
         ({"sub": "ada"}, "malformed_request"),
         ({"sub": "ada", "client_id": "wiki", "ssid": "x"}, "malformed_request"),
         ({"sub": "", "client_id": "wiki"}, "malformed_request"),
-        ({"sub": "ada", "client_id": "wikí"}, "identifier_invalid"),
+        ({"sub": "ada", "client_id": "wik\x85"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "sid": "a\nb"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "started_at": "2999-01-01T00:00:00Z"}, "event_time_invalid"),
         ({"sub": "ada", "client_id": "wiki", "expires_at": "9999-12-31T23:59:59.9999999Z"}, "expiry_invalid"),
@@ -349,7 +349,7 @@ def test_rp_sessions_are_looked_up_by_one_of_sub_and_sid(shared_provider: Provid
     assert_problem(ask(shared_provider, "GET", f"/sessions{query}"), 400, "malformed_request")
 
 
-@pytest.mark.parametrize("query", ["sid=s%C3%AD", "sid=%09", "sub=%00", f"sub={'%23' * 255}", f"sid={'%25' * 255}"])
+@pytest.mark.parametrize("query", ["sid=s%C2%85", "sid=%09", "sub=%00", "sub=a%7F", "sid=a%0A"])
 def test_rp_sessions_are_not_looked_up_by_what_none_can_have(shared_provider: Provider, query: str) -> None:
     assert_problem(ask(shared_provider, "GET", f"/sessions?{query}"), 400, "identifier_invalid")
 
@@ -374,8 +374,8 @@ def test_a_logout_is_shown_from_the_moment_it_was_asked_for(provider: Provider) 
         ({}, "malformed_request"),
         ({"sub": "ada", "sid": "sid"}, "malformed_request"),
         ({"sub": "ada", "resaon": "x"}, "malformed_request"),
-        ({"sid": "s" * 256}, "malformed_request"),
-        ({"sid": "sí"}, "identifier_invalid"),
+        ({"sid": "s" * 2049}, "malformed_request"),
+        ({"sid": "s\n"}, "identifier_invalid"),
     ],
 )
 def test_a_logout_that_cannot_be_meant_is_refused(shared_provider: Provider, request_: Json, code: str) -> None:
@@ -418,7 +418,7 @@ def test_deliveries_are_listed_by_logout_and_by_client_page_by_page(provider: Pr
     [
         "",
         "?client_id=",
-        f"?client_id={'a' * 256}",
+        f"?client_id={'a' * 2049}",
         "?client_id=a&status=lost",
         "?client_id=a&limit=0",
         "?client_id=a&limit=101",
