@@ -39,6 +39,7 @@ providers = Providers(dynamodb, settings.providers_table)
 receiver = WebhookReceiver(
     provider=cached(providers.get),
     source=cached(providers.get_source),
+    client=cached(providers.get_client),
     secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
     intake=Intake(
         Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),

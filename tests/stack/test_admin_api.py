@@ -156,8 +156,9 @@ def test_a_logout_of_a_provider_that_was_removed_meanwhile_is_no_fault(aws: Aws,
 
 def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: Provider) -> None:
     secret, previous = new_secret(), new_secret()
-    metadata = {"format": "standard-webhooks", "secret": secret, "previous_secret": previous, "sid_trust": "none"}
-    expected = {"source": "shop", "format": "standard-webhooks", "sid_trust": "none"}
+    settings: Json = {"format": "standard-webhooks", "sid_trust": "none", "unmatched_sid": "end_subject", "require_iss": True}
+    metadata = {**settings, "secret": secret, "previous_secret": previous}
+    expected = {**settings, "source": "shop", "realm": None}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)
     shown = ask(provider, "GET", "/sources/shop")
@@ -188,6 +189,8 @@ def test_secrets_are_kept_in_secrets_manager_alone(provider: Provider, aws: Aws,
         ({"format": "carrier-pigeon", "secret": "s" * 24}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "secrte": "s"}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "sid_trust": "blind"}, "malformed_request"),
+        ({"format": "keycloak", "secret": "s" * 24, "require_iss": True}, "registration_invalid"),
+        ({"format": "standard-webhooks", "secret": new_secret(), "realm": "customer"}, "registration_invalid"),
         ({"format": "keycloak", "secret": "short"}, "registration_invalid"),
         ({"format": "keycloak", "secret": "s" * 70_000}, "malformed_request"),
         ({"format": "standard-webhooks", "secret": "whsec_***"}, "registration_invalid"),
@@ -270,7 +273,7 @@ def test_a_client_needs_a_provider(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("method", ["PUT", "GET", "DELETE"])
-@pytest.mark.parametrize("client_id", ["\N{DESERET CAPITAL LETTER LONG I}" * 255, "#" * 255, "wik\u00ed"], ids=ascii)
+@pytest.mark.parametrize("client_id", ["\N{DESERET CAPITAL LETTER LONG I}" * 2049, "a" * 2049, "tab\t"], ids=ascii)
 def test_there_is_no_client_with_an_id_that_none_can_have(shared_provider: Provider, method: str, client_id: str) -> None:
     response = ask(shared_provider, method, f"/clients/{quote(client_id)}", {} if method == "PUT" else None)
 
@@ -330,7 +333,7 @@ def test_rp_sessions_are_listed_page_by_page(provider: Provider) -> None:
         ({"sub": "ada"}, "malformed_request"),
         ({"sub": "ada", "client_id": "wiki", "ssid": "x"}, "malformed_request"),
         ({"sub": "", "client_id": "wiki"}, "malformed_request"),
-        ({"sub": "ada", "client_id": "wikí"}, "identifier_invalid"),
+        ({"sub": "ada", "client_id": "wik\x85"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "sid": "a\nb"}, "identifier_invalid"),
         ({"sub": "ada", "client_id": "wiki", "started_at": "2999-01-01T00:00:00Z"}, "event_time_invalid"),
         ({"sub": "ada", "client_id": "wiki", "expires_at": "9999-12-31T23:59:59.9999999Z"}, "expiry_invalid"),
@@ -346,7 +349,7 @@ def test_rp_sessions_are_looked_up_by_one_of_sub_and_sid(shared_provider: Provid
     assert_problem(ask(shared_provider, "GET", f"/sessions{query}"), 400, "malformed_request")
 
 
-@pytest.mark.parametrize("query", ["sid=s%C3%AD", "sid=%09", "sub=%00", f"sub={'%23' * 255}", f"sid={'%25' * 255}"])
+@pytest.mark.parametrize("query", ["sid=s%C2%85", "sid=%09", "sub=%00", "sub=a%7F", "sid=a%0A"])
 def test_rp_sessions_are_not_looked_up_by_what_none_can_have(shared_provider: Provider, query: str) -> None:
     assert_problem(ask(shared_provider, "GET", f"/sessions?{query}"), 400, "identifier_invalid")
 
@@ -371,8 +374,8 @@ def test_a_logout_is_shown_from_the_moment_it_was_asked_for(provider: Provider) 
         ({}, "malformed_request"),
         ({"sub": "ada", "sid": "sid"}, "malformed_request"),
         ({"sub": "ada", "resaon": "x"}, "malformed_request"),
-        ({"sid": "s" * 256}, "malformed_request"),
-        ({"sid": "sí"}, "identifier_invalid"),
+        ({"sid": "s" * 2049}, "malformed_request"),
+        ({"sid": "s\n"}, "identifier_invalid"),
     ],
 )
 def test_a_logout_that_cannot_be_meant_is_refused(shared_provider: Provider, request_: Json, code: str) -> None:
@@ -415,7 +418,7 @@ def test_deliveries_are_listed_by_logout_and_by_client_page_by_page(provider: Pr
     [
         "",
         "?client_id=",
-        f"?client_id={'a' * 256}",
+        f"?client_id={'a' * 2049}",
         "?client_id=a&status=lost",
         "?client_id=a&limit=0",
         "?client_id=a&limit=101",

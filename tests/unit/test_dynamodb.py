@@ -8,7 +8,7 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import GetError, UpdateError
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import ConditionFailedError, bind, key, storage
+from backchannel.aws.dynamodb import MAX_PART, ConditionFailedError, bind, key, part, storage
 from backchannel.aws.dynamodb import parts as split
 from backchannel.errors import StorageUnavailable
 
@@ -38,6 +38,42 @@ def test_parts_before_an_empty_one_are_a_prefix_of_their_own_longer_keys_alone(p
 
 def test_a_key_is_readable() -> None:
     assert key("SID", "https://idp.example/", "sid-1") == "SID#https://idp.example/#sid-1"
+
+
+ISSUER = "https://idp.example/" + "%" * 300
+identifiers = st.text(st.sampled_from("ab#%h\u200d\U0001f469"), max_size=300)
+
+
+@given(identifiers, identifiers)
+@example("a" * 300, "a" * 301)
+@example("#" * 86, "%23" * 86)
+@example("%h", "%25h")
+def test_no_two_identifiers_give_one_key(one: str, other: str) -> None:
+    assert (key("SID", ISSUER, part(one)) == key("SID", ISSUER, part(other))) == (one == other)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=400), st.text("ab", max_size=9))
+@example("\U0001f469" * 2048, "a")
+def test_two_identifiers_always_fit_into_a_sort_key(long: str, short: str) -> None:
+    assert len(key("RP", part(long), part(long)).encode()) <= 1024
+    assert key("RP", part(long), part(short)).startswith(key("RP", part(long), ""))
+
+
+def test_no_identifier_can_be_mistaken_for_the_hash_of_a_long_one() -> None:
+    long = "a" * (MAX_PART + 1)
+    hashed = part(long)
+
+    assert hashed.startswith("%h")
+    assert part(str(hashed)) != hashed
+
+
+@pytest.mark.parametrize("value", ["a" * MAX_PART, "\U0001f469" * (MAX_PART // 4), "sid-1"])
+def test_an_identifier_that_fits_is_readable_in_its_key(value: str) -> None:
+    assert key("RP", part(value)) == f"RP#{value}"
+
+
+def test_an_issuer_comes_out_of_a_key_whatever_its_length_and_that_of_the_identifier() -> None:
+    assert split(key("SID", ISSUER, part("a" * 2048)))[:2] == ["SID", ISSUER]
 
 
 @given(parts)

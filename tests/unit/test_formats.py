@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from backchannel.api.requests import SourceMetadata
+from backchannel.api.sources import check_settings
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Request
@@ -20,6 +21,18 @@ def test_an_unknown_format_is_refused_at_registration(name: str) -> None:
     assert name not in FORMATS
     with pytest.raises(ValidationError, match="format"):
         SourceMetadata.model_validate({"format": name, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("setting", [{"require_iss": True}, {"realm": "customer"}])
+def test_a_setting_that_the_format_does_not_read_is_refused(name: str, setting: dict[str, object]) -> None:
+    metadata = SourceMetadata.model_validate({"format": name, "secret": "kc-synthetic", **setting})
+
+    if setting.keys() <= FORMATS[name].settings:
+        check_settings(metadata)
+    else:
+        with pytest.raises(RegistrationInvalidError, match=next(iter(setting))):
+            check_settings(metadata)
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,10 +1,12 @@
 """The handlers, each with the event of its trigger."""
 
+import hmac
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,12 +21,14 @@ from backchannel.deliveries.verdicts import Done
 from backchannel.errors import NotFoundError, StorageUnavailable
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
+from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
-from backchannel.sessions.events import SessionEnded, logout_id
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
+from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue
 from tests.support.signing import public_key, ring
@@ -109,10 +113,23 @@ def test_every_body_in_a_sample_batch_is_a_message_of_ours(path: Any) -> None:
 # --- webhook ----------------------------------------------------------------------------------------------------------
 
 
-def _webhook(load: Load, queue: FakeQueue, provider: Callable[[str], Provider] = lambda _: ACME) -> ModuleType:
+def _unknown(*names: str) -> Any:
+    raise NotFoundError.of("provider, source or client", names[-1])
+
+
+PORTAL = Source("portal", "standard-webhooks", "backchannel-dev/acme/portal")
+
+
+def _webhook(
+    load: Load,
+    queue: FakeQueue,
+    provider: Callable[[str], Provider] = lambda _: ACME,
+    source: Callable[[str, str], Source] = lambda *_: PORTAL,
+) -> ModuleType:
     receiver = WebhookReceiver(
         provider=provider,
-        source=lambda *_: Source("portal", "standard-webhooks", "backchannel-dev/acme/portal"),
+        source=source,
+        client=_unknown,
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
     )
@@ -128,7 +145,7 @@ def test_a_proven_webhook_has_its_end_queued_before_it_is_answered(load: Load) -
     assert answer["statusCode"] == 202
     assert json.loads(answer["body"]) == {"started": 0, "ended": 1, "ignored": 0}
     (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
-    assert message.event == SessionEnded("sid-0001", AT, "msg_0001", reason="logout")
+    assert message.event == SessionEnded("sid-0001", AT + 999, "msg_0001", reason="logout")
     assert message.logout_id == logout_id(ISSUER, message.event)
 
 
@@ -137,8 +154,8 @@ def test_a_proven_webhook_has_its_end_queued_before_it_is_answered(load: Load) -
     ("change", "status", "code"),
     [
         ({"body": '{"type": "session.ended"}'}, 401, "signature_invalid"),
-        ({"headers": {}}, 401, "signature_invalid"),
-        ({"headers": None, "body": None}, 401, "signature_invalid"),
+        ({"headers": {}, "multiValueHeaders": {}}, 401, "signature_invalid"),
+        ({"headers": None, "multiValueHeaders": None, "body": None}, 401, "signature_invalid"),
         ({"body": "a" * 2_000_000}, 413, "payload_too_large"),
     ],
 )
@@ -153,19 +170,48 @@ def test_an_unproven_webhook_queues_nothing(load: Load, change: dict[str, Any], 
     assert queue.sent == []
 
 
+UNPROVEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "unknown provider": ({"provider": _unknown}, {}),
+    "unknown source": ({"source": _unknown}, {}),
+    "bad signature": ({}, {"body": "{}"}),
+    "no signature": ({}, {"headers": {}, "multiValueHeaders": None}),
+    "old timestamp": ({}, {"multiValueHeaders": {"webhook-timestamp": ["1788200000"]}}),
+    "keycloak: bad signature": ({"source": lambda *_: Source("keycloak", "keycloak", "secret")}, {}),
+}
+
+
 @pytest.mark.usefixtures("no_metrics")
-def test_a_webhook_of_nobody_is_not_found(load: Load) -> None:
-    def unknown(name: str) -> Provider:
-        raise NotFoundError(f"no provider {name!r}")
+@pytest.mark.parametrize("name", UNPROVEN)
+def test_who_cannot_prove_himself_does_not_learn_whether_there_is_such_a_source(
+    load: Load, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration, change = UNPROVEN[name]
+    counted = Mock(wraps=hmac.digest)
+    monkeypatch.setattr(hmac, "digest", counted)
+    event = sample("api-webhook.json") | change
 
-    answer = _webhook(load, FakeQueue(), unknown).handler(sample("api-webhook.json"), Context())
+    answer = _webhook(load, FakeQueue(), **configuration).handler(event, Context())
 
-    assert answer["statusCode"] == 404
+    assert answer == _webhook(load, FakeQueue(), provider=_unknown).handler(sample("api-webhook.json"), Context())
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (401, "signature_invalid")
+    assert counted.call_count == 2, "one computation for each of the two requests"
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(("name", "why"), [("unknown source", "no provider, source"), ("old timestamp", "too far from now")])
+def test_the_log_says_why_a_webhook_was_not_proven(load: Load, log: Log, name: str, why: str) -> None:
+    configuration, change = UNPROVEN[name]
+
+    _webhook(load, FakeQueue(), **configuration).handler(sample("api-webhook.json") | change, Context())
+
+    assert why in log.lines[-1]["detail"]
 
 
 @pytest.mark.usefixtures("no_metrics")
 @pytest.mark.parametrize(("provider", "source"), [("x" * 2100, "x"), ("-", "x"), ("acme", "x" * 2100), ("acme", "x#y")])
-def test_a_webhook_of_a_name_that_cannot_exist_is_not_found_without_a_look(load: Load, provider: str, source: str) -> None:
+def test_a_webhook_of_a_name_that_cannot_exist_is_refused_without_a_look(
+    load: Load, log: Log, provider: str, source: str
+) -> None:
     function = load("webhook")  # with its real tables, of which no socket leads to any
     if provider == "acme":
         function.receiver = replace(function.receiver, provider=lambda _: ACME)  # type: ignore[attr-defined]
@@ -173,7 +219,60 @@ def test_a_webhook_of_a_name_that_cannot_exist_is_not_found_without_a_look(load:
 
     answer = function.handler(event, Context())
 
-    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "not_found")
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (401, "signature_invalid")
+    assert "x" * 65 not in log.text
+    assert "x" * 65 not in answer["body"]
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+def test_a_compressed_webhook_is_refused_whoever_sent_it(load: Load, encoding: str) -> None:
+    event = sample("api-webhook.json")
+    event["multiValueHeaders"]["Content-Encoding"] = [encoding]
+
+    answer = _webhook(load, FakeQueue(), provider=_unknown).handler(event, Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (415, "content_encoding_unsupported")
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize("client_id", ["account-console", "security-admin-console"])
+@pytest.mark.parametrize("is_registered", [True, False])
+def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered(
+    client_id: str,
+    is_registered: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    stored: list[RpSessionStarted] = []
+    sessions = cast("Sessions", SimpleNamespace(start=lambda _, started, __: stored.append(started)))
+    document = sample("keycloak-p2inc-access.CODE_TO_TOKEN.json")
+    document["authDetails"]["clientId"] = client_id
+    document |= {"time": AT, "realmName": "test"}
+    body = json.dumps(document)
+    signature = hmac.digest(b"kc-synthetic", body.encode(), "sha256").hex()
+    receiver = WebhookReceiver(
+        provider=lambda _: ACME,
+        source=lambda *_: Source("keycloak", "keycloak", "secret"),
+        client=(lambda *_: Client(client_id)) if is_registered else _unknown,
+        secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["kc-synthetic"])),
+        intake=Intake(sessions, FakeQueue()),
+    )
+
+    counts = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
+
+    assert counts == {"started": int(is_registered), "ended": 0, "ignored": int(not is_registered)}
+    assert [each.client_id for each in stored] == [client_id] * is_registered
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_source_hands_its_settings_to_its_format(load: Load) -> None:
+    queue = FakeQueue()
+    source = replace(PORTAL, unmatched_sid="end_subject", require_iss=True)
+
+    answer = _webhook(load, queue, source=lambda *_: source).handler(sample("api-webhook.json"), Context())
+
+    assert answer["statusCode"] == 202
+    (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
+    assert message.unmatched_sub == "ada"
 
 
 @pytest.mark.usefixtures("no_metrics")
@@ -327,19 +426,21 @@ def test_a_request_that_cannot_be_carried_out_is_a_problem_document(
     assert queue.sent == []
 
 
-def test_a_refused_secret_is_not_repeated(load: Load, log: Log) -> None:
+@pytest.mark.parametrize("misplaced", ["misspelt", "whsec_not/for/anybody"])
+def test_a_refused_secret_is_not_repeated_even_as_a_members_name(load: Load, log: Log, misplaced: str) -> None:
     secret = "whsec_not/for/anybody"
     event = sample("api-admin.json") | {
         "path": "/providers/acme/sources/portal",
         "httpMethod": "PUT",
-        "body": json.dumps({"format": "standard-webhooks", "secret": secret, "previous_secret": [secret], "misspelt": secret}),
+        "body": json.dumps({"format": "standard-webhooks", "secret": secret, "previous_secret": [secret], misplaced: secret}),
     }
 
     answer = _admin(load, FakeQueue()).handler(event, Context())
 
     assert answer["statusCode"] == 400
-    assert {error["at"] for error in json.loads(answer["body"])["errors"]} == {"body/previous_secret", "body/misspelt"}
+    assert {error["at"] for error in json.loads(answer["body"])["errors"]} == {"body/previous_secret", "body"}
     assert secret not in answer["body"] + log.text
+    assert misplaced not in answer["body"] + log.text
 
 
 # --- discovery --------------------------------------------------------------------------------------------------------

@@ -63,6 +63,36 @@ def test_one_right_signature_of_several_is_enough(signatures: str) -> None:
     _verify({**HEADERS, "webhook-signature": signatures.format(HEADERS["webhook-signature"])})
 
 
+wrong = st.binary(min_size=32, max_size=32).map(lambda octets: f"v1,{base64.b64encode(octets).decode()}") | st.sampled_from(
+    ["v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==", "v2,AAAA", "v1", "v1,", ""]
+)
+separators = st.sampled_from([" ", ", ", ",", "  ", " , ", ",\t"])
+
+
+@given(st.lists(wrong, max_size=4), st.integers(0, 4), st.lists(separators, min_size=5, max_size=5), st.booleans())
+def test_signatures_are_read_in_any_order_separated_by_spaces_or_commas(
+    others: list[str],
+    place: int,
+    between: list[str],
+    is_signed: bool,  # noqa: FBT001 - drawn
+) -> None:
+    signatures = [*others[:place], *[HEADERS["webhook-signature"]] * is_signed, *others[place:]]
+    header = "".join(f"{each}{separator}" for each, separator in zip(signatures, between, strict=False))
+
+    for value in (header, header.rstrip(", \t")):
+        if is_signed:
+            _verify({**HEADERS, "webhook-signature": value})
+        else:
+            with pytest.raises(SignatureInvalidError):
+                _verify({**HEADERS, "webhook-signature": value})
+
+
+@pytest.mark.parametrize("glued", ["{}x", "x{}", "{}.v1,AAAA", "v1,AAAA{}"])
+def test_a_signature_with_something_glued_to_it_is_none(glued: str) -> None:
+    with pytest.raises(SignatureInvalidError):
+        _verify({**HEADERS, "webhook-signature": glued.format(HEADERS["webhook-signature"])})
+
+
 @pytest.mark.parametrize("secrets", [[SECRET, OTHER_SECRET], [OTHER_SECRET, SECRET]])
 def test_both_secrets_are_valid_while_one_replaces_the_other(secrets: list[str]) -> None:
     _verify(HEADERS, secrets=secrets)
@@ -166,7 +196,13 @@ KEYCLOAK_SIGNATURE = "410fbf204165dea459aa48c98052190d1aeb39153e217963b81f1613f5
 KEYCLOAK_SECRET = "kc-synthetic"
 
 
-@pytest.mark.parametrize("signature", [KEYCLOAK_SIGNATURE, KEYCLOAK_SIGNATURE.upper(), f"sha256={KEYCLOAK_SIGNATURE}"])
+@pytest.mark.parametrize(
+    "signature",
+    [
+        *(KEYCLOAK_SIGNATURE, KEYCLOAK_SIGNATURE.upper(), f"sha256={KEYCLOAK_SIGNATURE}"),
+        *(f"{'0' * 64}, {KEYCLOAK_SIGNATURE}", f"{KEYCLOAK_SIGNATURE}, {'0' * 64}", f"{'0' * 64} sha256={KEYCLOAK_SIGNATURE}"),
+    ],
+)
 def test_the_hexadecimal_vector_verifies(signature: str) -> None:
     hex_over_body("x-keycloak-signature", Request(KEYCLOAK_BODY, {"x-keycloak-signature": signature}), [KEYCLOAK_SECRET])
 

@@ -75,12 +75,14 @@ def test_what_only_looks_like_a_cursor_is_the_callers_fault(decoded: object) -> 
         position(after, "list", str)
 
 
-@pytest.mark.parametrize("key", ["RP#wiki", "RP#wiki#sid-1", "RP#", "RP#" + "a" * 1021])
+@pytest.mark.parametrize(
+    "key", ["RP#wiki", "RP#wiki#sid-1", "RP#", "RP#" + "a" * 1021, "RP#wik\u00ed", "RP#\U0001f469\u200d\U0001f4bb"]
+)
 def test_a_list_goes_on_behind_any_key_that_it_could_hold(key: str) -> None:
     assert sort_key(cursor(key, "list"), "list", "RP#") == key
 
 
-@pytest.mark.parametrize("key", ["", "RP", "LOGOUT", "rp#wiki", "RP#" + "a" * 1022, "RP#wik\u00ed", "RP#\ud800", 7, None])
+@pytest.mark.parametrize("key", ["", "RP", "LOGOUT", "rp#wiki", "RP#" + "a" * 1022, "RP#" + "\u00ed" * 511, "RP#\ud800", 7, None])
 def test_a_list_goes_on_behind_no_key_that_its_table_would_refuse(key: object) -> None:
     edited = base64.urlsafe_b64encode(json.dumps({"of": "list", "at": key}).encode()).decode()
 

@@ -22,7 +22,8 @@ def test_a_callers_error_is_a_problem_document_with_its_status_and_code(kind: ty
     assert answer["statusCode"] == kind.status
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/problem+json"]
     document = json.loads(answer["body"])
-    assert (document["status"], document["code"], document["detail"]) == (kind.status, kind.code, "what is wrong")
+    assert (document["status"], document["code"]) == (kind.status, kind.code)
+    assert document["detail"] == (kind.shown or "what is wrong")
     assert document["type"] == "about:blank"
     assert document["title"]
 
@@ -49,6 +50,20 @@ def test_an_unknown_path_is_a_problem_document_too() -> None:
 
     assert answer["statusCode"] == 404
     assert json.loads(answer["body"])["code"] == "not_found"
+
+
+def test_the_reason_for_which_a_sender_is_not_proven_is_in_the_log_alone(log: Log) -> None:
+    answer = _answer(errors.SignatureInvalidError("no provider 'acme'"))
+
+    assert "acme" not in answer["body"]
+    assert log.lines[-1]["detail"] == "no provider 'acme'"
+
+
+def test_a_name_that_is_not_found_is_repeated_up_to_its_64th_character(log: Log) -> None:
+    answer = _answer(errors.NotFoundError.of("client", "a" * 65))
+
+    assert json.loads(answer["body"])["detail"] == f"no client {'a' * 64!r}"
+    assert "a" * 65 not in log.text
 
 
 def test_callers_errors_are_logged_as_info_internal_failures_as_errors(log: Log) -> None:

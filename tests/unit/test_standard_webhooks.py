@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,13 +16,14 @@ from backchannel.errors import (
     MalformedRequestError,
 )
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
-from backchannel.webhooks.request import Context, Parsed, Request, SidTrust
+from backchannel.webhooks.request import Context, Parsed, Request, SidTrust, UnmatchedSid
 from backchannel.webhooks.standard_webhooks import parse
 from tests.unit.fakes import sample
 
 AT = 1_788_256_800_000
 WHEN = "2026-09-01T10:00:00Z"
 ISSUER = "https://idp.example.test/"
+CONTEXT = Context(ISSUER, "claim", AT)
 HEADERS = {"webhook-id": "msg-1", "webhook-timestamp": "1788256800", "webhook-signature": "v1,verified-before"}
 DATA: dict[str, dict[str, Any]] = {
     "rp_session.started": {"sub": "ada", "sid": "sid-1", "client_id": "wiki"},
@@ -92,7 +94,7 @@ def test_an_event_may_name_its_issuer(kind: str) -> None:
         ("user.sessions_ended", "sub"),
     ],
 )
-@pytest.mark.parametrize("value", [None, "", 7, "a\n", "a" * 256])
+@pytest.mark.parametrize("value", [None, "", 7, "a\n", "a" * 2049])
 def test_an_event_that_does_not_say_who_is_refused(kind: str, name: str, value: object) -> None:
     with pytest.raises(IdentifierInvalidError, match=name):
         _event(kind, "claim", **{name: value})
@@ -141,15 +143,15 @@ def test_with_neither_a_trusted_sid_nor_a_subject_the_event_cannot_be_mapped() -
     "when",
     [
         WHEN,
-        "2026-09-01T10:00:00",
         "2026-09-01T10:00:00.000Z",
+        "2026-09-01T10:00:00,0Z",
         "2026-09-01T10:00:00+00:00",
         "2026-09-01T12:00:00+02:00",
-        "2026-09-01 10:00:00",
+        "2026-09-01 10:00:00Z",
         "20260901T100000Z",
     ],
 )
-def test_a_time_without_a_zone_is_in_utc(when: str) -> None:
+def test_a_time_may_be_written_in_any_way_that_iso_8601_has_for_it(when: str) -> None:
     assert _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}}).events == (
         SubjectSessionsEnded("ada", AT, "msg-1"),
     )
@@ -161,7 +163,118 @@ def test_what_is_no_time_is_refused(when: object) -> None:
         _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}})
 
 
-@pytest.mark.parametrize("when", ["2026-09-01T10:05:01Z", "9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z", "0001-01-01"])
+@pytest.mark.parametrize("name", ["timestamp", "expires_at"])
+@pytest.mark.parametrize(
+    "when",
+    [
+        *("2026-09-01T10:00:00", "2026-09-01 10:00:00.5", "20260901T100000"),
+        *("2026-09-01", "20260901", "2026-W36-2", "2026-09-01Z"),
+        *("2026-09-01T10Z", "2026-09-01T10:00Z", "2026-09-01T1000+02:00"),
+    ],
+)
+def test_a_time_without_zone_or_without_seconds_is_refused(name: str, when: str) -> None:
+    data = DATA["rp_session.started"] | ({"expires_at": when} if name == "expires_at" else {})
+    timestamp = when if name == "timestamp" else WHEN
+
+    with pytest.raises(MalformedRequestError, match=f"{name} must be"):
+        _parse({"type": "rp_session.started", "timestamp": timestamp, "data": data})
+
+
+SECOND = AT - 60_000
+"""09:59:00, a minute before the time of receipt."""
+
+
+@pytest.mark.parametrize("kind", ["session.ended", "user.sessions_ended"])
+@pytest.mark.parametrize(
+    ("when", "ended_at"),
+    [
+        ("2026-09-01T09:59:00Z", SECOND + 999),
+        ("2026-09-01T11:59:00+02:00", SECOND + 999),
+        ("2026-09-01T09:59:00.0Z", SECOND),
+        ("2026-09-01T09:59:00.4Z", SECOND + 400),
+        ("2026-09-01T09:59:00,999Z", SECOND + 999),
+        ("2026-09-01T10:00:00Z", AT),
+        ("2026-09-01T10:05:00Z", AT),
+    ],
+)
+def test_an_end_without_a_fraction_covers_its_whole_second_up_to_now(kind: str, when: str, ended_at: int) -> None:
+    (event,) = _parse({"type": kind, "timestamp": when, "data": DATA[kind]}).events
+
+    assert event.ended_at == ended_at  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("when", "started_at"), [("2026-09-01T09:59:00Z", SECOND), ("2026-09-01T09:59:00.4Z", SECOND + 400)])
+def test_a_start_keeps_its_second(when: str, started_at: int) -> None:
+    (event,) = _parse({"type": "rp_session.started", "timestamp": when, "data": DATA["rp_session.started"]}).events
+
+    assert event.started_at == started_at  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_a_source_may_require_that_every_event_names_its_issuer(kind: str) -> None:
+    strict = replace(CONTEXT, require_iss=True)
+    document = {"type": kind, "timestamp": WHEN, "data": DATA[kind]}
+
+    with pytest.raises(IssuerMismatchError):
+        _parse_in(strict, document)
+    with pytest.raises(IssuerMismatchError):
+        _parse_in(strict, document | {"data": DATA[kind] | {"iss": "https://other.example/"}})
+    assert _parse_in(strict, document | {"data": DATA[kind] | {"iss": ISSUER}}) == _parse(document)
+
+
+def test_the_end_of_an_unknown_session_ends_its_subject_where_the_source_says_so() -> None:
+    document = {"type": "session.ended", "timestamp": WHEN, "data": {"sid": "sid-1", "sub": "ada", "client_id": "wiki"}}
+
+    widened = _parse_in(replace(CONTEXT, unmatched_sid="end_subject"), document)
+
+    assert widened.events == (SessionEnded("sid-1", AT, "msg-1", "wiki", unmatched_sub="ada"),)
+    assert _parse(document).events == (SessionEnded("sid-1", AT, "msg-1", "wiki"),)
+
+
+@pytest.mark.parametrize("sub", ["", "a\n", "a" * 2049, 7, ["ada"], {"id": "ada"}])
+@pytest.mark.parametrize("unmatched_sid", ["report", "end_subject"])
+def test_a_bad_sub_beside_a_good_sid_does_not_stop_the_end(sub: object, unmatched_sid: UnmatchedSid) -> None:
+    document = {"type": "session.ended", "timestamp": WHEN, "data": {"sid": "sid-1", "sub": sub}}
+
+    parsed = _parse_in(replace(CONTEXT, unmatched_sid=unmatched_sid), document)
+
+    assert parsed.events == (SessionEnded("sid-1", AT, "msg-1"),)
+
+
+def test_a_bad_sub_is_refused_where_the_session_can_be_ended_by_it_alone() -> None:
+    with pytest.raises(IdentifierInvalidError, match="sub"):
+        _event("session.ended", "none", sub="a\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["\U0001f469\u200d\U0001f4bb", "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "a\u00a0b", "\u00ad", "a" * 256]
+)
+def test_who_has_such_a_sub_sid_or_client_id_can_be_logged_out(text: str) -> None:
+    assert _event("session.ended", sid=text, client_id=text) == SessionEnded(text, AT, "msg-1", text)
+    assert _event("user.sessions_ended", sub=text) == SubjectSessionsEnded(text, AT, "msg-1")
+    assert _event("rp_session.started", sub=text, sid=text, client_id=text) == RpSessionStarted(text, text, AT, text)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"chosen": 1},
+        {"type": "session.ended", "chosen": 1},
+        {"type": "session.ended", "timestamp": WHEN, "chosen": 1},
+        {"type": "session.ended", "timestamp": WHEN, "data": {"chosen": 1}},
+        {"type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": {"chosen": 1}}},
+    ],
+)
+def test_an_error_names_no_member_that_the_sender_chose(document: dict[str, Any]) -> None:
+    with pytest.raises(CallerError) as caught:
+        _parse(document)
+
+    assert "chosen" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "when", ["2026-09-01T10:05:01Z", "9999-12-31T23:59:59-23:59", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"]
+)
 def test_a_time_that_cannot_be_true_is_refused(when: str) -> None:
     with pytest.raises(EventTimeInvalidError):
         _parse({"type": "user.sessions_ended", "timestamp": when, "data": {"sub": "ada"}})
@@ -226,4 +339,8 @@ def _event(kind: str, sid_trust: SidTrust = "claim", **data: object) -> SessionE
 
 
 def _parse(document: dict[str, Any], sid_trust: SidTrust = "claim") -> Parsed:
-    return parse(Request(json.dumps(document).encode(), HEADERS), Context(ISSUER, sid_trust, AT))
+    return _parse_in(replace(CONTEXT, sid_trust=sid_trust), document)
+
+
+def _parse_in(context: Context, document: dict[str, Any]) -> Parsed:
+    return parse(Request(json.dumps(document).encode(), HEADERS), context)

@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from backchannel.errors import MalformedRequestError, PayloadTooLargeError
+from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
 from backchannel.webhooks.request import MAX_BODY, Request, json_object, member
 
 
@@ -24,6 +24,24 @@ def test_the_body_of_a_webhook_is_its_octets(event: dict[str, object], body: byt
 @pytest.mark.parametrize("headers", [{"X-Signature": "A", "host": "B"}, {"x-SIGNATURE": "A", "Host": "B"}])
 def test_headers_are_found_by_their_names_in_lower_case(headers: dict[str, str]) -> None:
     assert Request.of({"headers": headers}).headers == {"x-signature": "A", "host": "B"}
+
+
+@pytest.mark.parametrize("values", [["A", "B"], ["B", "A"]])
+def test_the_values_of_a_header_that_came_twice_are_joined(values: list[str]) -> None:
+    event = {"headers": {"X-Signature": values[-1], "Host": "C"}, "multiValueHeaders": {"X-Signature": values, "Host": ["C"]}}
+
+    assert Request.of(event).headers == {"x-signature": ", ".join(values), "host": "C"}
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "identity, gzip", "x"])
+def test_a_compressed_body_is_refused(encoding: str) -> None:
+    with pytest.raises(ContentEncodingUnsupportedError):
+        Request.of({"headers": {"content-Encoding": encoding}, "body": "{}"})
+
+
+@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
+def test_a_body_that_is_said_not_to_be_compressed_is_taken(encoding: str) -> None:
+    assert Request.of({"headers": {"Content-Encoding": encoding}, "body": "{}"}).body == b"{}"
 
 
 def test_a_webhook_without_headers_has_none() -> None:

@@ -4,7 +4,10 @@ What happens next depends on the branch, never on the text of a message. Each le
 logs, metrics, problem documents and delivery records show.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+_MAX_NAME = 64
+"""Characters of a name that are repeated; no provider and no source has a longer one."""
 
 
 class BackchannelError(Exception):
@@ -21,6 +24,8 @@ class CallerError(BackchannelError):
 
     code = "invalid_request"
     status: ClassVar[int] = 400
+    shown: ClassVar[str | None] = None
+    """What the caller is told instead of the message, if the message is for the log alone."""
 
 
 class MalformedRequestError(CallerError):
@@ -36,11 +41,28 @@ class PayloadTooLargeError(CallerError):
     status = 413
 
 
+class ContentEncodingUnsupportedError(CallerError):
+    """The body is compressed."""
+
+    code = "content_encoding_unsupported"
+    status = 415
+
+
 class SignatureInvalidError(CallerError):
-    """The sender did not prove itself: signature missing, wrong, or outside its time window."""
+    """The sender did not prove itself: no such source, signature missing, wrong, or outside its time window.
+
+    The answer is the same for all of these, so that nobody can find out which providers and sources there are.
+    """
 
     code = "signature_invalid"
     status = 401
+    shown = "the sender did not prove itself: no such source, no valid signature, or signed too long ago"
+
+
+class SenderUnsupportedError(CallerError):
+    """The events come from another sender than the source's format is for, so none of them would be understood."""
+
+    code = "sender_unsupported"
 
 
 class NotFoundError(CallerError):
@@ -48,6 +70,11 @@ class NotFoundError(CallerError):
 
     code = "not_found"
     status = 404
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> Self:
+        """Return the error for a name, of which it repeats the beginning."""
+        return cls(f"no {kind} {name[:_MAX_NAME]!r}")
 
 
 class IssuerMismatchError(CallerError):
@@ -57,7 +84,7 @@ class IssuerMismatchError(CallerError):
 
 
 class EventTimeInvalidError(CallerError):
-    """The event claims to be from the future, further than clocks may differ."""
+    """The event claims to be from the future, further than clocks may differ, or its time is not in milliseconds."""
 
     code = "event_time_invalid"
 
@@ -69,7 +96,7 @@ class ExpiryInvalidError(CallerError):
 
 
 class IdentifierInvalidError(CallerError):
-    """``sub``, ``sid`` or ``client_id`` is empty, too long or holds characters its specification does not allow."""
+    """``sub``, ``sid`` or ``client_id`` is empty, too long or holds control characters."""
 
     code = "identifier_invalid"
 

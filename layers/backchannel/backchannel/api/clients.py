@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, sort_key
-from backchannel.api.parameters import After, Limit, Name, PathIdentifier, client_id_in_path
+from backchannel.api.parameters import After, EscapedClientId, Limit, Name, client_id_in_path
 from backchannel.api.requests import ClientMetadata
 from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
@@ -17,7 +17,7 @@ router = APIGatewayRouter()
 
 
 @router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=responses(ClientView, 200))
-def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> ClientView:
+def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) -> ClientView:
     """Create or replace a client."""
     using = dependencies(router)
     using.providers.get(provider)
@@ -36,7 +36,7 @@ def put(provider: Name, client_id: PathIdentifier, metadata: ClientMetadata) -> 
 @router.get(
     "/providers/<provider>/clients/<client_id>", summary="Show a relying party", responses=responses(ClientWithCircuit, 200)
 )
-def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
+def get(provider: Name, client_id: EscapedClientId) -> ClientWithCircuit:
     """Return the client."""
     using = dependencies(router)
     client = using.providers.get_client(provider, client_id_in_path(client_id))
@@ -46,7 +46,7 @@ def get(provider: Name, client_id: PathIdentifier) -> ClientWithCircuit:
 
 
 @router.delete("/providers/<provider>/clients/<client_id>", summary="Remove a relying party", responses=responses(None, 204))
-def delete(provider: Name, client_id: PathIdentifier) -> tuple[None, int]:
+def delete(provider: Name, client_id: EscapedClientId) -> tuple[None, int]:
     """Remove the client. It may be sent tokens for another minute; what is pending then becomes undeliverable."""
     using = dependencies(router)
     client = using.providers.get_client(provider, client_id_in_path(client_id))

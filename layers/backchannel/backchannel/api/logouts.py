@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.api.parameters import After, Limit, Name, PathIdentifier
+from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
 from backchannel.api.views import (
     DeliveriesView,
@@ -54,7 +54,7 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
 @router.get(
     "/providers/<provider>/logouts/<logout_id>", summary="Show a logout and its deliveries", responses=responses(LogoutView, 200)
 )
-def get(provider: Name, logout_id: PathIdentifier, after: After = None, limit: Limit = 100) -> LogoutView:
+def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit = 100) -> LogoutView:
     """Return the logout and a page of its deliveries."""
     using = dependencies(router)
     found = using.logouts.get(using.providers.get(provider).issuer, logout_id)

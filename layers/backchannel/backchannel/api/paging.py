@@ -6,12 +6,11 @@ Cursors are not signed. An edited cursor can start at another place of its list,
 import base64
 import binascii
 import json
-import re
 
 from backchannel.errors import MalformedRequestError
 
-_KEY = re.compile(r"[ -~]{1,1024}")
-"""Every key in a cursor is printable ASCII, and no longer than a sort key."""
+_MAX_KEY = 1024
+"""Octets of a sort key."""
 
 
 def cursor(position: object, of: str) -> str | None:
@@ -48,7 +47,7 @@ def sort_key(after: str | None, of: str, prefix: str) -> str | None:
 
     """
     found = position(after, of, str)
-    if found is None or (found.startswith(prefix) and _KEY.fullmatch(found)):
+    if found is None or (found.startswith(prefix) and _is_key(found)):
         return found
     raise _foreign()
 
@@ -65,9 +64,17 @@ def index_key(found: object, within: tuple[str, str]) -> dict[str, str] | None:
         case None:
             return None
         case {"pk": str(pk), "sk": str(sk), "status_changed": str(at)} if first <= at <= last:
-            if all(_KEY.fullmatch(part) for part in (pk, sk, at)):
+            if all(_is_key(part) for part in (pk, sk, at)):
                 return {"pk": pk, "sk": sk, "status_changed": at}
     raise _foreign()
+
+
+def _is_key(text: str) -> bool:
+    """Whether DynamoDB takes it for a sort key; it may hold identifiers of any script."""
+    try:
+        return 1 <= len(text.encode()) <= _MAX_KEY
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
 
 
 def _foreign() -> MalformedRequestError:

@@ -8,8 +8,12 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from backchannel.providers.table import NAME
 from backchannel.sessions.events import MAX_IDENTIFIER, identifier
 
+_ESCAPED = 12
+"""Characters of a path that one character can take: four octets, each as %XX."""
+
 Name = Annotated[str, Path(pattern=f"^{NAME}$")]
-PathIdentifier = Annotated[str, Path(min_length=1, max_length=MAX_IDENTIFIER)]
+LogoutId = Annotated[str, Path(min_length=1, max_length=255)]
+EscapedClientId = Annotated[str, Path(min_length=1, max_length=_ESCAPED * MAX_IDENTIFIER)]
 QueryIdentifier = Annotated[str | None, Query(min_length=1, max_length=MAX_IDENTIFIER)]
 After = Annotated[str | None, Query(description="the next of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]

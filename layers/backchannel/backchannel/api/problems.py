@@ -33,7 +33,7 @@ def problem_of(error: CallerError | InternalFailure) -> Problem:
     """Log an error and return its response: the status of a caller's error, 503 for an internal failure."""
     if isinstance(error, CallerError):
         logger.info("request.refused", code=error.code, detail=str(error))
-        return problem(error.status, error.code, str(error))
+        return problem(error.status, error.code, error.shown or str(error))
     logger.error("request.failed", code=error.code, detail=str(error))
     answer = problem(503, error.code, "something on our side does not answer; nothing was lost, send it again")
     return Problem(answer.status, answer.body, {**answer.headers, "Retry-After": str(_RETRY_AFTER)})

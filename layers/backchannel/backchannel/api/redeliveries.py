@@ -14,7 +14,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.paging import cursor, index_key, position, sort_key
-from backchannel.api.parameters import After, Name, PathIdentifier, client_id_in_path
+from backchannel.api.parameters import After, EscapedClientId, LogoutId, Name, client_id_in_path
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
 from backchannel.api.views import Redelivered, responses
 from backchannel.aws.dynamodb import key
@@ -55,7 +55,7 @@ type Pages = Iterator[tuple[Sequence[DeliveryRecord], object]]
     responses=responses(Redelivered, 202),
 )
 def of_logout(
-    provider: Name, logout_id: PathIdentifier, request: LogoutRedeliveryRequest | None = None, after: After = None
+    provider: Name, logout_id: LogoutId, request: LogoutRedeliveryRequest | None = None, after: After = None
 ) -> tuple[Redelivered, int]:
     """Queue deliveries of the logout again that are final and not accepted, or stranded: up to 500 in one request.
 
@@ -75,7 +75,7 @@ def of_logout(
     responses=responses(Redelivered, 202),
 )
 def of_client(
-    provider: Name, client_id: PathIdentifier, request: ClientRedeliveryRequest, after: After = None
+    provider: Name, client_id: EscapedClientId, request: ClientRedeliveryRequest, after: After = None
 ) -> tuple[Redelivered, int]:
     """Queue deliveries again that failed or were suppressed in a time range, or that are stranded since then.
 

@@ -42,6 +42,21 @@ class SourceMetadata(_Request):
     sid_trust: Annotated[
         Literal["claim", "sha256", "none"], Field(description="whether session ids are the sid of ID tokens")
     ] = "claim"
+    unmatched_sid: Annotated[
+        Literal["report", "end_subject"],
+        Field(description="what the end of an unknown session means if it names a sub: nothing, or the end of all its sessions"),
+    ] = "report"
+    require_iss: Annotated[
+        bool, Field(description="whether every event must name its issuer in data.iss (standard-webhooks)")
+    ] = False
+    realm: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=255,
+            description="the realm that every event must name (keycloak); by default that of the issuer, if the event names one",
+        ),
+    ] = None
 
 
 class ClientMetadata(_Request):

@@ -8,6 +8,7 @@ from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import SourceMetadata
 from backchannel.api.views import SourceView, responses
+from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.sources import Source, secret_name
 from backchannel.webhooks.formats import FORMATS
 
@@ -21,11 +22,20 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     using.providers.get(provider)
     given = [metadata.secret, metadata.previous_secret]
     values = [secret.get_secret_value() for secret in given if secret is not None]
+    check_settings(metadata)
     for value in values:
         FORMATS[metadata.format].check_secret(value)
     name = secret_name(using.secret_prefix, provider, source)
     using.secrets.put(name, values)
-    configured = Source(source, metadata.format, name, metadata.sid_trust)
+    configured = Source(
+        source,
+        metadata.format,
+        name,
+        sid_trust=metadata.sid_trust,
+        unmatched_sid=metadata.unmatched_sid,
+        require_iss=metadata.require_iss,
+        realm=metadata.realm,
+    )
     using.providers.put_source(provider, configured)
     return _shown(configured)
 
@@ -47,4 +57,18 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
 
 
 def _shown(source: Source) -> SourceView:
-    return SourceView(source=source.source, format=source.format, sid_trust=source.sid_trust)
+    return SourceView(
+        source=source.source,
+        format=source.format,
+        sid_trust=source.sid_trust,
+        unmatched_sid=source.unmatched_sid,
+        require_iss=source.require_iss,
+        realm=source.realm,
+    )
+
+
+def check_settings(metadata: SourceMetadata) -> None:
+    """Refuse a setting that the format does not read: it would protect nobody."""
+    given = {name for name, is_given in (("require_iss", metadata.require_iss), ("realm", metadata.realm)) if is_given}
+    for name in given - FORMATS[metadata.format].settings:
+        raise RegistrationInvalidError(f"{name} is not for this format")

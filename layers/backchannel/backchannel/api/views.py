@@ -29,6 +29,9 @@ class SourceView(BaseModel):
     source: str
     format: str
     sid_trust: str
+    unmatched_sid: str
+    require_iss: bool
+    realm: str | None
 
 
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 CONDITION_FAILED = "ConditionalCheckFailed"
 """How DynamoDB's error code begins, and the reason that a transaction gives."""
+
+MAX_PART = 256
+"""Octets of an identifier in a key. Two of them fit into a sort key of 1024 octets, one and an issuer into any other key."""
 
 _PART_ESCAPES = str.maketrans({"#": "%23", "%": "%25"})
 
@@ -49,13 +53,26 @@ def bind[M: Model](model: type[M], dynamodb: DynamoDBClient, table_name: str) ->
     return bound
 
 
+class Part(str):
+    """An identifier in the form that it has in a key."""
+
+    __slots__ = ()
+
+
+def part(identifier: str) -> Part:
+    """Return an identifier as a part of a key: escaped, or if that is too long, ``%h`` and its hash, which nothing escaped is."""
+    escaped = identifier.translate(_PART_ESCAPES)
+    octets = escaped.encode()
+    return Part(escaped if len(octets) <= MAX_PART else f"%h{hashlib.sha256(octets).hexdigest()}")
+
+
 def key(*parts: str) -> str:
     """Join the parts of a key with ``#``; a ``#`` inside a part is escaped, so that no two lists give one key."""
-    return "#".join(part.translate(_PART_ESCAPES) for part in parts)
+    return "#".join(each if isinstance(each, Part) else each.translate(_PART_ESCAPES) for each in parts)
 
 
 def parts(joined: str) -> list[str]:
-    """Return the parts of a key."""
+    """Return the parts of a key; an identifier that was too long for it comes back as its hash."""
     return [part.replace("%23", "#").replace("%25", "%") for part in joined.split("#")]
 
 

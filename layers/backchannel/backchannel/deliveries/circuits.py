@@ -21,7 +21,7 @@ from aws_lambda_powertools.utilities.circuit_breaker import (
 from aws_lambda_powertools.utilities.circuit_breaker.persistence import CircuitBreakerDynamoDBPersistence
 
 from backchannel.aws.clients import AWS_ERRORS, aws_code
-from backchannel.aws.dynamodb import key
+from backchannel.aws.dynamodb import key, part
 from backchannel.deliveries.attempt import AttemptResult
 from backchannel.errors import StorageUnavailable
 from backchannel.runtime.observability import logger
@@ -81,7 +81,7 @@ class Circuits:
 
         """
         try:
-            result: AttemptResult = self._guard_of(key(provider, client_id))(send)
+            result: AttemptResult = self._guard_of(key(provider, part(client_id)))(send)
         except _FailingError as failing:
             return failing.result
         except CircuitBreakerOpenError:
@@ -97,7 +97,7 @@ class Circuits:
 
     def get(self, provider: str, client_id: str) -> Circuit:
         """Return where a client's circuit stands."""
-        name = key(provider, client_id)
+        name = key(provider, part(client_id))
         self._store.configure(config=_CONFIG, circuit_name=name)
         record = self._store.get_state(name)
         opened_at = None if record.state is CircuitState.CLOSED else record.opened_at

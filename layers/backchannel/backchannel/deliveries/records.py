@@ -16,7 +16,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import key, optional_int
+from backchannel.aws.dynamodb import key, optional_int, part
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 
@@ -165,14 +165,19 @@ class Item(Model):
 
 
 def delivery_key(client_id: str, sid: str | None) -> str:
-    return key("RP", client_id, sid or "")
+    return key("RP", part(client_id), part(sid or ""))
+
+
+def client_key(issuer: str, client_id: str) -> str:
+    """Return the index's hash key."""
+    return key(issuer, part(client_id))
 
 
 def status_attributes(issuer: str, client_id: str, status: Status, now: int) -> dict[str, Any]:
     """Return the status with the attributes that the index is built on."""
     return {
         "status": str(status),
-        "client": key(issuer, client_id),
+        "client": client_key(issuer, client_id),
         "status_changed": status_changed(status, now),
     }
 

@@ -21,6 +21,7 @@ from backchannel.deliveries.records import (
     Item,
     PlannedDelivery,
     Run,
+    client_key,
     delivery_key,
     delivery_record,
     expiry,
@@ -186,7 +187,7 @@ class Deliveries:
         self, issuer: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
     ) -> Page[DeliveryRecord, dict[str, str]]:
         """Return a page of a client's deliveries by status and time; it may lag by seconds."""
-        client = key(issuer, client_id)
+        client = client_key(issuer, client_id)
         query = functools.partial(self._items.by_client.query, client, self._items.status_changed.between(*within))
         found = page(query, after=None if after is None else {**after, "client": client}, limit=limit)
         cursor = None if found.cursor is None else {name: value for name, value in found.cursor.items() if name != "client"}

@@ -90,7 +90,7 @@ class Logouts:
         """
         item = read(self._items, logout_id, LOGOUT)
         if item is None or item.issuer != issuer:
-            raise NotFoundError(f"no logout {logout_id!r}")
+            raise NotFoundError.of("logout", logout_id)
         return Logout(
             logout_id=logout_id,
             provider=item.provider,

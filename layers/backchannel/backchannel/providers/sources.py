@@ -6,12 +6,20 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One configured webhook sender. ``sid_trust`` says whether its session ids are those in the provider's ID tokens."""
+    """One configured webhook sender.
+
+    ``sid_trust`` says whether its session ids are those in the provider's ID tokens, ``unmatched_sid`` whether the end of a
+    session that nobody knows is the end of all sessions of its subject. ``require_iss`` and ``realm`` refuse what was signed for
+    another provider that has the same secret.
+    """
 
     source: str
     format: str
     secret_name: str
     sid_trust: Literal["claim", "sha256", "none"] = "claim"
+    unmatched_sid: Literal["report", "end_subject"] = "report"
+    require_iss: bool = False
+    realm: str | None = None
 
 
 def secret_name(prefix: str, provider: str, source: str) -> str:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, partition_page, read, storage, transaction
+from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, part, partition_page, read, storage, transaction
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
@@ -67,7 +67,7 @@ class Providers:
         """
         document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
-            raise NotFoundError(f"no provider {provider!r}")
+            raise NotFoundError.of("provider", provider)
         return _provider(document)
 
     def create(self, provider: Provider) -> None:
@@ -100,7 +100,7 @@ class Providers:
         """
         claim = self._read(key("ISSUER", issuer), "ISSUER")
         if claim is None:
-            raise NotFoundError(f"no provider of issuer {issuer!r}")
+            raise NotFoundError.of("provider of issuer", issuer)
         return self.get(claim["provider"])
 
     def delete(self, provider: str) -> None:
@@ -129,7 +129,7 @@ class Providers:
         """
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
-            raise NotFoundError(f"no source {source!r}")
+            raise NotFoundError.of("source", source)
         return _known(Source, document)
 
     def put_source(self, provider: str, source: Source) -> None:
@@ -147,23 +147,23 @@ class Providers:
             NotFoundError: none of this id is registered at the provider.
 
         """
-        document = self._read(_pk(provider), key("CLIENT", client_id))
+        document = self._read(_pk(provider), key("CLIENT", part(client_id)))
         if document is None:
-            raise NotFoundError(f"no client {client_id!r}")
+            raise NotFoundError.of("client", client_id)
         client = _client(document)
         return client if self._permit_private_networks else replace(client, allowed_networks=())
 
     def put_client(self, provider: str, client: Client) -> None:
         """Store a client."""
-        self._write(_pk(provider), key("CLIENT", client.client_id), asdict(client))
+        self._write(_pk(provider), key("CLIENT", part(client.client_id)), asdict(client))
 
     def delete_client(self, provider: str, client_id: str) -> None:
         """Remove a client, if there is one."""
-        self._remove(_pk(provider), key("CLIENT", client_id))
+        self._remove(_pk(provider), key("CLIENT", part(client_id)))
 
     def get_clients(self, provider: str, client_ids: Collection[str]) -> list[Client]:
         """Return those of the clients that are registered."""
-        keys = [(_pk(provider), key("CLIENT", client_id)) for client_id in client_ids]
+        keys = [(_pk(provider), key("CLIENT", part(client_id))) for client_id in client_ids]
         with storage():
             return [_client(item.document) for item in self._items.batch_get(keys, consistent_read=True)]
 

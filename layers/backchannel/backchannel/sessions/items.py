@@ -7,6 +7,8 @@
 | ``SID#…`` or ``SUB#…`` | ``ENDED#`` | tombstone: this session, or this subject's sessions until then, are over |
 | ``SID#…`` or ``SUB#…`` | ``ENDED#<client_id>`` | the same for one client |
 
+A long ``sid``, ``sub`` or ``client_id`` is in a key as its hash; the attributes have it as it is.
+
 A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
 login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
 (``part_of``), after which ``logged_in_since`` is just behind that end. A login in an item that is claimed leaves the claim a part
@@ -16,7 +18,7 @@ of it, too. ``claimed_by`` are the logouts that have claimed logins here: their 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
 from pynamodb.models import Model
 
-from backchannel.aws.dynamodb import key, optional_int
+from backchannel.aws.dynamodb import key, optional_int, part
 from backchannel.sessions.events import Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 
@@ -43,18 +45,19 @@ class SessionItem(Model):
 
 
 def partition(issuer: str, event: Ended) -> str:
-    return key("SID", issuer, event.sid) if isinstance(event, SessionEnded) else key("SUB", issuer, event.sub)
+    if isinstance(event, SessionEnded):
+        return key("SID", issuer, part(event.sid))
+    return key("SUB", issuer, part(event.sub))
 
 
 def tombstone_key(issuer: str, event: Ended) -> tuple[str, str]:
-    return partition(issuer, event), key("ENDED", event.client_id or "")
+    return partition(issuer, event), key("ENDED", part(event.client_id or ""))
 
 
 def item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
-    by_subject = (key("SUB", issuer, session.sub), key("RP", session.client_id, session.sid or ""))
-    if session.sid is None:
-        return [by_subject]
-    return [(key("SID", issuer, session.sid), key("RP", session.client_id)), by_subject]
+    client, sid = part(session.client_id), part(session.sid or "")
+    by_subject = (key("SUB", issuer, part(session.sub)), key("RP", client, sid))
+    return [by_subject] if session.sid is None else [(key("SID", issuer, sid), key("RP", client)), by_subject]
 
 
 def rp_session(item: SessionItem) -> RpSession:

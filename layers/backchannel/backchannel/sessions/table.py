@@ -15,7 +15,7 @@ from pynamodb.attributes import NumberAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from backchannel.aws.dynamodb import Page, assignments, bind, key, partition_page, parts, read, storage, update_if
+from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, read, storage, update_if
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.items import SessionItem, item_keys, partition, rp_session, tombstone_key
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
@@ -99,9 +99,9 @@ class Sessions:
         if client_id is None:
             condition = self._items.sk.startswith(key("RP", ""))
         elif isinstance(event, SessionEnded):
-            condition = self._items.sk == key("RP", client_id)
+            condition = self._items.sk == key("RP", part(client_id))
         else:
-            condition = self._items.sk.startswith(key("RP", client_id, ""))
+            condition = self._items.sk.startswith(key("RP", part(client_id), ""))
         return self._query(pk, condition, after, limit, now)
 
     def claim(self, issuer: str, session: RpSession, event: Ended, claim: Claim, now: int) -> RpSession | None:
@@ -143,11 +143,11 @@ class Sessions:
 
     def of_subject(self, issuer: str, sub: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the subject's RP sessions, ended ones too."""
-        return self._query(key("SUB", issuer, sub), self._items.sk.startswith(key("RP", "")), after, limit, now)
+        return self._query(key("SUB", issuer, part(sub)), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
     def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the session's RP sessions, ended ones too."""
-        return self._query(key("SID", issuer, sid), self._items.sk.startswith(key("RP", "")), after, limit, now)
+        return self._query(key("SID", issuer, part(sid)), self._items.sk.startswith(key("RP", "")), after, limit, now)
 
     def expired(
         self, now: int, part: int, parts_in_all: int, time_is_short: Callable[[], bool]
@@ -187,7 +187,7 @@ class Sessions:
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
         """Read every tombstone that may cover an RP session."""
         partitions = [pk for pk, _ in item_keys(issuer, session)]
-        keys = [(pk, key("ENDED", client)) for pk in partitions for client in ("", session.client_id)]
+        keys = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
         with storage():
             found = {(item.pk, item.sk): item for item in self._items.batch_get(keys, consistent_read=True)}
         ends: list[Ended] = []

@@ -16,23 +16,32 @@ TOLERANCE = 300
 _SECRET_OCTETS = range(24, 65)
 _PREFIXES = ("webhook", "svix")
 
+_V1 = re.compile(r"(?<![^ \t,])v1,(?=([A-Za-z0-9+/]+={0,2})(?![^ \t,]))")
+"""The signatures of a list. Also those behind an empty one, whose comma looks like a separator."""
+
+_NOBODYS_KEY = bytes(32)
+
 
 def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> None:
     """Verify a Standard Webhooks signature: base64 over ``id.timestamp.body``. The header may hold several; one must match.
+
+    They are separated by spaces, or by commas where several headers were joined. The work is the same whatever is wrong.
 
     Raises:
         SignatureInvalidError: missing, wrong, or its time is too far from ``now`` (milliseconds).
 
     """
-    message_id, timestamp, signatures = standard_webhooks_headers(request)
-    if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(int(timestamp) - now // 1000) > TOLERANCE:
-        raise SignatureInvalidError("webhook-timestamp is too far from now")
+    headers = _headers(request)
+    message_id, timestamp, signatures = headers or ("", "", "")
     signed = f"{message_id}.{timestamp}.".encode() + request.body
-    claimed = [value for version, _, value in (each.partition(",") for each in signatures.split(" ")) if version == "v1"]
     expected = [
         base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode() for secret in secrets
     ]
-    _require_match(claimed, expected)
+    if headers is None:
+        raise _headers_missing()
+    if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(int(timestamp) - now // 1000) > TOLERANCE:
+        raise SignatureInvalidError("webhook-timestamp is too far from now")
+    _require_match(_V1.findall(signatures), expected)
 
 
 def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:
@@ -42,12 +51,10 @@ def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:
         SignatureInvalidError: one of them is missing.
 
     """
-    for prefix in _PREFIXES:
-        names = [f"{prefix}-{name}" for name in ("id", "timestamp", "signature")]
-        if all(name in request.headers for name in names):
-            message_id, timestamp, signatures = (request.headers[name] for name in names)
-            return message_id, timestamp, signatures
-    raise SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
+    found = _headers(request)
+    if found is None:
+        raise _headers_missing()
+    return found
 
 
 def standard_webhooks_key(secret: str) -> bytes:
@@ -69,14 +76,33 @@ def standard_webhooks_key(secret: str) -> bytes:
 def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
     """Verify a signature in hexadecimal over the body alone.
 
-    It covers no time and no id. A replay does no harm: the same event ends the same sessions again.
+    It covers no time and no id. A replay does no harm: the same event ends the same sessions again. Several headers may have been
+    joined; one signature must match.
 
     Raises:
         SignatureInvalidError: missing or wrong.
 
     """
-    claimed = request.headers.get(header, "").removeprefix("sha256=").lower()
-    _require_match([claimed], [hmac.digest(secret.encode(), request.body, hashlib.sha256).hex() for secret in secrets])
+    claimed = [each.removeprefix("sha256=") for each in re.split(r"[ \t,]+", request.headers.get(header, "").lower())]
+    _require_match(claimed, [hmac.digest(secret.encode(), request.body, hashlib.sha256).hex() for secret in secrets])
+
+
+def as_for_nobody(request: Request) -> None:
+    """Do the work of a verification where there is no secret, so that the time of the answer does not show that."""
+    hmac.digest(_NOBODYS_KEY, request.body, hashlib.sha256)
+
+
+def _headers(request: Request) -> tuple[str, str, str] | None:
+    for prefix in _PREFIXES:
+        names = [f"{prefix}-{name}" for name in ("id", "timestamp", "signature")]
+        if all(name in request.headers for name in names):
+            message_id, timestamp, signatures = (request.headers[name] for name in names)
+            return message_id, timestamp, signatures
+    return None
+
+
+def _headers_missing() -> SignatureInvalidError:
+    return SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
 
 
 def _require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:

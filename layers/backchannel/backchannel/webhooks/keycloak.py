@@ -1,89 +1,159 @@
 """Keycloak, as the p2-inc event listener sends it.
 
 In an admin event, ``authDetails`` names the administrator; ``resourcePath`` names the user who is logged out. ``details`` holds
-codes and token ids, so nothing of it is kept. ``uid`` stays the same when an event is sent again.
+codes and token ids, so nothing of it is kept but a revoked client's id. ``uid`` stays the same when an event is sent again.
 """
 
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks.request import IGNORED, Context, Parsed, Request, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
+
+type _Make = Callable[[Mapping[str, Any], int, str, Context], SessionEvent | None]
 
 
 def parse(request: Request, context: Context) -> Parsed:
     """Read one event; types that start or end nothing are ignored.
 
     Raises:
-        CallerError: the event does not say what started or ended.
+        CallerError: the event does not say what started or ended, is of another realm, or of the extension's other sender.
 
     """
     document = json_object(request.body)
-    make = _TYPES.get(member(document, "type", str))
+    kind = member(document, "type", str)
+    make = _TYPES.get(kind)
     if make is None:
+        if "." not in kind:
+            raise SenderUnsupportedError("event types must begin with access. or admin.; the listener is ext-event-webhook")
         return IGNORED
+    _check_realm(document, context)
     at = event_time(member(document, "time", int), context.now)
     event = make(document, at, identifier("uid", document.get("uid")), context)
     return IGNORED if event is None else Parsed((event,))
 
 
+def _check_realm(document: Mapping[str, Any], context: Context) -> None:
+    """Refuse an event of another realm. It must name its realm if the source does."""
+    named = document.get("realmName")
+    if context.realm is None:
+        of_issuer = re.search(r"/realms/([^/]+)$", context.issuer)
+        if of_issuer is None or named is None:
+            return
+        realm = unquote(of_issuer[1])
+    else:
+        realm = context.realm
+    if named != realm:
+        raise IssuerMismatchError("realmName is not the realm of this source")
+
+
 def _code_to_token(document: Mapping[str, Any], at: int, _: str, context: Context) -> SessionEvent:
-    details = member(document, "authDetails", dict)
+    who = member(document, "authDetails", dict)
     return RpSessionStarted(
-        sub=subject(details.get("userId")),
-        client_id=identifier("client_id", details.get("clientId")),
+        sub=subject(who.get("userId")),
+        client_id=identifier("client_id", who.get("clientId")),
         started_at=at,
-        sid=trusted_sid(identifier("sid", details.get("sessionId")), context.sid_trust),
+        sid=trusted_sid(identifier("sid", who.get("sessionId")), context.sid_trust),
     )
 
 
 def _logout(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
-    details = member(document, "authDetails", dict)
-    return end_of_session(
-        sid=identifier("sid", details.get("sessionId")),
-        sub=None if details.get("userId") is None else subject(details["userId"]),
-        ended_at=at,
-        source_event_id=uid,
-        sid_trust=context.sid_trust,
-        reason="logout",
-    )
-
-
-def _credential_changed(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent:
-    return _everywhere(member(document, "authDetails", dict).get("userId"), at, uid, "credential_changed")
+    who = member(document, "authDetails", dict)
+    if who.get("sessionId") is None and not _is_expiry(document):
+        return _everywhere(who.get("userId"), at, uid, "logout")
+    return _session_over(document, at, uid, context, "logout")
 
 
 def _session_deleted(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
+    return _session_over(document, at, uid, context, "session_revoked")
+
+
+def _session_over(document: Mapping[str, Any], at: int, uid: str, context: Context, reason: str) -> SessionEvent | None:
+    """Return the end of a user's session. One that expired says nothing about the user's other sessions."""
+    who = member(document, "authDetails", dict)
+    is_expired = _is_expiry(document)
+    return end_of_session(
+        context,
+        sid=identifier("sid", who.get("sessionId")),
+        sub=None if is_expired else who.get("userId"),
+        ended_at=at,
+        source_event_id=uid,
+        reason="expired" if is_expired else reason,
+    )
+
+
+def _grant_revoked(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
+    """Return the end at the client that lost its grant; ``authDetails`` names the client where the user revoked it.
+
+    With a refresh token its session's part is over. A revoked access token ends nothing.
+    """
+    who, client = member(document, "authDetails", dict), _detail(document, "revoked_client")
+    if client is None:
+        return None
+    client_id = identifier("client_id", client)
+    if _detail(document, "refresh_token_id") is None or who.get("sessionId") is None:
+        return _everywhere(who.get("userId"), at, uid, "consent_revoked", client_id)
+    return end_of_session(
+        context,
+        sid=identifier("sid", who["sessionId"]),
+        sub=who.get("userId"),
+        ended_at=at,
+        source_event_id=uid,
+        client_id=client_id,
+        reason="consent_revoked",
+    )
+
+
+def _of_user(reason: str) -> _Make:
+    def make(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent:
+        return _everywhere(member(document, "authDetails", dict).get("userId"), at, uid, reason)
+
+    return make
+
+
+def _session_deleted_by_admin(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
     match = re.fullmatch(r"sessions/([^/]+)", member(document, "resourcePath", str))
     if match is None:
         return None
     return end_of_session(
+        context,
         sid=identifier("sid", match[1]),
         sub=None,
         ended_at=at,
         source_event_id=uid,
-        sid_trust=context.sid_trust,
         reason="admin_logout",
     )
 
 
 def _user_action(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
-    match = re.fullmatch(r"users/([^/]+)/([a-z-]+)", member(document, "resourcePath", str))
-    reason = None if match is None else _USER_ACTIONS.get(match[2])
-    return None if match is None or reason is None else _everywhere(match[1], at, uid, reason)
+    path = member(document, "resourcePath", str)
+    if _CONSENT.fullmatch(path) is not None:
+        return _consent_revoked(path, at, uid)
+    action = _ACTION.fullmatch(path)
+    reason = None if action is None else _USER_ACTIONS.get(action[2])
+    return None if action is None or reason is None else _everywhere(action[1], at, uid, reason)
 
 
 def _user_deleted(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
-    match = re.fullmatch(r"users/([^/]+)", member(document, "resourcePath", str))
-    return None if match is None else _everywhere(match[1], at, uid, "user_deleted")
+    path = member(document, "resourcePath", str)
+    match = _USER.fullmatch(path)
+    return _consent_revoked(path, at, uid) if match is None else _everywhere(match[1], at, uid, "user_deleted")
+
+
+def _consent_revoked(path: str, at: int, uid: str) -> SessionEvent | None:
+    consent = _CONSENT.fullmatch(path)
+    client_id = None if consent is None else identifier("client_id", consent[2])
+    return None if consent is None else _everywhere(consent[1], at, uid, "consent_revoked", client_id)
 
 
 def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
     """Only the representation shows that a user was disabled, and it is there only if the realm includes it."""
-    match = re.fullmatch(r"users/([^/]+)", member(document, "resourcePath", str))
+    match = _USER.fullmatch(member(document, "resourcePath", str))
     try:
         representation = json.loads(document.get("representation") or "{}")
     except (TypeError, ValueError, RecursionError):
@@ -93,18 +163,36 @@ def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) ->
     return _everywhere(match[1], at, uid, "user_disabled")
 
 
-def _everywhere(user_id: object, at: int, uid: str, reason: str) -> SubjectSessionsEnded:
-    return SubjectSessionsEnded(subject(user_id), at, uid, reason=reason)
+def _everywhere(user_id: object, at: int, uid: str, reason: str, client_id: str | None = None) -> SubjectSessionsEnded:
+    return SubjectSessionsEnded(subject(user_id), at, uid, client_id, reason)
 
 
+def _is_expiry(document: Mapping[str, Any]) -> bool:
+    return _detail(document, "reason") in {"user_session_expired", "invalid_user_session_remember_me"}
+
+
+def _detail(document: Mapping[str, Any], name: str) -> str | None:
+    details = document.get("details")
+    value = details.get(name) if isinstance(details, dict) else None
+    return value if isinstance(value, str) else None
+
+
+# The id of a user from a federated store is f:<store>:<id there>, and that may hold a slash; other ids hold none.
+_USER = re.compile(r"users/(f:(?:(?!/(?:consents|credentials|federated-identity)/).)+|[^/]+)", re.DOTALL)
+_CONSENT = re.compile(r"users/(f:.+?|[^/]+)/consents/(.+)", re.DOTALL)
+_ACTION = re.compile(r"users/(f:.+|[^/]+)/([a-z-]+)", re.DOTALL)
 _USER_ACTIONS = {"logout": "admin_logout", "reset-password": "credential_changed"}
 
-_TYPES: Mapping[str, Callable[[Mapping[str, Any], int, str, Context], SessionEvent | None]] = {
+_TYPES: Mapping[str, _Make] = {
     "access.CODE_TO_TOKEN": _code_to_token,
     "access.LOGOUT": _logout,
-    "access.UPDATE_PASSWORD": _credential_changed,
-    "access.UPDATE_CREDENTIAL": _credential_changed,
-    "admin.USER_SESSION-DELETE": _session_deleted,
+    "access.USER_SESSION_DELETED": _session_deleted,
+    "access.REVOKE_GRANT": _grant_revoked,
+    "access.UPDATE_PASSWORD": _of_user("credential_changed"),
+    "access.UPDATE_CREDENTIAL": _of_user("credential_changed"),
+    "access.USER_DISABLED_BY_PERMANENT_LOCKOUT": _of_user("user_disabled"),
+    "access.DELETE_ACCOUNT": _of_user("user_deleted"),
+    "admin.USER_SESSION-DELETE": _session_deleted_by_admin,
     "admin.USER-ACTION": _user_action,
     "admin.USER-DELETE": _user_deleted,
     "admin.USER-UPDATE": _user_updated,

@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from backchannel.errors import MalformedRequestError, PayloadTooLargeError
+from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
 from backchannel.sessions.events import SessionEvent
 
 MAX_BODY = 1_048_576
 
 type SidTrust = Literal["claim", "sha256", "none"]
+type UnmatchedSid = Literal["report", "end_subject"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A webhook as it came: the raw octets of its body, and its headers under lower-case names."""
+    """A webhook as it came: the raw octets of its body, and its headers under lower-case names.
+
+    The values of a header that came more than once are joined by commas (RFC 9110, section 5.3).
+    """
 
     body: bytes
     headers: Mapping[str, str]
@@ -27,13 +31,18 @@ class Request:
 
         Raises:
             PayloadTooLargeError: the body is larger than that of any webhook we know.
+            ContentEncodingUnsupportedError: it is compressed.
 
         """
+        headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+        headers |= {name.lower(): ", ".join(values) for name, values in (event.get("multiValueHeaders") or {}).items()}
+        if headers.get("content-encoding", "identity").lower() not in {"identity", ""}:
+            raise ContentEncodingUnsupportedError("the body must not be compressed")
         body = event.get("body") or ""
         octets = base64.b64decode(body) if event.get("isBase64Encoded") else body.encode(errors="surrogatepass")
         if len(octets) > MAX_BODY:
             raise PayloadTooLargeError(f"the body is larger than {MAX_BODY} octets")
-        return cls(octets, {name.lower(): value for name, value in (event.get("headers") or {}).items()})
+        return cls(octets, headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +58,14 @@ IGNORED = Parsed(ignored=1)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a format needs to know beside the body; ``now`` in milliseconds since the epoch."""
+    """What a format needs to know beside the body: issuer, the source's settings, ``now`` in milliseconds since the epoch."""
 
     issuer: str
     sid_trust: SidTrust
     now: int
+    unmatched_sid: UnmatchedSid = "report"
+    require_iss: bool = False
+    realm: str | None = None
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import hashlib
 
-from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
-from backchannel.webhooks.request import SidTrust
+from backchannel.errors import IdentifierInvalidError
+from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded, subject
+from backchannel.webhooks.request import Context, SidTrust
 
 
 def trusted_sid(session_id: str | None, sid_trust: SidTrust) -> str | None:
@@ -14,19 +15,34 @@ def trusted_sid(session_id: str | None, sid_trust: SidTrust) -> str | None:
 
 
 def end_of_session(
+    context: Context,
     *,
     sid: str,
-    sub: str | None,
+    sub: object,
     ended_at: int,
     source_event_id: str,
-    sid_trust: SidTrust,
     client_id: str | None = None,
     reason: str | None = None,
 ) -> Ended | None:
-    """Return the end of one session. If its id is not trusted, return the end of all its subject's sessions, if that is known."""
-    trusted = trusted_sid(sid, sid_trust)
+    """Return the end of one session. If its id is not trusted, return the end of all its subject's sessions, if that is known.
+
+    Beside a trusted ``sid``, a ``sub`` that is none does not matter.
+
+    Raises:
+        IdentifierInvalidError: the session can be ended by ``sub`` alone, and that is none.
+
+    """
+    trusted = trusted_sid(sid, context.sid_trust)
     if trusted is not None:
-        return SessionEnded(trusted, ended_at, source_event_id, client_id, reason)
+        unmatched_sub = _subject_or_none(sub) if context.unmatched_sid == "end_subject" else None
+        return SessionEnded(trusted, ended_at, source_event_id, client_id, reason, unmatched_sub)
     if sub is not None:
-        return SubjectSessionsEnded(sub, ended_at, source_event_id, client_id, reason)
+        return SubjectSessionsEnded(subject(sub), ended_at, source_event_id, client_id, reason)
     return None
+
+
+def _subject_or_none(sub: object) -> str | None:
+    try:
+        return subject(sub)
+    except IdentifierInvalidError:
+        return None

@@ -3,8 +3,9 @@
 ``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "expires_at"?, "reason"?}}``
 """
 
+import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from backchannel.errors import IssuerMismatchError, MalformedRequestError
@@ -23,6 +24,11 @@ from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 _REASON_CHARACTERS = 100
 
+_TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})")
+_FRACTION = re.compile("[.,]")
+_REST_OF_SECOND = 999
+"""Milliseconds."""
+
 
 def parse(request: Request, context: Context) -> Parsed:
     """Read one event; an unknown type is ignored.
@@ -36,9 +42,9 @@ def parse(request: Request, context: Context) -> Parsed:
     if make is None:
         return IGNORED
     data = member(document, "data", dict)
-    if data.get("iss", context.issuer) != context.issuer:
+    if data.get("iss", None if context.require_iss else context.issuer) != context.issuer:
         raise IssuerMismatchError("data.iss is not the issuer of this provider")
-    at = event_time(_milliseconds("timestamp", document), context.now)
+    at = _start_time(document, context.now) if make is _started else _end_time(document, context.now)
     event_id, _, _ = standard_webhooks_headers(request)
     event = make(data, at, event_id, context)
     return IGNORED if event is None else Parsed((event,))
@@ -57,11 +63,11 @@ def _started(data: Mapping[str, Any], at: int, _: str, context: Context) -> Sess
 
 def _session_ended(data: Mapping[str, Any], at: int, event_id: str, context: Context) -> SessionEvent | None:
     return end_of_session(
+        context,
         sid=identifier("sid", data.get("sid")),
-        sub=None if data.get("sub") is None else subject(data["sub"]),
+        sub=data.get("sub"),
         ended_at=at,
         source_event_id=event_id,
-        sid_trust=context.sid_trust,
         client_id=_optional("client_id", data),
         reason=_reason(data),
     )
@@ -93,10 +99,22 @@ def _reason(data: Mapping[str, Any]) -> str | None:
     return reason[:_REASON_CHARACTERS] if isinstance(reason, str) and reason.isprintable() and reason else None
 
 
+def _start_time(document: Mapping[str, Any], now: int) -> int:
+    return event_time(_milliseconds("timestamp", document), now)
+
+
+def _end_time(document: Mapping[str, Any], now: int) -> int:
+    """Return the time of an end; one without a fraction means the whole second, so that what started within it is covered."""
+    at = _milliseconds("timestamp", document)
+    cut = event_time(at, now)
+    return cut if _FRACTION.search(document["timestamp"]) else min(at + _REST_OF_SECOND, now)
+
+
 def _milliseconds(name: str, document: Mapping[str, Any]) -> int:
     text = member(document, name, str)
     try:
-        time = datetime.fromisoformat(text)
-        return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+        if _TIME.fullmatch(text):
+            return round(datetime.fromisoformat(text).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
-        raise MalformedRequestError(f"{name} is not an ISO 8601 date and time") from error
+        raise MalformedRequestError(f"{name} is not a date and time that exists") from error
+    raise MalformedRequestError(f"{name} must be an ISO 8601 date and time, with seconds and a zone")
