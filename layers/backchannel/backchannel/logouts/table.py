@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backchannel.aws.dynamodb import assignments, bind, key, optional_int, read, storage, update_if
 from backchannel.deliveries.records import LOGOUT, Item, expiry
-from backchannel.errors import NotFoundError
+from backchannel.errors import NotFoundError, shown
 from backchannel.sessions.messages import EndMessage
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Logouts:
         """
         item = read(self._items, logout_id, LOGOUT)
         if item is None or item.issuer != issuer:
-            raise NotFoundError(f"no logout {logout_id!r}")
+            raise NotFoundError(f"no logout {shown(logout_id)}")
         return Logout(
             logout_id=logout_id,
             provider=item.provider,

@@ -20,7 +20,7 @@ from pynamodb.attributes import JSONAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, partition_page, read, storage, transaction
-from backchannel.errors import ConflictError, NotFoundError
+from backchannel.errors import ConflictError, NotFoundError, shown
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
@@ -67,7 +67,7 @@ class Providers:
         """
         document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
-            raise NotFoundError(f"no provider {provider!r}")
+            raise NotFoundError(f"no provider {shown(provider)}")
         return _provider(document)
 
     def create(self, provider: Provider) -> None:
@@ -100,7 +100,7 @@ class Providers:
         """
         claim = self._read(key("ISSUER", issuer), "ISSUER")
         if claim is None:
-            raise NotFoundError(f"no provider of issuer {issuer!r}")
+            raise NotFoundError(f"no provider of issuer {shown(issuer)}")
         return self.get(claim["provider"])
 
     def delete(self, provider: str) -> None:
@@ -129,7 +129,7 @@ class Providers:
         """
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
-            raise NotFoundError(f"no source {source!r}")
+            raise NotFoundError(f"no source {shown(source)}")
         return _known(Source, document)
 
     def put_source(self, provider: str, source: Source) -> None:
@@ -149,7 +149,7 @@ class Providers:
         """
         document = self._read(_pk(provider), key("CLIENT", client_id))
         if document is None:
-            raise NotFoundError(f"no client {client_id!r}")
+            raise NotFoundError(f"no client {shown(client_id)}")
         client = _client(document)
         return client if self._permit_private_networks else replace(client, allowed_networks=())
 
