@@ -130,8 +130,9 @@ class _PageFanOut:
         results = list(zip(free, claims, strict=True))
         ours = [claimed for _, claimed in results if claimed is not None]
         taken = [session for session, claimed in results if claimed is None]
-        if message.only_client_id is not None and isinstance(message.event, SessionEnded):
-            # While this start lay between its two writes, whoever claimed the first had nothing to mark.
+        if message.reopen or (message.only_client_id is not None and isinstance(message.event, SessionEnded)):
+            # An operator wants those told again that another run has told in vain. And while a late start lay between its two
+            # writes, whoever claimed the first had nothing to mark.
             taken += [session for session in covered if session not in free]
         return ours, taken
 
