@@ -10,12 +10,11 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.resolver import app
 from backchannel.aws.clients import CONFIG
-from backchannel.aws.secrets import Secrets
+from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.table import Logouts
-from backchannel.providers.cache import CACHE_SECONDS
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
@@ -34,7 +33,8 @@ class Settings:
     circuits_table: str
     session_ended_queue_url: str
     delivery_queue_url: str
-    secret_prefix: str
+    stack_name: str
+    environment: str
     session_lifetime_days: int
     permit_private_networks: bool
     signing_key_arns: str
@@ -52,11 +52,12 @@ dependencies = Dependencies(
     circuits=Circuits(dynamodb, settings.circuits_table),
     intake=Intake(sessions, Queue(sqs, settings.session_ended_queue_url)),
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
-    secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
-    secret_prefix=settings.secret_prefix,
+    secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
+    secret_prefix=f"backchannel/{settings.stack_name}",
     public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
     signing_key_arns=json.loads(settings.signing_key_arns),
     permit_private_networks=settings.permit_private_networks,
+    permit_loopback=settings.environment == "local",
 )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from local.client import Response, Stack
+from local.stack import STACK_NAME
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
 from tests.support.polling import until
@@ -205,6 +206,95 @@ def test_a_source_that_could_never_verify_is_refused(shared_provider: Provider, 
     assert_problem(ask(shared_provider, "GET", "/sources/refused"), 404, "not_found")
 
 
+def test_a_source_never_replaces_or_deletes_a_secret_of_somebody_else(provider: Provider, aws: Aws) -> None:
+    manager, name = aws.client("secretsmanager"), f"backchannel/{STACK_NAME}/{provider.name}/db"
+    metadata = {"format": "keycloak", "secret": "s" * 24}
+    manager.create_secret(Name=name, SecretString="foreign")
+
+    refused = ask(provider, "PUT", "/sources/db", metadata)
+    manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    configured = ask(provider, "PUT", "/sources/db", metadata)
+    manager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    manager.create_secret(Name=name, SecretString="foreign again")
+    removed = ask(provider, "DELETE", "/sources/db")
+
+    assert_problem(refused, 409, "conflict")
+    assert (configured.status, removed.status) == (200, 204)
+    assert manager.get_secret_value(SecretId=name)["SecretString"] == "foreign again"
+
+
+def test_a_source_keeps_to_the_folder_of_its_stack(provider: Provider, aws: Aws) -> None:
+    manager, name = aws.client("secretsmanager"), f"{STACK_NAME}/{provider.name}/db"
+    manager.create_secret(Name=name, SecretString="foreign")
+
+    configured = ask(provider, "PUT", "/sources/db", {"format": "keycloak", "secret": "s" * 24})
+    removed = ask(provider, "DELETE", "/sources/db")
+
+    assert (configured.status, removed.status) == (200, 204)
+    assert manager.get_secret_value(SecretId=name)["SecretString"] == "foreign"
+
+
+def test_a_source_that_is_created_again_takes_its_new_secret(provider: Provider, aws: Aws) -> None:
+    manager, name = aws.client("secretsmanager"), f"backchannel/{STACK_NAME}/{provider.name}/{SOURCE}"
+
+    assert ask(provider, "DELETE", f"/sources/{SOURCE}").status == 204
+    deleted = manager.describe_secret(SecretId=name)
+    provider.secret = new_secret()
+    provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret)
+
+    assert "DeletedDate" in deleted
+    found = manager.describe_secret(SecretId=name)
+    assert "DeletedDate" not in found
+    assert found["Tags"] == [{"Key": "backchannel:stack", "Value": STACK_NAME}]
+    until(lambda: provider.webhook("session.ended", sid=new_id("sid")).status == 202)
+
+
+BODIES = {
+    "deep": b"[" * 100_000,
+    "deep objects": b'{"a":' * 100_000,
+    "long number": b'{"issuer": %s}' % (b"1" * 5000),
+    "lone surrogate": b'{"issuer": "https://idp.example/\\ud800"}',
+    "name with a lone surrogate": b'{"\\udfff": 1}',
+    "no JSON": b"{",
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] in {"PUT", "POST"}])
+def test_a_body_that_cannot_be_read_is_refused(shared_provider: Provider, method: str, path: str, body: bytes) -> None:
+    response = shared_provider.stack.request(method, shared_provider.path + path, body=body, signed=True)
+
+    assert_problem(response, 400, "malformed_request")
+
+
+@pytest.mark.parametrize("member", ["secret", "previous_secret"])
+def test_a_secret_with_a_lone_surrogate_is_refused(shared_provider: Provider, member: str) -> None:
+    metadata = {"format": "keycloak", "secret": "s" * 24, member: "\ud800" * 24}
+
+    assert_problem(ask(shared_provider, "PUT", "/sources/refused", metadata), 400, "malformed_request")
+
+
+def test_a_webhook_survives_whatever_its_secret_is(provider: Provider, aws: Aws) -> None:
+    name = f"backchannel/{STACK_NAME}/{provider.name}/{SOURCE}"
+    kept = json.dumps({"secrets": ["\ud800" * 24, provider.secret]})
+    aws.client("secretsmanager").put_secret_value(SecretId=name, SecretString=kept)
+
+    assert provider.webhook("session.ended", sid=new_id("sid")).status == 202
+
+
+def test_an_error_repeats_neither_a_long_name_nor_one_that_the_caller_invented(shared_provider: Provider) -> None:
+    secret = new_secret()
+
+    unknown = ask(shared_provider, "GET", f"/clients/{'a' * 255}")
+    misplaced = ask(shared_provider, "PUT", "/sources/refused", {"format": "keycloak", "secret": "s" * 24, secret: 1})
+
+    assert_problem(unknown, 404, "not_found")
+    assert "a" * 65 not in json.dumps(unknown.body)
+    assert_problem(misplaced, 400, "malformed_request")
+    assert [each["at"] for each in misplaced.body["errors"]] == ["body/*"]
+    assert secret not in json.dumps(misplaced.body)
+
+
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,13 +345,20 @@ def test_a_client_is_registered_shown_replaced_and_removed(provider: Provider) -
         ({"backchannel_logout_uri": "https://169.254.169.254/"}, "registration_invalid"),
         ({"backchannel_logout_uri": "https://2130706433/"}, "registration_invalid"),
         ({"allowed_networks": ["everywhere"]}, "registration_invalid"),
+        ({"allowed_networks": ["0.0.0.0/0"]}, "registration_invalid"),
+        ({"allowed_networks": ["::/0"]}, "registration_invalid"),
+        ({"ca_bundle": "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"}, "registration_invalid"),
+        ({"backchannel_logout_uri": "https://büro.example/"}, "registration_invalid"),
         ({"id_token_signed_response_alg": "none"}, "registration_invalid"),
         ({"id_token_encrypted_response_alg": "RSA-OAEP"}, "registration_invalid"),
         ({"subject": "sub_only", "backchannel_logout_session_required": True}, "registration_invalid"),
     ],
 )
 def test_a_client_that_must_not_be_stored_is_refused(shared_provider: Provider, metadata: Json, code: str) -> None:
-    assert_problem(ask(shared_provider, "PUT", "/clients/refused", metadata), 400, code)
+    refused = ask(shared_provider, "PUT", "/clients/refused", metadata)
+
+    assert_problem(refused, 400, code)
+    assert "PRIVATE KEY" not in json.dumps(refused.body)
     assert_problem(ask(shared_provider, "GET", "/clients/refused"), 404, "not_found")
 
 
@@ -444,13 +541,13 @@ def test_a_redelivery_goes_on_behind_a_cursor(provider: Provider, relying_party:
     provider.start("a", sub=sub, sid=sid)
     logout = provider.end_session(sid)
     provider.wait_until(logout, "rejected")
-    behind_it = cursor({"of": f"redeliveries/{logout}", "at": f"RP#a#{sid}"})
+    behind_it = cursor({"of": f"redeliveries/{logout}/False/None", "at": f"RP#a#{sid}"})
 
     nothing = ask(provider, "POST", f"/logouts/{logout}/redeliveries?after={behind_it}")
     all_of_it = ask(provider, "POST", f"/logouts/{logout}/redeliveries")
 
-    assert (nothing.status, nothing.body) == (202, {"queued": 0, "next": None})
-    assert (all_of_it.status, all_of_it.body) == (202, {"queued": 1, "next": None})
+    assert (nothing.status, nothing.body) == (202, {"queued": 0, "skipped": {}, "next": None})
+    assert (all_of_it.status, all_of_it.body) == (202, {"queued": 1, "skipped": {}, "next": None})
     provider.wait_until(logout, "accepted")
 
 
@@ -497,5 +594,5 @@ def test_a_cursor_that_was_edited_is_refused(shared_provider: Provider, path: st
 @pytest.fixture(scope="module")
 def a_logout(shared_provider: Provider) -> str:
     logout: str = shared_provider.post("/logouts", {"sid": new_id("sid")})["logout_id"]
-    until(lambda: shared_provider.get(f"/logouts/{logout}")["complete"])
+    until(lambda: shared_provider.get(f"/logouts/{logout}")["fanned_out"])
     return logout

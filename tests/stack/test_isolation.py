@@ -2,20 +2,23 @@
 
 import pytest
 
-from backchannel.deliveries.outcomes import PENDING
+from backchannel.deliveries.outcomes import PENDING, Status
 from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.acceptance import seconds_to_acceptance
 from tests.support.backlog import Backlog
 from tests.support.polling import until
 from tests.support.provider import Provider
-from tests.support.relying_party import HANG, RelyingParty
+from tests.support.relying_party import HANG, Answer, RelyingParty
 from tests.support.unspeakable import new_id
 
 READ_TIMEOUT = 5
 """Seconds that a relying party may be silent before it is given up on."""
 
 BACKLOG = 100
+
+WORKERS, BATCH = 4, 10
+"""How many batches the local environment delivers at the same time (DeliveryConcurrency), and how many deliveries each has."""
 
 
 @pytest.fixture
@@ -55,3 +58,20 @@ def test_a_logout_does_not_wait_for_the_retries_of_a_relying_party_that_hangs(
     assert len(found) == BACKLOG
     assert {each.status for each in found} <= PENDING
     assert came_up < BACKLOG / 2
+
+
+def test_a_relying_party_that_takes_its_time_makes_no_quick_one_wait(
+    stack: Stack, provider: Provider, relying_party: MakeRelyingParty, other: tuple[str, RelyingParty]
+) -> None:
+    slow = provider.register_client(relying_party(Answer(delay=4.5)))
+    before = Backlog(stack, provider, slow, WORKERS * BATCH)  # every worker learns that this client is slow
+    before.queue("DeliveryQueue")
+    until(before.come_up, holds=lambda came_up: came_up == WORKERS * BATCH, seconds=60)
+    seconds_to_acceptance(provider, *other)
+
+    many = Backlog(stack, provider, slow, 60)
+    seconds_to_acceptance(provider, *other, before_the_end=lambda: many.queue("DeliveryQueue"))
+
+    assert many.come_up() < 30
+    until(many.come_up, holds=lambda came_up: came_up == 60, seconds=90)
+    assert {each.status for each in many.deliveries()} == {Status.ACCEPTED}

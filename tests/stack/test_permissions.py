@@ -10,10 +10,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.client import Response, Stack, event
+from local.stack import STACK_NAME
 from tests.stack.tokens import verified
 from tests.support.aws import Aws, actions
 from tests.support.polling import until
-from tests.support.provider import Json, Provider, new_secret
+from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import RelyingParty
 from tests.support.unspeakable import new_id
 
@@ -45,6 +46,19 @@ def signed(method: str, path: str, document: object = None) -> Callable[[Provide
     return lambda provider: provider.stack.request(method, provider.path + path, document, signed=True)
 
 
+def replace_source(provider: Provider) -> Response:
+    return provider.stack.request("PUT", f"{provider.path}/sources/{SOURCE}", SOURCE_METADATA, signed=True)
+
+
+def recreate_source(provider: Provider) -> Response:
+    """Create a source whose secret is deleted, but can be restored."""
+    name = f"backchannel/{STACK_NAME}/{provider.name}/{SOURCE}"
+    manager = Aws(provider.stack).client("secretsmanager")
+    if "DeletedDate" not in manager.describe_secret(SecretId=name):
+        manager.delete_secret(SecretId=name, RecoveryWindowInDays=7)
+    return replace_source(provider)
+
+
 SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
@@ -61,9 +75,13 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:Query", "Sessions"): (signed("GET", "/sessions?sub=ada"), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
     ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
-    ("AdminRole", "dynamodb:PutItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
+    ("AdminRole", "dynamodb:UpdateItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
     ("AdminRole", "sqs:SendMessage*", ""): (signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
     ("AdminRole", "secretsmanager:CreateSecret", ""): (signed("PUT", "/sources/new", SOURCE_METADATA), "storage_unavailable"),
+    ("AdminRole", "secretsmanager:DescribeSecret", ""): (replace_source, "storage_unavailable"),
+    ("AdminRole", "secretsmanager:PutSecretValue", ""): (replace_source, "storage_unavailable"),
+    ("AdminRole", "secretsmanager:RestoreSecret", ""): (recreate_source, "storage_unavailable"),
+    ("AdminRole", "secretsmanager:DeleteSecret", ""): (signed("DELETE", "/sources/fresh"), "storage_unavailable"),
 }
 
 
@@ -81,7 +99,37 @@ def test_without_the_permission_a_caller_is_told_to_come_again(
 
     assert (refused.status, refused.body["code"]) == (503, code)
     assert refused.headers["retry-after"] == "5"
-    assert request(provider).status in {200, 202, 404}
+    assert request(provider).status in {200, 202, 204, 404}
+
+
+@pytest.mark.parametrize("tags", [[], [{"Key": "backchannel:stack", "Value": "another"}]])
+def test_a_secret_is_created_with_the_tag_of_the_stack_alone(aws: Aws, tags: list[dict[str, str]]) -> None:
+    manager = aws.assume("AdminRole").client("secretsmanager")
+
+    with pytest.raises(ClientError) as refusal:
+        manager.create_secret(Name=f"backchannel/{STACK_NAME}/payments/db", SecretString="s", Tags=tags)
+
+    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
+ON_SECRETS: Mapping[str, Json] = {
+    "get_secret_value": {},
+    "put_secret_value": {"SecretString": "ours"},
+    "delete_secret": {},
+    "describe_secret": {},
+}
+
+
+@pytest.mark.parametrize("operation", ON_SECRETS)
+@pytest.mark.parametrize("role", ["AdminRole", "WebhookRole"])
+def test_a_role_reaches_no_secret_outside_of_the_folder_of_the_stack(aws: Aws, role: str, operation: str) -> None:
+    name = f"{STACK_NAME}/{new_id('payments')}/db"
+    aws.client("secretsmanager").create_secret(Name=name, SecretString="foreign")
+
+    with pytest.raises(ClientError) as refusal:
+        getattr(aws.assume(role).client("secretsmanager"), operation)(SecretId=name, **ON_SECRETS[operation])
+
+    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
 # --- What works in the background: it waits, spends no attempt, and goes on once the permission is there --------------
@@ -132,7 +180,7 @@ def _untouched(deliveries: list[Json]) -> bool:
 HAMPERED: Mapping[str, tuple[Callable[[Aws], AbstractContextManager[None]], Callable[[Provider, str, Aws], bool]]] = {
     "session_ended looks": (permission("SessionEndedRole", "dynamodb:Query"), waits_for_its_fan_out),
     "session_ended claims": (permission("SessionEndedRole", "dynamodb:UpdateItem", "Sessions"), waits_for_its_fan_out),
-    "session_ended records": (permission("SessionEndedRole", "dynamodb:PutItem", "Deliveries"), waits_for_its_fan_out),
+    "session_ended records": (permission("SessionEndedRole", "dynamodb:UpdateItem", "Deliveries"), waits_for_its_fan_out),
     "session_ended queues": (permission("SessionEndedRole", "sqs:SendMessage*", "DeliveryQueue"), waits_to_be_queued),
     "delivery takes the lease": (permission("DeliveryRole", "dynamodb:UpdateItem", "Deliveries"), waits_for_its_attempt),
     "delivery reads the configuration": (permission("DeliveryRole", "dynamodb:GetItem", "Providers"), waits_for_its_attempt),

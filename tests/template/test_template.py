@@ -11,6 +11,7 @@ from annotated_types import Le
 
 from backchannel.api.requests import ClientMetadata
 from backchannel.api.resolver import app
+from backchannel.aws import secrets
 from tests.template.cloudformation import ROOT, as_list, load
 
 TEMPLATE = load()
@@ -21,8 +22,11 @@ WILDCARDS = {
     ("SigningKeyPs256", "*"): "in a key policy: this key",
     ("SigningKeyEs256", "*"): "in a key policy: this key",
     ("TracingPolicy", "*"): "X-Ray has no resources",
-    ("WebhookRole", "…:secret:${AWS::StackName}/*"): "sources are configured at run time; the prefix is the stack's own",
-    ("AdminRole", "…:secret:${AWS::StackName}/*"): "the same",
+    (
+        "WebhookRole",
+        "…:secret:backchannel/${AWS::StackName}/*",
+    ): "sources are configured at run time; the prefix is the stack's own",
+    ("AdminRole", "…:secret:backchannel/${AWS::StackName}/*"): "the same",
 }
 """Every policy's resource with an asterisk in it, and why it cannot do without."""
 
@@ -239,6 +243,45 @@ def test_every_wildcard_in_a_policys_resource_has_a_reason() -> None:
     }
 
     assert found == set(WILDCARDS)
+
+
+STACKS_TAG = "backchannel:stack"
+
+
+@pytest.mark.parametrize(
+    "action", sorted({each for statement in STATEMENTS for each in statement.actions if "secretsmanager:" in each})
+)
+def test_a_role_reaches_secrets_of_this_stack_alone(action: str) -> None:
+    (statement,) = [statement for statement in STATEMENTS if action in statement.actions]
+    condition = statement.body.get("Condition")
+
+    assert [_text(resource).split(":secret:")[1] for resource in statement.resources] == ["backchannel/${AWS::StackName}/*"]
+    if action in {"secretsmanager:CreateSecret", "secretsmanager:TagResource"}:
+        assert condition == _has_tag("aws:RequestTag")
+    elif action != "secretsmanager:DescribeSecret":  # it tells whose a secret is, and nothing that is secret
+        assert condition == {"Fn::If": ["IsLocal", {"Ref": "AWS::NoValue"}, _has_tag("aws:ResourceTag")]}
+
+
+def _has_tag(of: str) -> dict[str, Any]:
+    return {"StringEquals": {f"{of}/{STACKS_TAG}": {"Ref": "AWS::StackName"}}}
+
+
+def test_the_stack_s_tag_is_the_one_that_is_set() -> None:
+    assert STACKS_TAG == secrets.TAG
+    assert FUNCTIONS["AdminFunction"]["Environment"]["Variables"]["STACK_NAME"] == {"Ref": "AWS::StackName"}
+    assert TEMPLATE["Conditions"]["IsLocal"] == {"Fn::Equals": [{"Ref": "Environment"}, "local"]}
+
+
+def test_every_action_on_secrets_is_needed_and_granted() -> None:
+    granted = {(statement.owner, each) for statement in STATEMENTS for each in statement.actions if "secretsmanager:" in each}
+
+    assert granted == {
+        ("WebhookRole", "secretsmanager:GetSecretValue"),
+        *(
+            ("AdminRole", f"secretsmanager:{action}")
+            for action in ("CreateSecret", "TagResource", "DescribeSecret", "PutSecretValue", "RestoreSecret", "DeleteSecret")
+        ),
+    }
 
 
 def test_no_policy_allows_all_actions_of_a_service() -> None:

@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from backchannel.egress import post as egress
+from backchannel.egress.addresses import CLOSED
 from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.clients import MAX_CA_BUNDLE, MAX_ISSUER_ESCAPED, MAX_NETWORKS, MAX_URI, Client, check_issuer, register
 
@@ -68,6 +69,7 @@ REFUSED_URIS = {
     "IPv4-mapped literal": "https://[::ffff:10.0.0.1]/logout",
     "IPv6 literal with a zone": "https://[fe80::1%25eth0]/logout",
 }
+EVERY_NETWORK = tuple(str(row.network) for row in CLOSED if row.openable)
 NUMERIC_HOSTS = {
     "one number": "2130706433",
     "one number with a dot behind it": "2130706433.",
@@ -107,9 +109,36 @@ def test_whoever_registers_a_password_in_a_uri_is_told_what_is_wrong(name: str) 
         _register(replace(WIKI, backchannel_logout_uri=REFUSED_URIS[name]))
 
 
+@pytest.mark.parametrize(
+    ("uri", "advice"),
+    [
+        ("https://büro.example/logout", "xn--bro-hoa.example"),
+        ("https://Straße.example/", "xn--strae-oqa.example"),
+        ("https://ada:pass@büro.example:8443", "xn--bro-hoa.example"),
+        ("https://wiki.example/büro", "percent-encoded"),
+        ("https://wiki.example/a b", "%20"),
+        ("https://{tenant}.wiki.example/", "braces"),
+        ("https://wiki.example/{tenant}", "%7B"),
+        ("https:\\\\wiki.example\\logout", "backslash"),
+        ("https://wiki.example/#logout", "fragment"),
+        ("https://ada@wiki.example/", "userinfo"),
+        ("https://wiki.example/\ud800", "ud800"),
+        ("https://wiki.example/" + "a" * 2048, "2048"),
+        ("wiki.example/logout", "absolute"),
+    ],
+)
+def test_whoever_registers_what_is_no_uri_is_told_what_to_write(uri: str, advice: str) -> None:
+    with pytest.raises(RegistrationInvalidError) as refusal:
+        _register(replace(WIKI, backchannel_logout_uri=uri))
+
+    assert str(refusal.value).startswith("backchannel_logout_uri must")
+    assert advice in str(refusal.value)
+    assert "pass" not in str(refusal.value)
+
+
 @pytest.mark.parametrize("host", NUMERIC_HOSTS.values(), ids=NUMERIC_HOSTS)
 def test_an_ipv4_address_in_disguise_is_refused_even_where_all_networks_are_allowed(host: str) -> None:
-    client = replace(WIKI, backchannel_logout_uri=f"https://{host}/logout", allowed_networks=("0.0.0.0/0", "::/0"))
+    client = replace(WIKI, backchannel_logout_uri=f"https://{host}/logout", allowed_networks=EVERY_NETWORK)
 
     with pytest.raises(RegistrationInvalidError, match="numeric or short form"):
         _register(client, permit_private_networks=True)
@@ -150,6 +179,32 @@ def test_allowed_networks_are_refused_where_the_deployment_does_not_permit_them(
 def test_what_is_no_network_is_refused(network: str) -> None:
     with pytest.raises(RegistrationInvalidError, match="CIDR"):
         _register(replace(WIKI, allowed_networks=(network,)), permit_private_networks=True)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        *("0.0.0.0/0", "::/0", "8.0.0.0/8", "10.0.0.0/7", "126.0.0.0/7", "2000::/3", "2606:4700::/32"),
+        *("0.0.0.0/8", "169.254.0.0/16", "::/127", "::ffff:10.0.0.0/104", "fd00:ec2::254/128"),
+    ],
+)
+def test_a_network_with_an_address_that_is_not_private_is_refused(network: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match="private"):
+        _register(replace(WIKI, allowed_networks=(network,)), permit_private_networks=True)
+
+
+@pytest.mark.parametrize("network", EVERY_NETWORK)
+def test_a_private_network_may_be_opened(network: str) -> None:
+    assert _register(replace(WIKI, allowed_networks=(network,)), permit_private_networks=True)
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "127.0.0.1/32", "::1/128"])
+def test_loopback_is_opened_in_a_local_environment_alone(network: str) -> None:
+    client = replace(WIKI, allowed_networks=(network,))
+
+    assert _register(client, permit_private_networks=True, permit_loopback=True)
+    with pytest.raises(RegistrationInvalidError, match="loopback"):
+        _register(client, permit_private_networks=True, permit_loopback=False)
 
 
 def test_the_number_of_allowed_networks_is_bounded() -> None:
@@ -215,6 +270,24 @@ def test_what_holds_no_certificate_is_refused_rather_than_trusted_for_nothing(pe
         _register(replace(WIKI, ca_bundle=pem))
 
 
+@pytest.mark.parametrize("label", ["PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "PUBLIC KEY", "X509 CRL"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_ca_bundle_with_anything_but_certificates_is_refused_and_not_repeated(label: str, is_first: bool) -> None:  # noqa: FBT001
+    pem = trustme.CA().cert_pem.bytes().decode()
+    other = f"-----BEGIN {label}-----\nc2VjcmV0\n-----END {label}-----\n"
+
+    with pytest.raises(RegistrationInvalidError, match="private key") as refusal:
+        _register(replace(WIKI, ca_bundle=other + pem if is_first else pem + other))
+
+    assert "c2VjcmV0" not in str(refusal.value)
+
+
+def test_a_ca_bundle_may_have_several_certificates() -> None:
+    pem = "".join(trustme.CA().cert_pem.bytes().decode() for _ in range(3))
+
+    assert _register(replace(WIKI, ca_bundle=pem.replace("\n", "\r\n"))).ca_bundle
+
+
 def test_a_ca_bundle_may_be_as_long_as_the_limit_and_no_longer() -> None:
     pem = trustme.CA().cert_pem.bytes().decode()
     longest = pem + "\n" * (MAX_CA_BUNDLE - len(pem))
@@ -245,7 +318,7 @@ def test_sid_is_needed_by_those_who_insist_and_by_those_who_get_nothing_else(cli
 )
 def test_whatever_may_be_registered_egress_can_dial(scheme: str, authority: str, rest: str) -> None:
     assume(scheme != "https:" or authority or not rest.startswith("//"))  # there the authority would be in the rest
-    client = replace(WIKI, backchannel_logout_uri=f"{scheme}{authority}{rest}", allowed_networks=("0.0.0.0/0", "::/0"))
+    client = replace(WIKI, backchannel_logout_uri=f"{scheme}{authority}{rest}", allowed_networks=EVERY_NETWORK)
 
     try:
         _register(client, permit_private_networks=True)
@@ -306,6 +379,13 @@ def test_an_issuer_may_be_as_long_in_a_key_as_the_limit_and_no_longer() -> None:
         check_issuer(longest + "a", permit_private_networks=False)
 
 
-def _register(client: Client, encryption: Mapping[str, Any] | None = None, *, permit_private_networks: bool = False) -> Client:
+def _register(
+    client: Client,
+    encryption: Mapping[str, Any] | None = None,
+    *,
+    permit_private_networks: bool = False,
+    permit_loopback: bool = True,
+) -> Client:
     absent = {"id_token_encrypted_response_alg": None, "id_token_encrypted_response_enc": None}
-    return register(client, absent | dict(encryption or {}), permit_private_networks=permit_private_networks)
+    encryption = absent | dict(encryption or {})
+    return register(client, encryption, permit_private_networks=permit_private_networks, permit_loopback=permit_loopback)

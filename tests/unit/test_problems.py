@@ -88,3 +88,8 @@ def _resolver(route: Callable[[], None]) -> APIGatewayRestResolver:
     answer_with_problems(app)
     app.get("/providers/acme/jwks.json")(route)
     return app
+
+
+@pytest.mark.parametrize(("name", "text"), [("a" * 64, repr("a" * 64)), ("a" * 65, repr("a" * 64 + "…")), ("tab\t", r"'tab\t'")])
+def test_an_error_repeats_no_more_than_64_characters_of_a_name(name: str, text: str) -> None:
+    assert errors.shown(name) == text

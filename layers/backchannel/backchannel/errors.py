@@ -6,8 +6,13 @@ logs, metrics, problem documents and delivery records show.
 
 from typing import ClassVar, Self
 
-_MAX_NAME = 64
-"""Characters of a name that are repeated; no provider and no source has a longer one."""
+SHOWN = 64
+"""Characters of a name that an error repeats; the longest name of a provider or a source has as many."""
+
+
+def shown(name: str) -> str:
+    """Return a name that somebody else chose, quoted and cut, for the text of an error."""
+    return repr(name if len(name) <= SHOWN else f"{name[:SHOWN]}…")
 
 
 class BackchannelError(Exception):
@@ -74,7 +79,7 @@ class NotFoundError(CallerError):
     @classmethod
     def of(cls, kind: str, name: str) -> Self:
         """Return the error for a name, of which it repeats the beginning."""
-        return cls(f"no {kind} {name[:_MAX_NAME]!r}")
+        return cls(f"no {kind} {shown(name)}")
 
 
 class IssuerMismatchError(CallerError):

@@ -28,6 +28,7 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
         Client(client_id_in_path(client_id), **members),
         encryption,
         permit_private_networks=using.permit_private_networks,
+        permit_loopback=using.permit_loopback,
     )
     using.providers.put_client(provider, client)
     return ClientView(**asdict(client))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.aws.secrets import Secrets
+from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
@@ -28,11 +28,12 @@ class Dependencies:
     circuits: Circuits
     intake: Intake
     delivery_queue: Queue
-    secrets: Secrets
+    secrets: OwnSecrets
     secret_prefix: str
     public_keys: PublicKeys
     signing_key_arns: Mapping[str, str]
     permit_private_networks: bool
+    permit_loopback: bool
 
 
 def dependencies(router: APIGatewayRouter) -> Dependencies:

@@ -85,7 +85,8 @@ def of_client(
     issuer = using.providers.get(provider).issuer
     client_id = client_id_in_path(client_id)
     since, received = milliseconds(request.since), now()
-    until = received if request.until is None else min(milliseconds(request.until), received)
+    before = received - 1  # what this request resets is at ``received``, so that it is not met again
+    until = before if request.until is None else min(milliseconds(request.until), before)
     listed = f"redeliveries/{provider}/{client_id}/{request.since}/{request.until}/{_named(request)}"
     statuses = FAILED if request.statuses is None else tuple(dict.fromkeys(request.statuses))
     status, until, start = _place(position(after, listed, dict), statuses, since, until)

@@ -1,6 +1,8 @@
 """The resolver with all routes; the OpenAPI document is generated from it."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping
+from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
@@ -10,7 +12,24 @@ from backchannel.api.event_handler import answer_with_problems, response
 from backchannel.api.problems import problem
 from backchannel.errors import MalformedRequestError
 
-app = APIGatewayRestResolver(enable_validation=True)
+
+def _read_json(body: str) -> Any:
+    """Read a body.
+
+    Raises:
+        MalformedRequestError: it is not JSON, nests too deeply, has a number that is too long, or a text that is not Unicode (a
+            lone surrogate): no such text can be stored, queued or signed.
+
+    """
+    try:
+        document = json.loads(body)
+        json.dumps(document, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequestError("the body is not JSON that can be read") from error
+    return document
+
+
+app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_json)
 answer_with_problems(app)
 for routes in (providers, sources, clients, sessions, logouts, redeliveries):
     app.include_router(routes.router)
@@ -18,12 +37,12 @@ for routes in (providers, sources, clients, sessions, logouts, redeliveries):
 
 @app.exception_handler(RequestValidationError)
 def _malformed(error: RequestValidationError) -> Response[str]:
-    """Say which members are wrong, without repeating what the caller wrote, values or names: some are secrets."""
-    errors = [_shown(each["type"], each["loc"], each["msg"]) for each in error.errors()]
+    """Say which members are wrong, without repeating what the caller gave: a value may be a secret, and so may a name."""
+    errors = [{"at": _place(each), "what": each["msg"]} for each in error.errors()]
     return response(problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors))
 
 
-def _shown(kind: str, place: Sequence[str | int], message: str) -> dict[str, str]:
-    if kind == "extra_forbidden":
-        place, message = place[:-1], "has a member that the API's description does not have"
-    return {"at": "/".join(map(str, place)), "what": message}
+def _place(error: Mapping[str, Any]) -> str:
+    """Return where an error is; a member that is not ours goes by ``*``."""
+    known = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
+    return "/".join([str(part) for part in known] + ["*"] * (len(error["loc"]) - len(known)))

@@ -96,6 +96,16 @@ def vet(text: str, allowed: Sequence[Network] = (), *, public: bool = True) -> A
     return address
 
 
+def is_openable(network: Network) -> bool:
+    """Whether a client's ``allowed_networks`` may have this network: it holds no public address, and none that is never dialled.
+
+    Only ``fc00::/7`` as a whole holds some that are never dialled; these stay closed.
+    """
+    rows = (row for row in CLOSED if row.network.version == network.version)
+    row = next((row for row in rows if network.subnet_of(row.network)), None)  # type: ignore[arg-type]
+    return row is not None and row.openable
+
+
 def is_literal(host: str) -> bool:
     """Whether the host of a URI is an address, so that no resolver is asked."""
     try:

@@ -3,14 +3,15 @@
 import ipaddress
 import re
 import ssl
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from backchannel.aws.dynamodb import key
-from backchannel.egress.addresses import vet
-from backchannel.errors import AddressForbidden, RegistrationInvalidError
+from backchannel.egress.addresses import is_openable, vet
+from backchannel.errors import AddressForbidden, RegistrationInvalidError, shown
 from backchannel.tokens.jws import ALGORITHMS
 
 Subject = Literal["both", "sid_only", "sub_only"]
@@ -31,7 +32,20 @@ DEADLINE = 86_400
 DEADLINE_MAX = 2 * DEADLINE
 """The latest deadline that a client may have; SQS keeps a message twice as long."""
 
-_URI_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+_NO_URI_CHARACTER = re.compile(r"[^A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]")
+_HOST = re.compile(r"[a-z]+://(?:[^/?#@]*@)?([^/?#:@\[\]]+)", re.IGNORECASE)
+_ADVICE = {
+    "#": "must not have a fragment (#...)",
+    " ": "must not have a space; in a path or query, write %20",
+    "{": "must not have braces; fill the template in, or write %7B and %7D",
+    "}": "must not have braces; fill the template in, or write %7B and %7D",
+    "\\": "must not have a backslash; write /, or %5C for the character itself",
+}
+"""What to do about a character that no URI has (RFC 3986, section 2)."""
+
+_CERTIFICATES = re.compile(r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
+"""Nothing but certificates: a private key must not be stored, nor shown."""
+
 _AUTHORITY = re.compile(r"(\[[0-9a-f:.]+]|[a-z0-9._-]+)(:[0-9]*)?", re.IGNORECASE)
 """A host that egress dials: neither percent-encoded nor with a zone, and no IPvFuture."""
 
@@ -74,8 +88,10 @@ class Client:
         return self.backchannel_logout_session_required or self.subject == "sid_only"
 
 
-def register(client: Client, encryption: Mapping[str, Any], *, permit_private_networks: bool) -> Client:
-    """Return the client if it may be stored.
+def register(
+    client: Client, encryption: Mapping[str, Any], *, permit_private_networks: bool, permit_loopback: bool = False
+) -> Client:
+    """Return the client if it may be stored. ``permit_loopback``: its ``allowed_networks`` may lead to the function itself.
 
     Raises:
         RegistrationInvalidError: the specification or this deployment does not permit its metadata.
@@ -94,7 +110,7 @@ def register(client: Client, encryption: Mapping[str, Any], *, permit_private_ne
     if client.allowed_networks and not permit_private_networks:
         _refuse("this deployment does not permit allowed_networks")
     for network in client.allowed_networks:
-        _check_network(network)
+        _check_network(network, permit_loopback=permit_loopback)
     if client.backchannel_logout_uri is not None:
         _check_logout_uri(client, client.backchannel_logout_uri)
     return client
@@ -143,8 +159,10 @@ def _check_logout_uri(client: Client, uri: str) -> None:
 
 def _split(uri: str, name: str) -> SplitResult:
     """Split an absolute http(s) URI without userinfo and fragment (RFC 3986, section 4.3)."""
-    if len(uri) > MAX_URI or not _URI_CHARACTERS.fullmatch(uri):
-        _refuse(f"{name} must be an absolute URI of at most {MAX_URI} characters, without a fragment")
+    if len(uri) > MAX_URI:
+        _refuse(f"{name} must have at most {MAX_URI} characters")
+    if found := _NO_URI_CHARACTER.search(uri):
+        _refuse(f"{name} {_advice(uri, found[0])}")
     try:
         parts = urlsplit(uri)
         is_absolute = parts.port != 0 and parts.scheme in {"http", "https"} and bool(parts.hostname)
@@ -159,20 +177,40 @@ def _split(uri: str, name: str) -> SplitResult:
     return parts
 
 
+def _advice(uri: str, character: str) -> str:
+    """Say how to write a URI without a character that no URI has."""
+    host = _HOST.match(uri)
+    if host is not None and not host[1].isascii():
+        return f"must have its host in ASCII form, such as {shown(_punycode(host[1]))}"
+    return _ADVICE.get(character, f"must not have the character {character!a}; write its UTF-8 octets percent-encoded")
+
+
+def _punycode(host: str) -> str:
+    """Return the ASCII form of a host (RFC 5891, section 4.4)."""
+    labels = unicodedata.normalize("NFC", host.lower()).split(".")
+    return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels)
+
+
 def _check_ca_bundle(pem: str) -> None:
     if len(pem) > MAX_CA_BUNDLE:
         _refuse(f"ca_bundle must have at most {MAX_CA_BUNDLE} characters")
+    if not _CERTIFICATES.fullmatch(pem):
+        _refuse("ca_bundle must be certificates in PEM form and nothing else: no comment, and above all no private key")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-    except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not even ASCII; ValueError: empty
+    except (ssl.SSLError, ValueError) as error:
         raise RegistrationInvalidError("ca_bundle must be certificates in PEM form") from error
 
 
-def _check_network(network: str) -> None:
+def _check_network(text: str, *, permit_loopback: bool) -> None:
     try:
-        ipaddress.ip_network(network)
-    except ValueError:
-        _refuse("each of allowed_networks must be a network in CIDR form, such as 10.1.0.0/16")
+        network = ipaddress.ip_network(text)
+    except ValueError as error:
+        raise RegistrationInvalidError("each of allowed_networks must be a network in CIDR form, such as 10.1.0.0/16") from error
+    if not is_openable(network):
+        _refuse(f"{network} must not be one of allowed_networks: not all of its addresses are private")
+    if network.is_loopback and not permit_loopback:
+        _refuse(f"{network} must not be one of allowed_networks: loopback is for local environments alone")
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
