@@ -96,6 +96,7 @@ BROKEN: dict[str, tuple[Behaviour, type[RelyingPartyFault]]] = {
     "endless trailer": (floods(HEAD + chunked + b"0\r\nX: ", b"0" * 9999), AnswerMalformed),
     "endless trailers": (floods(HEAD + chunked + b"0\r\n", b"X: 0\r\n" * 99), AnswerMalformed),
     "chunk of negative size": (answers_once(HEAD + chunked + b"-5\r\n0"), AnswerMalformed),
+    "chunk of size -1": (answers_then_hangs(HEAD + chunked + b"-1\r\n0"), AnswerMalformed),
     "garbage": (answers_once(b"SSH-2.0-OpenSSH_9.2\r\n"), AnswerMalformed),
     "another protocol version": (answers_once(b"HTTP/2.0 200 OK\r\n\r\n"), AnswerMalformed),
     "status that is no number": (answers_once(b"HTTP/1.1 OK\r\n\r\n"), AnswerMalformed),

@@ -109,7 +109,7 @@ class Connection(HTTPConnection):
             with contextlib.closing(TolerantResponse(sock, method="POST")) as response:
                 response.begin()
                 response.keep()
-        except (http.client.HTTPException, ValueError) as error:  # ValueError: a chunk of negative size
+        except http.client.HTTPException as error:
             kind = ConnectionReset if self.budget.is_closed_by_peer else AnswerMalformed
             raise kind(type(error).__name__) from None  # the text of the error quotes the RP
         return response

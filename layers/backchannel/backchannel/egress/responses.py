@@ -1,4 +1,7 @@
-"""http.client's response, which reads whatever other clients read: it is shown no header that it stumbles over."""
+"""http.client's response, which reads whatever other clients read: it is shown no header that it stumbles over.
+
+Nor any number but plain digits: Python's ``int()`` takes signs, underscores and prefixes as well.
+"""
 
 import http.client
 import io
@@ -9,12 +12,20 @@ from backchannel.errors import AnswerMalformed, ConnectionReset
 MAX_BODY = 4096
 """Octets kept of a body; what comes after them is not read."""
 
+_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+[ \t]+[1-9][0-9]{2}\s")  # RFC 9112, section 4
 _INTERIM = re.compile(rb"HTTP/1\.[0-9][ \t]+1(?!01)[0-9][0-9]\s")  # RFC 9110, section 15.2; we ask to switch to no other protocol
 _FOLD = re.compile(rb"\r?\n[ \t]+")  # RFC 9112, section 5.2
 _FIELD = re.compile(
     rb"^(connection|content-length|content-type|retry-after|transfer-encoding)[ \t]*:(.*)", re.IGNORECASE | re.MULTILINE
 )
-_FRAMING = (b"connection", b"content-length", b"transfer-encoding")
+_FRAMING = {
+    b"connection": re.compile(rb"(.*)"),
+    b"content-length": re.compile(rb"([0-9]{1,99})(?:[ \t]*,[ \t]*\1)*"),  # it may be repeated (RFC 9110, section 8.6)
+    b"transfer-encoding": re.compile(rb"(?:.*,)?[ \t]*(.*)"),  # the last coding frames the body (RFC 9112, section 6.3)
+}
+"""The headers that tell where a body ends, and what http.client is shown of each."""
+
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,99}")  # RFC 9112, section 7.1
 
 
 class TolerantResponse(http.client.HTTPResponse):
@@ -38,7 +49,8 @@ class TolerantResponse(http.client.HTTPResponse):
         """
         file = self.fp
         status_line, self._fields = _head(file)
-        shown = [b"%b: %b\r\n" % (name, self._fields[name]) for name in _FRAMING if name in self._fields]
+        framing = {name: rule.fullmatch(self._fields[name]) for name, rule in _FRAMING.items() if name in self._fields}
+        shown = [b"%b: %b\r\n" % (name, match[1]) for name, match in framing.items() if match]
         self.fp = io.BufferedReader(io.BytesIO(b"".join([status_line, *shown, b"\r\n"])))
         try:
             super().begin()
@@ -47,7 +59,10 @@ class TolerantResponse(http.client.HTTPResponse):
         if self.status < http.HTTPStatus.OK:
             raise AnswerMalformed("switches to a protocol that nobody asked for")
         if self.length is None and not self.chunked and b"content-length" in self._fields:
-            raise AnswerMalformed("a length that is none")
+            raise AnswerMalformed("a length that is none, or more than one")
+        # A coding beside a length: another reader of the stream may see another end of the body (RFC 9112, section 6.3).
+        is_doubtful = {b"content-length", b"transfer-encoding"} <= framing.keys()
+        self.will_close |= is_doubtful or b"close" in self._fields.get(b"connection", b"").lower()
 
     def _get_chunk_left(self) -> int | None:
         """Take a line for the end of a chunk, where http.client takes two octets: the line may end in a bare LF."""
@@ -56,6 +71,12 @@ class TolerantResponse(http.client.HTTPResponse):
                 raise AnswerMalformed("a chunk longer than its size")
             self.chunk_left = None
         return super()._get_chunk_left()  # type: ignore[misc,no-any-return]
+
+    def _read_next_chunk_size(self) -> int:
+        size = _line(self.fp).partition(b";")[0].strip()
+        if not _CHUNK_SIZE.fullmatch(size):
+            raise AnswerMalformed("a chunk without a size")
+        return int(size, 16)
 
     def field(self, name: bytes) -> str | None:
         """Return the value of ``content-type`` or ``retry-after``."""
@@ -81,7 +102,7 @@ def _head(file: io.BufferedReader) -> tuple[bytes, dict[bytes, bytes]]:
     """Read up to the end of the final response's headers; return its status line and those of its headers that matter."""
     while True:
         status_line, lines = _line(file), list[bytes]()
-        if not status_line.startswith(b"HTTP/"):
+        if not _STATUS_LINE.match(status_line):
             raise AnswerMalformed("no status line")
         while (line := _line(file)).rstrip(b"\r\n"):
             lines.append(line)
@@ -90,10 +111,8 @@ def _head(file: io.BufferedReader) -> tuple[bytes, dict[bytes, bytes]]:
     fields: dict[bytes, bytes] = {}
     for name, value in _FIELD.findall(_FOLD.sub(b" ", b"".join(lines))):
         key, text = name.lower(), value.replace(b"\r", b" ").strip()
-        if key == b"transfer-encoding":
-            fields[key] = text.rpartition(b",")[2].strip()  # the last coding frames the body (RFC 9112, section 6.3)
-        elif key == b"content-length":
-            fields.setdefault(key, text.partition(b",")[0])  # the same length may be repeated (RFC 9110, section 8.6)
+        if key in fields and key in _FRAMING:
+            fields[key] += b", " + text  # lines of one name are one list (RFC 9110, section 5.3)
         else:
             fields.setdefault(key, text)
     return status_line, fields

@@ -30,6 +30,7 @@ class Budget:
         self.received = 0
         self.is_closed_by_peer = False
         self.is_over = False
+        """Nothing more is to be received: the response has been read, or the stream has ended."""
         self.has_surplus = False
         """The peer sent more than its response."""
 
@@ -49,7 +50,7 @@ class Budget:
         """Count a receive of so many octets; none is the end of the stream."""
         self._receives += 1
         self.received += octets
-        self.is_closed_by_peer = octets == 0
+        self.is_closed_by_peer = self.is_over = octets == 0
         if self.received > MAX_OCTETS or self._receives > MAX_RECEIVES:
             raise AnswerMalformed(f"more than we read: {self.received} octets in {self._receives} pieces")
 
