@@ -110,7 +110,7 @@ def test_what_became_of_a_delivery_is_counted_without_an_attempt_too() -> None:
 @pytest.mark.parametrize(
     ("received", "delay"), [(1, 10_000), (2, 20_000), (5, 160_000), (7, 640_000), (8, 900_000), (1000, 900_000)]
 )
-def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, delay: int) -> None:
+def test_what_an_internal_failure_holds_up_waits_the_longer_the_more_often_it_came(received: int, delay: int) -> None:
     world = World(POSTPONED)
 
     handled = world.handle(RETRY_QUEUE, received=received)
@@ -119,7 +119,7 @@ def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_i
     assert world.retry_queue.given_back == [("receipt-1", delay)]
 
 
-def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() -> None:
+def test_what_an_internal_failure_holds_up_moves_to_the_retry_queue_too() -> None:
     world = World(POSTPONED)
 
     handled = world.handle(DELIVERY_QUEUE)
@@ -180,7 +180,7 @@ def test_what_sqs_could_not_be_told_about_is_counted_as_postponed_once() -> None
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
-def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_before_sqs_forgets_it(source: str, log: Log) -> None:
+def test_what_internal_failures_hold_up_for_days_becomes_a_dead_letter(source: str, log: Log) -> None:
     world = World(POSTPONED)
 
     before = world.handle(source, age=DEADLINE_MAX * 1000 - 1)
@@ -199,7 +199,7 @@ def test_what_merely_waits_for_days_is_no_dead_letter() -> None:
     assert world.dead_letter_queue.sent == []
 
 
-def test_what_faults_of_ours_are_in_the_way_of_for_days_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
+def test_what_internal_failures_hold_up_for_days_survives_a_broken_dead_letter_queue() -> None:
     world = World(POSTPONED, dead_letter_queue=FakeQueue(broken=True))
 
     assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays

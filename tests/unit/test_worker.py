@@ -391,7 +391,7 @@ def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     assert world.outcome.status is Status.SUPERSEDED
 
 
-def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_by_several() -> None:
+def test_more_older_sessions_than_one_attempt_can_tell_are_told_by_several() -> None:
     older = [replace(OLDER, sid=f"older-{number}") for number in range(2 * PAGE * PAGES)]
     world = World(
         begun=CheckedOut(replace(SUBJECT_WIDE, status=Status.RETRYING), "lease-1"), sessions=FakeSessions(*older, NEWER)
@@ -415,7 +415,7 @@ def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_b
     assert world.egress.posts == []
 
 
-def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_newer_login() -> None:
+def test_a_client_without_sid_is_not_told_of_older_sessions_beside_a_newer_login() -> None:
     sub_only = replace(WIKI, subject="sub_only")
     world = World(client=sub_only, begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
 
@@ -441,7 +441,7 @@ def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> 
     assert "sid" not in unverified_part(world.token, 1)
 
 
-def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_session_that_goes_on() -> None:
+def test_a_token_with_sid_never_ends_a_newer_login_in_a_session_that_goes_on() -> None:
     world = World(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
@@ -562,7 +562,7 @@ def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: i
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
-def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
+def test_a_key_ring_that_cannot_sign_is_an_internal_failure() -> None:
     world = World(provider=replace(PROVIDER, keys=()))
 
     _has_spent_no_attempt(world)
@@ -578,7 +578,7 @@ def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
     ],
     ids=["kms", "provider", "client", "sessions"],
 )
-def test_a_fault_of_ours_gives_the_lease_back_and_spends_no_attempt(world: World) -> None:
+def test_an_internal_failure_gives_the_lease_back_and_spends_no_attempt(world: World) -> None:
     _has_spent_no_attempt(world)
 
 
@@ -601,7 +601,7 @@ def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it
     assert [line["code"] for line in log.lines] == ["out_of_time"]
 
 
-def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() -> None:
+def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
     record = replace(RECORD, created_at=NOW - DEADLINE_MAX * 1000)
     world = World(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
 
@@ -665,7 +665,7 @@ def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | 
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
-def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
+def test_an_answer_in_no_known_form_is_no_internal_failure(body: bytes) -> None:
     world = World(result=_answer(400, body))
 
     world.attempt()
