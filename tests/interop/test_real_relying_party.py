@@ -25,7 +25,7 @@ def evidence(provider: OidcProvider, recorded_rp: tuple[ExpressClient, Recorder]
     return Evidence(recorder.bodies[0], provider.issuer, rp.client_id, id_token, {"keys": provider.service_keys()})
 
 
-def test_a_logout_at_the_provider_ends_the_users_session_at_every_relying_party_and_nobody_elses(
+def test_a_logout_at_the_provider_ends_the_users_session_at_every_relying_party(
     provider: OidcProvider, first_rp: ExpressClient, second_rp: ExpressClient
 ) -> None:
     alice, bob = Browser(), Browser()

@@ -163,7 +163,7 @@ def test_the_circuits_of_two_clients_have_nothing_to_do_with_each_other(
     assert circuit(function, provider, up_id).state == "closed"
 
 
-def test_a_fault_of_ours_while_probing_says_nothing_about_the_client_and_the_next_probe_does(
+def test_an_internal_failure_while_probing_says_nothing_about_the_client(
     function: Function, faulty: FaultyAws, provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp = relying_party(*DOWN, Answer())
@@ -180,7 +180,7 @@ def test_a_fault_of_ours_while_probing_says_nothing_about_the_client_and_the_nex
     assert circuit(function, provider, client_id).state == "closed"
 
 
-def test_a_probe_that_cannot_be_claimed_is_a_fault_of_ours_and_fails_no_batch(
+def test_a_probe_that_cannot_be_claimed_is_an_internal_failure_and_fails_no_batch(
     function: Function, faulty: FaultyAws, provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp, other = relying_party(*DOWN, Answer()), relying_party()

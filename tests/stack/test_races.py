@@ -52,7 +52,7 @@ def test_a_repeated_end_of_a_subject_sends_nothing_new(provider: Provider, relyi
     assert len(rp.requests) == 1
 
 
-def test_the_end_of_a_session_and_of_its_subject_at_once_bring_each_relying_party_one_token(
+def test_the_ends_of_a_session_and_its_subject_at_once_bring_each_rp_one_token(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws
 ) -> None:
     rps = [relying_party() for _ in range(3)]
@@ -120,7 +120,7 @@ def test_a_login_that_is_newer_than_the_end_of_the_subject_s_sessions_is_kept(
     assert [session["logout_id"] for session in provider.rp_sessions(sub=sub)] == [None, None]
 
 
-def test_a_token_for_the_whole_subject_is_replaced_by_one_for_the_old_session_once_it_would_end_a_newer_login(
+def test_a_token_for_the_subject_that_would_end_a_newer_login_is_replaced_by_sid(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws
 ) -> None:
     rp = relying_party(Answer(404), Answer(200))
@@ -140,7 +140,7 @@ def test_a_token_for_the_whole_subject_is_replaced_by_one_for_the_old_session_on
     assert for_session["sid"] == old
 
 
-def test_a_new_login_in_the_same_session_of_the_provider_can_be_ended_at_its_client_again(
+def test_a_new_login_in_the_same_session_can_be_ended_at_its_client_again(
     provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp = relying_party()

@@ -91,9 +91,7 @@ def test_a_fan_out_whose_time_is_short_goes_on_where_it_stopped(tables: Tables, 
 
 
 @pytest.mark.parametrize("by_subject", [False, True])
-def test_a_fan_out_that_dies_before_any_of_its_calls_is_completed_and_tells_nobody_twice(
-    tables: Tables, *, by_subject: bool
-) -> None:
+def test_a_fan_out_that_dies_before_any_call_is_completed_and_tells_nobody_twice(tables: Tables, *, by_subject: bool) -> None:
     died = True
     calls = 0
     while died:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries import addressing
-from backchannel.deliveries.addressing import Address
+from backchannel.deliveries.addressing import Named
 from backchannel.sessions.events import Ended, RpSessionStarted
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
@@ -112,8 +112,8 @@ class EndsLaterLogins(Sessions):
 class AlwaysBoth:
     """A token names ``sub`` beside ``sid``, whatever else the user has begun."""
 
-    SUB = Address.SUB
-    SID = SUB_AND_SID = Address.SUB_AND_SID
+    SUB = Named.SUB
+    SID = SUB_AND_SID = Named.SUB_AND_SID
 
 
 HOUR = 3_600_000
@@ -163,7 +163,7 @@ ANOTHER_START: Happening = (Starts("wiki", "s2"), None)
     [
         ("UNCONDITIONAL_REASONS", frozenset(), "escaped", [CHAT_STARTS, CHAT_STARTS_ANEW, SUBJECT_ENDED_BEFORE]),
         ("UNCONDITIONAL_REASONS", {"logout"}, "ended Login", [CHAT_STARTS, CHAT_STARTS_ANEW, (SubjectEnds(), 6000)]),
-        ("Address", AlwaysBoth, "ended Login", [START, ANOTHER_START, ENDED_BEFORE]),
+        ("Named", AlwaysBoth, "ended Login", [START, ANOTHER_START, ENDED_BEFORE]),
     ],
     ids=["an emergency gives way", "a mere logout does not", "sub beside sid"],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.deliveries.addressing import SUPERSEDED, UNADDRESSABLE, Address, Newer, ReplaceBySid, address
+from backchannel.deliveries.addressing import SUPERSEDED, UNADDRESSABLE, Named, Newer, ReplaceBySid, address
 from backchannel.deliveries.outcomes import Outcome
 from backchannel.providers.clients import Client
 from backchannel.sessions.events import UNCONDITIONAL_REASONS
@@ -24,10 +24,10 @@ PROFILES = {
     "needs sid": replace(WIKI, backchannel_logout_session_required=True),
 }
 NEWER = {"nowhere": Newer.NOWHERE, "elsewhere": Newer.ELSEWHERE, "in the same session": Newer.SAME_SESSION}
-NAMED: dict[str, Address | ReplaceBySid | Outcome] = {
-    "sub and sid": Address.SUB_AND_SID,
-    "sub": Address.SUB,
-    "sid": Address.SID,
+NAMED: dict[str, Named | ReplaceBySid | Outcome] = {
+    "sub and sid": Named.SUB_AND_SID,
+    "sub": Named.SUB,
+    "sid": Named.SID,
     "superseded": SUPERSEDED,
     "unaddressable": UNADDRESSABLE,
     "one by sid for each older session": ReplaceBySid(),
@@ -67,4 +67,4 @@ def test_a_client_that_needs_sid_gets_no_token_without_it(newer: Newer, reason: 
     for client in (PROFILES["sid_only"], PROFILES["needs sid"]):
         named = address(client, reason, newer, has_sid=True, has_older_without_sid=False)
 
-        assert named in {Address.SID, Address.SUB_AND_SID, SUPERSEDED}
+        assert named in {Named.SID, Named.SUB_AND_SID, SUPERSEDED}

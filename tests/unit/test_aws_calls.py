@@ -9,13 +9,13 @@ from typing import Any, cast
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.compat import HTTPHeaders
 
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.egress.post import Response
 from backchannel.providers.clients import Client
 from backchannel.sessions.messages import EndMessage
 from tests.support.aws_answers import Answers, AwsAnswers
+from tests.support.aws_responses import response
 from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_repeated_end
 from tests.support.deployed import CONTEXT, ENVIRONMENT, load, sqs_event
 
@@ -34,17 +34,7 @@ pytestmark = pytest.mark.usefixtures("no_metrics", "log")
 
 
 @dataclass(frozen=True, slots=True)
-class RawBody:
-    """The body of an HTTP answer, as botocore reads it."""
-
-    body: bytes
-
-    def stream(self, **_: object) -> list[bytes]:
-        return [self.body]
-
-
-@dataclass(frozen=True, slots=True)
-class RelyingParty:
+class OneStatusEgress:
     """Answers every token with one status."""
 
     status: int
@@ -66,7 +56,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         def send(request: AWSRequest, **_: object) -> AWSResponse:
             target, sent = cast("bytes", request.headers["X-Amz-Target"]), cast("bytes", request.body)
             status, body = aws.answer(target.decode(), sent)
-            return AWSResponse(str(request.url), status, HTTPHeaders(), RawBody(body))
+            return response(request, status, body)
 
         boto3.DEFAULT_SESSION.events.register("before-send", send)  # type: ignore[union-attr,arg-type] # it was set above; what it returns is the answer
         return aws
@@ -76,7 +66,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
 
 def _delivery(aws_knows: Answers, connect: Connect, status: int = 204) -> tuple[AwsAnswers, ModuleType]:
     aws, app = connect(aws_knows), load("delivery")
-    worker = replace(app.worker, egress=RelyingParty(status))
+    worker = replace(app.worker, egress=OneStatusEgress(status))
     app.consumer = replace(app.consumer, worker=worker)  # type: ignore[attr-defined]
     return aws, app
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.compat import HTTPHeaders
 
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.table import Deliveries
@@ -19,6 +18,7 @@ from backchannel.providers.table import Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
+from tests.support.aws_responses import response
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 ISSUER = "https://idp.example"
 NOW = 1_788_256_800_000
 READS = {"GetItem", "Query", "BatchGetItem"}
-
-
-@dataclass
-class RawBody:
-    """The body of an HTTP answer, as botocore reads it."""
-
-    body: bytes
-
-    def stream(self, **_: object) -> list[bytes]:
-        return [self.body]
 
 
 @dataclass
@@ -56,7 +46,7 @@ class EmptyTable:
         operation = (target if isinstance(target, str) else target.decode()).rpartition(".")[2]
         self.requests.append((operation, json.loads(request.body)))
         status, answer = _ANSWERS[operation]
-        return AWSResponse(str(request.url), status, HTTPHeaders(), RawBody(json.dumps(answer).encode()))
+        return response(request, status, json.dumps(answer).encode())
 
     @property
     def consistency(self) -> list[tuple[str, object]]:

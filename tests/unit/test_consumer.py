@@ -47,7 +47,7 @@ class FakeWorker:
 
 
 @dataclass
-class World:
+class ConsumerWorld:
     """A DeliveryConsumer with everything around it."""
 
     verdict: Verdict = RETRYING
@@ -71,7 +71,7 @@ class World:
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_a_delivery_that_is_done_with_leaves_its_queue(source: str) -> None:
-    world = World(ACCEPTED)
+    world = ConsumerWorld(ACCEPTED)
 
     handled = world.handle(source)
 
@@ -81,7 +81,7 @@ def test_a_delivery_that_is_done_with_leaves_its_queue(source: str) -> None:
 
 
 def test_the_first_failure_moves_to_the_retry_queue() -> None:
-    world = World()
+    world = ConsumerWorld()
 
     handled = world.handle(DELIVERY_QUEUE)
 
@@ -91,7 +91,7 @@ def test_the_first_failure_moves_to_the_retry_queue() -> None:
 
 
 def test_what_nobody_foresaw_postpones_one_record_and_is_no_fault_of_the_batch(log: Log) -> None:
-    world = World()
+    world = ConsumerWorld()
     world.worker.error = TypeError("a bug")
 
     handled = world.handle(RETRY_QUEUE)
@@ -110,8 +110,8 @@ def test_what_became_of_a_delivery_is_counted_without_an_attempt_too() -> None:
 @pytest.mark.parametrize(
     ("received", "delay"), [(1, 10_000), (2, 20_000), (5, 160_000), (7, 640_000), (8, 900_000), (1000, 900_000)]
 )
-def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_it_came(received: int, delay: int) -> None:
-    world = World(POSTPONED)
+def test_what_an_internal_failure_holds_up_waits_the_longer_the_more_often_it_came(received: int, delay: int) -> None:
+    world = ConsumerWorld(POSTPONED)
 
     handled = world.handle(RETRY_QUEUE, received=received)
 
@@ -119,8 +119,8 @@ def test_what_a_fault_of_ours_is_in_the_way_of_waits_the_longer_the_more_often_i
     assert world.retry_queue.given_back == [("receipt-1", delay)]
 
 
-def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() -> None:
-    world = World(POSTPONED)
+def test_what_an_internal_failure_holds_up_moves_to_the_retry_queue_too() -> None:
+    world = ConsumerWorld(POSTPONED)
 
     handled = world.handle(DELIVERY_QUEUE)
 
@@ -129,7 +129,7 @@ def test_what_a_fault_of_ours_is_in_the_way_of_moves_to_the_retry_queue_too() ->
 
 
 def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
-    world = World(replace(RETRYING, delay=1_800_000))
+    world = ConsumerWorld(replace(RETRYING, delay=1_800_000))
 
     handled = world.handle(RETRY_QUEUE)
 
@@ -140,7 +140,7 @@ def test_a_later_failure_stays_in_the_retry_queue_until_it_is_due() -> None:
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: Log) -> None:
-    world = World(retry_queue=FakeQueue(broken=True))
+    world = ConsumerWorld(retry_queue=FakeQueue(broken=True))
 
     handled = world.handle(source)
 
@@ -149,7 +149,7 @@ def test_when_sqs_cannot_be_told_the_record_stays_where_it_is(source: str, log: 
 
 
 def test_first_attempts_of_a_slow_client_move_to_the_retry_queue_at_once() -> None:
-    world = World(replace(ACCEPTED, measured=replace(MEASURED, post_ms=SLOW_MS)))
+    world = ConsumerWorld(replace(ACCEPTED, measured=replace(MEASURED, post_ms=SLOW_MS)))
 
     world.handle(DELIVERY_QUEUE)
     moved = world.handle(DELIVERY_QUEUE)
@@ -161,7 +161,7 @@ def test_first_attempts_of_a_slow_client_move_to_the_retry_queue_at_once() -> No
 
 
 def test_a_client_that_is_quick_again_is_no_slow_one() -> None:
-    world = World(ACCEPTED)
+    world = ConsumerWorld(ACCEPTED)
     world.slow_clients.note("idp", "wiki", SLOW_MS)
 
     world.handle(RETRY_QUEUE)
@@ -180,8 +180,8 @@ def test_what_sqs_could_not_be_told_about_is_counted_as_postponed_once() -> None
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
-def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_before_sqs_forgets_it(source: str, log: Log) -> None:
-    world = World(POSTPONED)
+def test_what_internal_failures_hold_up_for_days_becomes_a_dead_letter(source: str, log: Log) -> None:
+    world = ConsumerWorld(POSTPONED)
 
     before = world.handle(source, age=DEADLINE_MAX * 1000 - 1)
     after = world.handle(source, age=DEADLINE_MAX * 1000)
@@ -193,14 +193,14 @@ def test_what_faults_of_ours_are_in_the_way_of_for_days_goes_where_it_alarms_bef
 
 
 def test_what_merely_waits_for_days_is_no_dead_letter() -> None:
-    world = World()
+    world = ConsumerWorld()
 
     assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays
     assert world.dead_letter_queue.sent == []
 
 
-def test_what_faults_of_ours_are_in_the_way_of_for_days_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
-    world = World(POSTPONED, dead_letter_queue=FakeQueue(broken=True))
+def test_what_internal_failures_hold_up_for_days_survives_a_broken_dead_letter_queue() -> None:
+    world = ConsumerWorld(POSTPONED, dead_letter_queue=FakeQueue(broken=True))
 
     assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays
 
@@ -210,7 +210,7 @@ def test_what_faults_of_ours_are_in_the_way_of_for_days_is_not_lost_when_the_dea
 )
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
 def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body: str, log: Log) -> None:
-    world = World()
+    world = ConsumerWorld()
 
     handled = world.handle(source, body)
 
@@ -221,7 +221,7 @@ def test_what_nobody_understands_goes_where_it_alarms_at_once(source: str, body:
 
 
 def test_what_nobody_understands_is_not_lost_when_the_dead_letter_queue_does_not_answer() -> None:
-    world = World(dead_letter_queue=FakeQueue(broken=True))
+    world = ConsumerWorld(dead_letter_queue=FakeQueue(broken=True))
 
     assert world.handle(DELIVERY_QUEUE, "garbage") == Handled("m1", None, stays=True)
 

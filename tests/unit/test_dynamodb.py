@@ -102,12 +102,12 @@ def test_a_failed_condition_is_told_apart_from_a_table_that_does_not_answer() ->
         raise throttled
 
 
-def test_a_table_that_cannot_be_reached_is_our_fault_too() -> None:
+def test_a_table_that_cannot_be_reached_is_an_internal_failure() -> None:
     with pytest.raises(StorageUnavailable, match="GetError"), storage():
         raise GetError("no connection")
 
 
-def test_a_table_that_broke_the_connection_off_is_our_fault_too() -> None:
+def test_a_table_that_broke_the_connection_off_is_an_internal_failure() -> None:
     unreachable = GetError("failed", cause=EndpointConnectionError(endpoint_url="http://127.0.0.1"))
 
     with pytest.raises(StorageUnavailable, match="EndpointConnectionError"), storage():

@@ -176,7 +176,7 @@ def test_an_acceptance_after_the_deadline_is_one() -> None:
     retry_after=st.none() | st.integers(0, 10**15),
     seed=st.integers(0),
 )
-def test_an_attempt_follows_exactly_when_the_delivery_is_pending_and_never_after_the_deadline(
+def test_an_attempt_follows_exactly_when_pending_and_never_after_the_deadline(
     result: Result, attempts: int, last_status_code: int | None, *, age: int, retry_after: int | None, seed: int
 ) -> None:
     outcome = _decide(result, attempts, last_status_code, age=age, retry_after=retry_after, seed=seed)

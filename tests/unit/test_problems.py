@@ -62,7 +62,7 @@ def test_the_reason_for_which_a_sender_is_not_proven_is_in_the_log_alone(log: Lo
 def test_a_name_that_is_not_found_is_repeated_up_to_its_64th_character(log: Log) -> None:
     answer = _answer(errors.NotFoundError.of("client", "a" * 65))
 
-    assert json.loads(answer["body"])["detail"] == f"no client {'a' * 64!r}"
+    assert json.loads(answer["body"])["detail"] == f"no client {'a' * 64 + '…'!r}"
     assert "a" * 65 not in log.text
 
 

@@ -104,7 +104,7 @@ def test_what_is_never_taken_is_given_up_visibly() -> None:
 
 
 @pytest.mark.parametrize(("error", "code"), [(THROTTLED, "ThrottlingException"), (UNREACHABLE, "EndpointConnectionError")])
-def test_a_queue_that_does_not_answer_is_our_fault_with_its_code(error: Exception, code: str) -> None:
+def test_a_queue_that_does_not_answer_is_an_internal_failure_with_its_code(error: Exception, code: str) -> None:
     with pytest.raises(QueueUnavailable, match=code):
         _queue(FakeSqs(error=error)).send(_messages(1))
     with pytest.raises(QueueUnavailable, match=code):
@@ -149,7 +149,7 @@ def _messages(count: int) -> list[Outgoing]:
     return [Outgoing(f"body-{number}", ("idp", "wiki")) for number in range(count)]
 
 
-def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_letter_within_a_day() -> None:
+def test_an_internal_failure_has_a_message_wait_longer_each_time_for_a_day() -> None:
     delays = [backoff(times, Steady()) for times in range(1, 101)]
 
     assert delays[0] == BACKOFF
@@ -159,7 +159,7 @@ def test_a_fault_of_ours_has_a_message_wait_longer_each_time_and_make_no_dead_le
 
 
 @pytest.mark.parametrize(("overdue", "delay"), [(0, 10_000), (10_000, 10_000), (70_000, 70_000), (5_000_000, 900_000)])
-def test_a_message_that_came_often_for_other_reasons_waits_as_long_again_as_it_is_overdue(overdue: int, delay: int) -> None:
+def test_a_message_that_came_often_for_other_reasons_waits_as_long_as_it_is_overdue(overdue: int, delay: int) -> None:
     assert backoff(9, Steady(), overdue) == delay
     assert backoff(1, Steady(), overdue) == BACKOFF
 

@@ -152,7 +152,7 @@ class BrokenSigner:
         raise self.fault
 
 
-class World:
+class WorkerWorld:
     """A DeliveryWorker with everything around it."""
 
     def __init__(
@@ -205,7 +205,7 @@ def _give[T](result: T | Exception) -> T:
 
 
 def test_the_post_is_exactly_one_logout_token_to_the_registered_uri() -> None:
-    world = World(client=replace(WIKI, allowed_networks=("10.1.0.0/16",)))
+    world = WorkerWorld(client=replace(WIKI, allowed_networks=("10.1.0.0/16",)))
 
     world.attempt()
 
@@ -218,7 +218,7 @@ def test_the_post_is_exactly_one_logout_token_to_the_registered_uri() -> None:
 
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
 def test_the_token_verifies_with_the_key_that_the_client_asked_for(alg: str) -> None:
-    world = World(client=replace(WIKI, id_token_signed_response_alg=alg))
+    world = WorkerWorld(client=replace(WIKI, id_token_signed_response_alg=alg))
 
     world.attempt()
 
@@ -238,7 +238,7 @@ def test_the_token_verifies_with_the_key_that_the_client_asked_for(alg: str) -> 
 
 
 def test_every_attempt_has_a_token_of_its_own() -> None:
-    world = World()
+    world = WorkerWorld()
 
     world.attempt()
     first = unverified_part(world.token, 1)["jti"]
@@ -248,7 +248,7 @@ def test_every_attempt_has_a_token_of_its_own() -> None:
 
 
 def test_the_client_is_told_the_subject_that_it_knows() -> None:
-    world = World(begun=CheckedOut(replace(RECORD, client_sub="pairwise-7"), "lease-1"))
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, client_sub="pairwise-7"), "lease-1"))
 
     world.attempt()
 
@@ -257,7 +257,7 @@ def test_the_client_is_told_the_subject_that_it_knows() -> None:
 
 @pytest.mark.parametrize("status", [200, 204])
 def test_an_acceptance_is_final_and_measured(status: int) -> None:
-    world = World(result=_answer(status))
+    world = WorkerWorld(result=_answer(status))
 
     verdict = world.attempt()
 
@@ -276,7 +276,7 @@ def test_an_acceptance_is_final_and_measured(status: int) -> None:
     ],
 )
 def test_a_refusal_is_final(result: Response | errors.RelyingPartyFault, status: Status, code: str) -> None:
-    world = World(result=result)
+    world = WorkerWorld(result=result)
 
     verdict = world.attempt()
 
@@ -296,7 +296,7 @@ def test_a_refusal_is_final(result: Response | errors.RelyingPartyFault, status:
     ],
 )
 def test_passing_trouble_is_tried_again(result: Response | errors.RelyingPartyFault, code: str) -> None:
-    world = World(result=result)
+    world = WorkerWorld(result=result)
 
     verdict = world.attempt()
 
@@ -306,14 +306,14 @@ def test_passing_trouble_is_tried_again(result: Response | errors.RelyingPartyFa
 
 
 def test_the_second_400_is_final() -> None:
-    world = World(begun=CheckedOut(replace(RECORD, attempts=1, last_status_code=400), "lease-1"), result=_answer(400))
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, attempts=1, last_status_code=400), "lease-1"), result=_answer(400))
 
     assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.REJECTED
 
 
 def test_the_last_attempt_of_the_schedule_is_final() -> None:
-    world = World(begun=CheckedOut(replace(RECORD, attempts=10), "lease-1"), result=_answer(503))
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, attempts=10), "lease-1"), result=_answer(503))
 
     assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.UNDELIVERABLE
@@ -321,7 +321,7 @@ def test_the_last_attempt_of_the_schedule_is_final() -> None:
 
 def test_a_delivery_that_is_a_day_old_is_given_up() -> None:
     old = replace(RECORD, attempts=3, created_at=NOW - 86_400_000)
-    world = World(begun=CheckedOut(old, "lease-1"), result=_answer(503))
+    world = WorkerWorld(begun=CheckedOut(old, "lease-1"), result=_answer(503))
 
     assert isinstance(world.attempt(), Done)
     assert world.outcome.status is Status.UNDELIVERABLE
@@ -331,56 +331,63 @@ def test_a_delivery_that_is_a_day_old_is_given_up() -> None:
     ("retry_after", "expected"), [("600", 600_000), ("86400", 3_600_000), ("Tue, 01 Sep 2026 10:10:00 GMT", 600_000)]
 )
 def test_the_relying_party_may_ask_for_more_time(retry_after: str, expected: int) -> None:
-    world = World(result=_answer(429, retry_after=retry_after))
+    world = WorkerWorld(result=_answer(429, retry_after=retry_after))
 
     assert _delay(world.attempt()) == expected
 
 
 @pytest.mark.parametrize("retry_after", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "garbage", "2\x1c", ""])
 def test_no_retry_after_of_a_relying_party_is_an_error_of_ours(retry_after: str) -> None:
-    world = World(result=_answer(503, retry_after=retry_after))
+    world = WorkerWorld(result=_answer(503, retry_after=retry_after))
 
     assert 4000 <= _delay(world.attempt()) <= 6000
     assert world.outcome.status is Status.RETRYING
 
 
 def test_a_client_that_is_not_registered_any_more_is_undeliverable() -> None:
-    world = World(client=NotFoundError("no client 'wiki'"))
+    world = WorkerWorld(client=NotFoundError("no client 'wiki'"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
 
 
 def test_a_provider_that_is_gone_makes_its_deliveries_undeliverable() -> None:
-    world = World(provider=NotFoundError("no provider 'idp'"))
+    world = WorkerWorld(provider=NotFoundError("no provider 'idp'"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_not_registered"))
 
 
 def test_a_client_that_takes_no_logout_tokens_gets_none() -> None:
-    world = World(client=Client("wiki"))
+    world = WorkerWorld(client=Client("wiki"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
 
 
 @pytest.mark.parametrize("client", [replace(WIKI, subject="sid_only"), replace(WIKI, backchannel_logout_session_required=True)])
 def test_a_client_that_insists_on_a_sid_that_nobody_knows_gets_no_guess(client: Client) -> None:
-    world = World(client=client, begun=CheckedOut(SUBJECT_WIDE, "lease-1"))
+    world = WorkerWorld(client=client, begun=CheckedOut(SUBJECT_WIDE, "lease-1"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNADDRESSABLE, "sid_unknown"))
 
 
 @pytest.mark.parametrize(("client", "record"), [(WIKI, SUBJECT_WIDE), (replace(WIKI, subject="sub_only"), RECORD)])
 def test_a_token_without_sid_never_ends_a_newer_login(client: Client, record: DeliveryRecord) -> None:
-    world = World(client=client, begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(NEWER))
+    world = WorkerWorld(client=client, begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(NEWER))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert set(world.sessions.asked) == {"subject-ada"}
 
 
+def test_a_later_attempt_looks_for_newer_logins_too() -> None:
+    record = replace(SUBJECT_WIDE, status=Status.RETRYING, attempts=3)
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(NEWER))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
+
+
 def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     others = [replace(OLDER, sid=None), replace(OLDER, sid="of-another-logout", ended_by="l2", claimed_by=frozenset({"l2"}))]
     sessions = FakeSessions(OLDER, NEWER, *others, replace(OLDER, sid="not-marked-yet", ended_by=None, claimed_by=frozenset()))
-    world = World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=sessions)
+    world = WorkerWorld(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=sessions)
 
     world.attempt()
 
@@ -391,9 +398,9 @@ def test_beside_a_newer_login_the_older_sessions_are_told_by_sid() -> None:
     assert world.outcome.status is Status.SUPERSEDED
 
 
-def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_by_several() -> None:
+def test_more_older_sessions_than_one_attempt_can_tell_are_told_by_several() -> None:
     older = [replace(OLDER, sid=f"older-{number}") for number in range(2 * PAGE * PAGES)]
-    world = World(
+    world = WorkerWorld(
         begun=CheckedOut(replace(SUBJECT_WIDE, status=Status.RETRYING), "lease-1"), sessions=FakeSessions(*older, NEWER)
     )
 
@@ -415,9 +422,9 @@ def test_so_many_older_sessions_that_one_attempt_cannot_tell_them_all_are_told_b
     assert world.egress.posts == []
 
 
-def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_newer_login() -> None:
+def test_a_client_without_sid_is_not_told_of_older_sessions_beside_a_newer_login() -> None:
     sub_only = replace(WIKI, subject="sub_only")
-    world = World(client=sub_only, begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
+    world = WorkerWorld(client=sub_only, begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(OLDER, NEWER))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert (world.deliveries.recorded, world.queue.sent) == ([], [])
@@ -433,7 +440,7 @@ def test_a_client_that_takes_no_sid_is_not_told_of_the_older_sessions_beside_a_n
     ids=["newer but over", "of the same moment", "older"],
 )
 def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> None:
-    world = World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(session))
+    world = WorkerWorld(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(session))
 
     world.attempt()
 
@@ -441,8 +448,8 @@ def test_without_a_newer_login_the_subject_alone_is_told(session: RpSession) -> 
     assert "sid" not in unverified_part(world.token, 1)
 
 
-def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_session_that_goes_on() -> None:
-    world = World(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
+def test_a_token_with_sid_never_ends_a_newer_login_in_a_session_that_goes_on() -> None:
+    world = WorkerWorld(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(BEGUN_ANEW))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
     assert world.sessions.asked == ["session-of-ada"]
@@ -455,7 +462,7 @@ def test_a_token_with_sid_never_ends_what_its_client_has_begun_since_within_a_se
     ids=["gone", "newer but over", "of the same moment"],
 )
 def test_a_token_with_sid_is_sent_while_nothing_newer_is_in_its_session(found: list[RpSession]) -> None:
-    world = World(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(*found))
+    world = WorkerWorld(begun=CheckedOut(PART, "lease-1"), sessions=FakeSessions(*found))
 
     world.attempt()
 
@@ -463,7 +470,7 @@ def test_a_token_with_sid_is_sent_while_nothing_newer_is_in_its_session(found: l
 
 
 def test_a_first_attempt_by_sid_alone_needs_no_look() -> None:
-    world = World(client=replace(WIKI, subject="sid_only"), sessions=FakeSessions(BEGUN_ANEW))
+    world = WorkerWorld(client=replace(WIKI, subject="sid_only"), sessions=FakeSessions(BEGUN_ANEW))
 
     world.attempt()
 
@@ -475,13 +482,13 @@ def test_a_late_token_by_sid_ends_no_later_login_in_a_sid_that_is_used_again() -
     ended_at = NOW - CLOCK_TOLERANCE - 2
     record = replace(RECORD, ended_at=ended_at)
     later = replace(BEGUN_ANEW, started_at=NOW - 1)
-    world = World(begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(later, ended_at=ended_at))
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(later, ended_at=ended_at))
 
     _is_settled_without_an_attempt(world, Outcome(Status.SUPERSEDED, "newer_session"))
 
 
 def test_beside_a_newer_login_a_client_that_takes_both_is_sent_the_sid_alone() -> None:
-    world = World(sessions=FakeSessions(NEWER))
+    world = WorkerWorld(sessions=FakeSessions(NEWER))
 
     world.attempt()
 
@@ -493,7 +500,7 @@ def test_beside_a_newer_login_a_client_that_takes_both_is_sent_the_sid_alone() -
 @pytest.mark.parametrize("reason", ["credential_changed", "compromised"])
 def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: str) -> None:
     record = replace(SUBJECT_WIDE, reason=reason)
-    world = World(
+    world = WorkerWorld(
         client=replace(WIKI, subject="sub_only"), begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(OLDER, NEWER)
     )
 
@@ -504,7 +511,7 @@ def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: st
 
 
 def test_a_delivery_is_not_signed_as_another_issuer_that_has_the_providers_name_by_now() -> None:
-    world = World(provider=replace(PROVIDER, issuer="https://another.example/"))
+    world = WorkerWorld(provider=replace(PROVIDER, issuer="https://another.example/"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "issuer_changed"))
 
@@ -521,7 +528,7 @@ def test_a_client_that_is_left_alone_has_its_deliveries_wait_without_an_attempt(
     status: Status,
 ) -> None:
     begun = CheckedOut(replace(RECORD, status=status, attempts=3), "lease-1")
-    world = World(client=client, circuit_is_open=circuit_is_open, begun=begun)
+    world = WorkerWorld(client=client, circuit_is_open=circuit_is_open, begun=begun)
 
     verdict = world.attempt()
 
@@ -533,14 +540,14 @@ def test_a_client_that_is_left_alone_has_its_deliveries_wait_without_an_attempt(
 
 def test_nobody_waits_longer_than_the_client_wants_its_deliveries_tried() -> None:
     old = replace(RECORD, created_at=NOW - 600_000)
-    world = World(client=replace(WIKI, paused=True, give_up_after=600), begun=CheckedOut(old, "lease-1"))
+    world = WorkerWorld(client=replace(WIKI, paused=True, give_up_after=600), begun=CheckedOut(old, "lease-1"))
 
     _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_paused"))
 
 
 def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
     old = replace(RECORD, attempts=3, created_at=NOW - 600_000)
-    world = World(client=replace(WIKI, give_up_after=600), begun=CheckedOut(old, "lease-1"), result=_answer(503))
+    world = WorkerWorld(client=replace(WIKI, give_up_after=600), begun=CheckedOut(old, "lease-1"), result=_answer(503))
 
     world.attempt()
 
@@ -548,7 +555,7 @@ def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
 
 
 def test_a_delivery_that_is_final_is_not_attempted_again() -> None:
-    world = World(begun=NothingToDo())
+    world = WorkerWorld(begun=NothingToDo())
 
     assert world.attempt() == Done()
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
@@ -556,14 +563,14 @@ def test_a_delivery_that_is_final_is_not_attempted_again() -> None:
 
 @pytest.mark.parametrize(("until", "delay"), [(NOW + 5000, 5000), (NOW + 5001, 5001), (NOW, 1000), (0, 1000)])
 def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: int, delay: int) -> None:
-    world = World(begun=NotDue(until))
+    world = WorkerWorld(begun=NotDue(until))
 
     assert world.attempt() == RetryIn(delay)
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
-def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
-    world = World(provider=replace(PROVIDER, keys=()))
+def test_a_key_ring_that_cannot_sign_is_an_internal_failure() -> None:
+    world = WorkerWorld(provider=replace(PROVIDER, keys=()))
 
     _has_spent_no_attempt(world)
 
@@ -571,26 +578,28 @@ def test_a_key_ring_that_cannot_sign_is_a_fault_of_ours() -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        World(signing_fault=SigningUnavailable("ThrottlingException")),
-        World(provider=StorageUnavailable("ThrottlingException")),
-        World(client=StorageUnavailable("ThrottlingException")),
-        World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(fault=StorageUnavailable("ThrottlingException"))),
+        WorkerWorld(signing_fault=SigningUnavailable("ThrottlingException")),
+        WorkerWorld(provider=StorageUnavailable("ThrottlingException")),
+        WorkerWorld(client=StorageUnavailable("ThrottlingException")),
+        WorkerWorld(
+            begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(fault=StorageUnavailable("ThrottlingException"))
+        ),
     ],
     ids=["kms", "provider", "client", "sessions"],
 )
-def test_a_fault_of_ours_gives_the_lease_back_and_spends_no_attempt(world: World) -> None:
+def test_an_internal_failure_gives_the_lease_back_and_spends_no_attempt(world: WorkerWorld) -> None:
     _has_spent_no_attempt(world)
 
 
 def test_without_a_lease_nothing_is_posted() -> None:
-    world = World(begun=StorageUnavailable("ThrottlingException"))
+    world = WorkerWorld(begun=StorageUnavailable("ThrottlingException"))
 
     assert world.attempt() == Postponed()
     assert (world.egress.posts, world.deliveries.settled, world.deliveries.released) == ([], [], [])
 
 
 def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it(log: Log) -> None:
-    world = World()
+    world = WorkerWorld()
     clock = iter([NOW, NOW, NOW, NOW])
     world.worker = replace(world.worker, now=lambda: next(clock, NOW + POST_WITHIN + 1))
 
@@ -601,9 +610,9 @@ def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it
     assert [line["code"] for line in log.lines] == ["out_of_time"]
 
 
-def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() -> None:
+def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
     record = replace(RECORD, created_at=NOW - DEADLINE_MAX * 1000)
-    world = World(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
 
     verdict = world.attempt()
 
@@ -611,8 +620,18 @@ def test_a_fault_of_ours_that_lasts_for_days_becomes_the_outcome_to_be_seen() ->
     assert world.deliveries.settled == [(verdict.outcome, None)]
 
 
+def test_an_internal_failure_gives_the_lease_back_until_the_last_millisecond() -> None:
+    record = replace(RECORD, created_at=NOW - (DEADLINE_MAX * 1000 - 1))
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
+
+    verdict = world.attempt()
+
+    assert verdict == Postponed(overdue=DEADLINE_MAX * 1000 - 1)
+    assert (world.deliveries.settled, world.deliveries.released) == ([], ["lease-1"])
+
+
 def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
-    world = World()
+    world = WorkerWorld()
     world.deliveries.fault = StorageUnavailable("ThrottlingException")
 
     verdict = world.attempt()
@@ -622,7 +641,7 @@ def test_an_outcome_that_cannot_be_recorded_comes_again(log: Log) -> None:
 
 
 def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> None:
-    world = World()
+    world = WorkerWorld()
     world.deliveries.keeps_lease = False
 
     verdict = world.attempt()
@@ -635,7 +654,7 @@ def test_a_lease_lost_to_somebody_else_comes_again_and_is_measured(log: Log) -> 
 
 def test_what_a_relying_party_says_about_a_refusal_is_kept() -> None:
     body = b'{"error": "invalid_request", "error_description": "no such session"}'
-    world = World(result=_answer(400, body))
+    world = WorkerWorld(result=_answer(400, body))
 
     world.attempt()
 
@@ -657,7 +676,7 @@ def test_what_a_relying_party_says_about_a_refusal_is_kept() -> None:
     ],
 )
 def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | None) -> None:
-    world = World(result=_answer(400, json.dumps({"error": said, "error_description": said}).encode()))
+    world = WorkerWorld(result=_answer(400, json.dumps({"error": said, "error_description": said}).encode()))
 
     world.attempt()
 
@@ -665,8 +684,8 @@ def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | 
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
-def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
-    world = World(result=_answer(400, body))
+def test_an_answer_in_no_known_form_is_no_internal_failure(body: bytes) -> None:
+    world = WorkerWorld(result=_answer(400, body))
 
     world.attempt()
 
@@ -687,7 +706,7 @@ def test_an_answer_in_no_form_of_ours_is_no_error_of_ours(body: bytes) -> None:
     ],
 )
 def test_a_text_that_a_relying_party_answers_with_is_kept(content_type: str | None, body: bytes, kept: str | None) -> None:
-    world = World(result=Response(403, None, body, content_type, "93.184.215.14"))
+    world = WorkerWorld(result=Response(403, None, body, content_type, "93.184.215.14"))
 
     world.attempt()
 
@@ -700,7 +719,7 @@ def test_a_token_that_a_relying_party_repeats_is_not_kept() -> None:
             super().post(uri, body, **options)
             return Response(400, None, b"bad token: " + body.removeprefix(b"logout_token="), "text/plain", "93.184.215.14")
 
-    world = World()
+    world = WorkerWorld()
     world.worker = replace(world.worker, egress=Echo(_answer(400)))
 
     world.attempt()
@@ -709,7 +728,7 @@ def test_a_token_that_a_relying_party_repeats_is_not_kept() -> None:
 
 
 def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
-    world = World(result=_answer(200, b'{"error": "none"}'))
+    world = WorkerWorld(result=_answer(200, b'{"error": "none"}'))
 
     world.attempt()
 
@@ -719,15 +738,15 @@ def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        World(),
-        World(result=_answer(400, b'{"error": "invalid_request", "error_description": "no session session-of-ada"}')),
-        World(result=errors.ReadTimeout("silent")),
-        World(client=Client("wiki")),
-        World(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(NEWER)),
-        World(signing_fault=SigningUnavailable("ThrottlingException")),
+        WorkerWorld(),
+        WorkerWorld(result=_answer(400, b'{"error": "invalid_request", "error_description": "no session session-of-ada"}')),
+        WorkerWorld(result=errors.ReadTimeout("silent")),
+        WorkerWorld(client=Client("wiki")),
+        WorkerWorld(begun=CheckedOut(SUBJECT_WIDE, "lease-1"), sessions=FakeSessions(NEWER)),
+        WorkerWorld(signing_fault=SigningUnavailable("ThrottlingException")),
     ],
 )
-def test_no_log_line_has_a_token_a_subject_or_a_session_in_it(world: World, log: Log) -> None:
+def test_no_log_line_has_a_token_a_subject_or_a_session_in_it(world: WorkerWorld, log: Log) -> None:
     world.attempt()
 
     assert log.lines
@@ -737,7 +756,7 @@ def test_no_log_line_has_a_token_a_subject_or_a_session_in_it(world: World, log:
 
 
 def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
-    world = World(result=_answer(503))
+    world = WorkerWorld(result=_answer(503))
 
     world.attempt()
 
@@ -762,7 +781,7 @@ def test_an_attempt_is_one_log_line_that_can_be_followed(log: Log) -> None:
 def test_an_attempt_that_ended_in_a_fault_tells_where_and_why(log: Log) -> None:
     fault = errors.TlsFailed("certificate\r\nhas \x1b[31mexpired " + "." * 999)
     fault.address = "93.184.215.14"
-    world = World(result=fault)
+    world = WorkerWorld(result=fault)
 
     world.attempt()
 
@@ -773,7 +792,7 @@ def test_an_attempt_that_ended_in_a_fault_tells_where_and_why(log: Log) -> None:
 
 
 def test_an_attempt_that_dialled_nothing_has_no_address(log: Log) -> None:
-    World(result=errors.AddressForbidden("10.0.0.1 is in no allowed network")).attempt()
+    WorkerWorld(result=errors.AddressForbidden("10.0.0.1 is in no allowed network")).attempt()
 
     (line,) = log.lines
     assert "address" not in line
@@ -785,7 +804,7 @@ def _delay(verdict: Verdict) -> int:
     return verdict.delay
 
 
-def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
+def _is_settled_without_an_attempt(world: WorkerWorld, outcome: Outcome) -> None:
     verdict = world.attempt()
 
     assert verdict == Done(outcome)
@@ -793,7 +812,7 @@ def _is_settled_without_an_attempt(world: World, outcome: Outcome) -> None:
     assert world.egress.posts == []
 
 
-def _has_spent_no_attempt(world: World) -> None:
+def _has_spent_no_attempt(world: WorkerWorld) -> None:
     verdict = world.attempt()
 
     assert verdict == Postponed(overdue=1000)

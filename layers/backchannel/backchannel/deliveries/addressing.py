@@ -20,7 +20,7 @@ class Newer(StrEnum):
     SAME_SESSION = "same_session"
 
 
-class Address(StrEnum):
+class Named(StrEnum):
     """What a token names."""
 
     SUB_AND_SID = "sub and sid"
@@ -39,7 +39,7 @@ UNADDRESSABLE = Outcome(Status.UNADDRESSABLE, "sid_unknown")
 
 def address(
     client: Client, reason: str | None, newer: Newer, *, has_sid: bool, has_older_without_sid: bool
-) -> Address | ReplaceBySid | Outcome:
+) -> Named | ReplaceBySid | Outcome:
     """Say what a delivery's token names, or what becomes of the delivery without one.
 
     ``has_sid``: the delivery is about one session, whose ``sid`` is known. ``has_older_without_sid``: it is about all of the
@@ -52,9 +52,9 @@ def address(
     if has_sid and takes_sid:
         if newer is Newer.SAME_SESSION and not is_unconditional:
             return SUPERSEDED
-        return Address.SID if newer is not Newer.NOWHERE or client.subject == "sid_only" else Address.SUB_AND_SID
+        return Named.SID if newer is not Newer.NOWHERE or client.subject == "sid_only" else Named.SUB_AND_SID
     if newer is Newer.NOWHERE:
-        return Address.SUB
+        return Named.SUB
     if takes_sid and not (is_unconditional and has_older_without_sid):
         return ReplaceBySid()
-    return Address.SUB if is_unconditional else SUPERSEDED
+    return Named.SUB if is_unconditional else SUPERSEDED

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from backchannel.aws.clients import LONGEST_CALL
 from backchannel.deliveries import attempt, logout_token, outcomes
-from backchannel.deliveries.addressing import Address, ReplaceBySid, address
+from backchannel.deliveries.addressing import Named, ReplaceBySid, address
 from backchannel.deliveries.attempt import AttemptResult, Poster, Signer
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.messages import DeliveryMessage
@@ -121,12 +121,12 @@ class DeliveryWorker:
             return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
         return provider, client
 
-    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Address) -> Mapping[str, Any]:
+    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Named) -> Mapping[str, Any]:
         return logout_token.claims(
             client,
             issuer=provider.issuer,
-            sub=None if named is Address.SID else record.client_sub or record.sub,
-            sid=None if named is Address.SUB else record.sid,
+            sub=None if named is Named.SID else record.client_sub or record.sub,
+            sid=None if named is Named.SUB else record.sid,
             jti=str(uuid.uuid4()),
             now=self.now() // 1000,
         )

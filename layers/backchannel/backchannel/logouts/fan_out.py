@@ -32,7 +32,7 @@ SWEEP_DELAY = 30_000
 
 _CONCURRENCY = 8
 
-type Key = tuple[str, str | None]
+type DeliveryKey = tuple[str, str | None]
 """A delivery within its logout: ``client_id`` and ``sid``."""
 
 
@@ -141,7 +141,7 @@ class _PageFanOut:
         ours = [claimed for _, claimed in results if claimed is not None]
         return ours, [session for session, claimed in results if claimed is None]
 
-    def _record(self, ours: Sequence[RpSession]) -> list[Key]:
+    def _record(self, ours: Sequence[RpSession]) -> list[DeliveryKey]:
         """Record a delivery for each token that our RP sessions need; return those to be queued."""
         message = self.message
         run = Run(
@@ -157,7 +157,7 @@ class _PageFanOut:
         recorded = self.pool.map(lambda each: self.using.deliveries.record(run, each, self.now), planned)
         return [(each.client_id, each.sid) for each in compress(planned, recorded)]
 
-    def _left_behind(self, replaced: Sequence[RpSession]) -> list[Key]:
+    def _left_behind(self, replaced: Sequence[RpSession]) -> list[DeliveryKey]:
         """Return the deliveries that a run which died may have recorded without queueing them.
 
         It would find its RP sessions again, had newer ones not taken their place. So look beside each of these.
@@ -175,7 +175,7 @@ class _PageFanOut:
         reopened = [record for found in records for record in found if using.deliveries.reopen(record, self.now)]
         using.delivery_queue.send(Outgoing(each.message.to_json(), tenant=(provider, each.client_id)) for each in reopened)
 
-    def _queue(self, keys: Sequence[Key]) -> None:
+    def _queue(self, keys: Sequence[DeliveryKey]) -> None:
         provider, logout_id = self.message.provider, self.message.logout_id
         self.using.delivery_queue.send(
             Outgoing(DeliveryMessage(provider, logout_id, client_id, sid).to_json(), tenant=(provider, client_id))

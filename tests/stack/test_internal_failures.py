@@ -1,4 +1,4 @@
-"""Faults of our own lose no delivery and spend no attempt; what they cost at the worst is a second token."""
+"""Internal failures lose no delivery and spend no attempt; what they cost at the worst is a second token."""
 
 import contextlib
 import dataclasses
@@ -178,7 +178,7 @@ def test_while_a_table_is_unavailable_nothing_is_sent(
         assert len(rp.requests) == 1
 
 
-def test_an_acceptance_that_cannot_be_recorded_costs_a_second_token_and_is_recorded_once(
+def test_an_acceptance_that_cannot_be_recorded_costs_a_second_token_and_counts_once(
     function: Function, faulty: FaultyAws, provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp = relying_party()
@@ -196,7 +196,7 @@ def test_an_acceptance_that_cannot_be_recorded_costs_a_second_token_and_is_recor
     assert first["jti"] != second["jti"]
 
 
-def test_an_acceptance_that_was_recorded_though_nobody_learned_of_it_costs_no_second_token(
+def test_an_acceptance_recorded_without_an_answer_costs_no_second_token(
     function: Function, faulty: FaultyAws, provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp = relying_party()
@@ -259,7 +259,7 @@ def test_a_message_that_sqs_does_not_take_out_of_a_batch_is_not_taken_for_sent(
     assert len(rp.requests) == 2
 
 
-def test_a_message_that_sqs_did_take_though_nobody_learned_of_it_costs_no_second_token(
+def test_a_message_that_sqs_took_without_an_answer_costs_no_second_token(
     function: Function, faulty: FaultyAws, provider: Provider, relying_party: MakeRelyingParty
 ) -> None:
     rp = relying_party(Answer(503), Answer(200))
@@ -436,7 +436,7 @@ def test_what_nobody_foresaw_is_tried_on_and_is_a_dead_letter_before_sqs_forgets
 # --- The function itself dies -----------------------------------------------------------------------------------------
 
 
-def test_what_a_function_had_in_its_hands_when_it_died_is_delivered_once_its_lease_is_over(killed: Killed) -> None:
+def test_what_a_function_held_when_it_died_is_delivered_once_its_lease_is_over(killed: Killed) -> None:
     deliveries = killed.provider.wait_until(killed.logout_id, "accepted", "accepted", seconds=40)
 
     assert [each["attempts"] for each in deliveries] == [1, 1]
