@@ -8,7 +8,9 @@ import pytest
 
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
+from backchannel.errors import NotFoundError
 from backchannel.sessions.events import SessionEvent
+from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered
 from local.client import Stack
@@ -253,3 +255,74 @@ def test_a_repeated_run_tells_a_client_nothing_that_another_has_told_it(world: W
     world.run()
 
     assert len(world.posted) == 2
+
+
+# --- emergencies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_accepted", [False, True], ids=["its token is on the way", "its token was accepted"])
+def test_an_emergency_reaches_what_a_mere_logout_has_taken_care_of(world: World, is_accepted: bool) -> None:  # noqa: FBT001 - a row of the table
+    take(world, Starts("chat", None)(world.began - 9000))
+    take(world, SubjectEnds()(world.began - 8000))
+    fan_out(world, world.ended.held.pop()).finish()
+    if is_accepted:
+        attempt(world).finish()
+    told = len(world.posted)
+
+    take(world, SubjectEnds(event_id="emergency", reason="compromised")(world.began - 7000))
+    fan_out(world, world.ended.held.pop()).finish()
+    take(world, Starts("chat", None)(world.began))
+    world.run()
+
+    assert (told, len(world.posted)) == (int(is_accepted), 1)
+
+
+def test_a_mere_logout_does_not_hide_an_emergency_from_a_late_start(world: World) -> None:
+    take(world, SubjectEnds(event_id="emergency", reason="compromised")(world.began - 8000))
+    take(world, SubjectEnds()(world.began - 7000))
+    world.run()
+    take(world, Starts("chat", None)(world.began))
+
+    take(world, Starts("chat", None)(world.began - 9000))
+    world.run()
+
+    assert [posted.claims["sub"] for posted in world.posted] == [SUB]
+
+
+def test_a_start_that_is_sent_again_after_its_end_queues_nothing(world: World) -> None:
+    start = Starts("wiki", "s1")(world.began - 9000)
+    take(world, start)
+    take(world, SessionEnds("s1")(world.began - 8000))
+    world.run()
+
+    for _ in range(3):
+        take(world, start)
+
+    assert world.ended.held == []
+    assert len(world.posted) == 1
+
+
+def test_an_end_that_is_sent_again_keeps_the_time_of_its_first_receipt(world: World) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 9000))
+    take(world, SubjectEnds()(world.began - 8000))
+    world.run()
+    later = Starts("wiki", "s2")(world.began - 7000)
+    take(world, later)
+
+    take(world, SubjectEnds()(world.began - 6000))  # the same event, whose time was ahead, cut anew
+    world.run()
+
+    (kept,) = world.sessions.of_session(world.issuer, "s2", after=None, limit=9, now=world.now()).items
+    assert kept.ended_by is None
+    assert len(world.posted) == 1
+
+
+def test_an_end_that_was_queued_for_another_issuer_is_dropped(world: World) -> None:
+    take(world, Starts("wiki", "s1")(world.began - 9000))
+    end = end_message("interleaved", "https://another.example", SessionEnds("s1")(world.began - 8000))
+    run = Task("another", lambda: world.fan_out.carry_out(end, now=world.now, time_is_short=lambda: False))
+
+    with pytest.raises(NotFoundError):
+        run.finish()
+
+    assert world.posted == []

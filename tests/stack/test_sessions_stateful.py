@@ -161,8 +161,13 @@ ANOTHER_START: Happening = (Starts("wiki", "s2"), None)
 @pytest.mark.parametrize(
     ("name", "instead", "wrong", "happenings"),
     [
-        ("UNCONDITIONAL_REASONS", frozenset(), "escaped", [CHAT_STARTS, CHAT_STARTS_ANEW, SUBJECT_ENDED_BEFORE]),
-        ("UNCONDITIONAL_REASONS", {"logout"}, "ended Login", [CHAT_STARTS, CHAT_STARTS_ANEW, (SubjectEnds(), 6000)]),
+        ("is_emergency", lambda _: False, "escaped", [CHAT_STARTS, CHAT_STARTS_ANEW, SUBJECT_ENDED_BEFORE]),
+        (
+            "is_emergency",
+            lambda reason: reason == "logout",
+            "ended Login",
+            [CHAT_STARTS, CHAT_STARTS_ANEW, (SubjectEnds(), 6000)],
+        ),
         ("Named", AlwaysBoth, "ended Login", [START, ANOTHER_START, ENDED_BEFORE]),
     ],
     ids=["an emergency gives way", "a mere logout does not", "sub beside sid"],

@@ -151,7 +151,7 @@ class Seen:
         covering = [end for end in self.ends if concerns(login, end)]
         if login.sid is None and login.client_id == MAIL.client_id:
             return True  # cannot be told: it has no sid
-        if any(self._is_excused(login, end) for end in covering):
+        if all(self._is_excused(login, end) for end in covering):
             return True
         names = {self.ends[end] for end in covering}
         return any(

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.providers.clients import Client
-from backchannel.sessions.events import UNCONDITIONAL_REASONS
+from backchannel.sessions.events import is_emergency
 
 
 class Newer(StrEnum):
@@ -48,7 +48,7 @@ def address(
     if client.needs_sid and not has_sid:
         return UNADDRESSABLE
     takes_sid = client.subject != "sub_only"
-    is_unconditional = reason in UNCONDITIONAL_REASONS
+    is_unconditional = is_emergency(reason)
     if has_sid and takes_sid:
         if newer is Newer.SAME_SESSION and not is_unconditional:
             return SUPERSEDED

@@ -141,6 +141,7 @@ class Item(Model):
     sub = UnicodeAttribute(null=True)
     client_sub = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
+    source_event_id = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     attempts = NumberAttribute(null=True)
     ended_at = NumberAttribute(null=True)

@@ -156,6 +156,11 @@ class Deliveries:
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
         return _is_untouched(found) and int(found.updated_at) == now
 
+    def escalate(self, record: DeliveryRecord, reason: str | None, ended_at: int) -> None:
+        """Have a delivery that is not accepted be about an emergency, and about whatever began until then."""
+        not_accepted = self._items.status != str(Status.ACCEPTED)
+        self._update(record, not_accepted, self._assign(reason=reason, ended_at=max(ended_at, record.ended_at)))
+
     def hasten(self, record: DeliveryRecord, now: int) -> bool:
         """Make the next attempt of a pending delivery due at once; False if it is final, or being attempted."""
         pending = self._items.status.is_in(*PENDING_STATUSES)

@@ -16,11 +16,12 @@ from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
+from backchannel.errors import NotFoundError
 from backchannel.logouts.recipients import planned_deliveries
-from backchannel.logouts.table import Logouts, Progress
+from backchannel.logouts.table import Logout, Logouts, Progress
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_whole_session
+from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_emergency, is_whole_session
 from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
@@ -60,10 +61,14 @@ class FanOut:
 
         """
         is_main_run = message.only_client_id is None and not message.sweep
-        has_nothing_begun = is_main_run and not is_repeated and not message.reopen
-        if has_nothing_begun and self.logouts.is_done(message):
-            return True  # a repeated event: whoever started since has found the tombstone
+        known = self.logouts.find(message.logout_id) if is_main_run else None
+        if known is not None:
+            message = _as_first_received(message, known)
+            if known.is_done(message) and not is_repeated and not message.reopen:
+                return True  # whoever started since has found the tombstone
         issuer = self.providers.get(message.provider).issuer
+        if message.issuer not in {None, issuer}:
+            raise NotFoundError.of("provider of issuer", str(message.issuer))  # another one has its name by now
         event = message.event
         if is_main_run:
             self.sessions.end(issuer, event, now())
@@ -101,6 +106,13 @@ class FanOut:
         self.logouts.close(message, matched, now)
 
 
+def _as_first_received(message: EndMessage, known: Logout) -> EndMessage:
+    """Return the message of an event that is sent again with the time of its first receipt, to which it was cut."""
+    if known.source_event_id != message.source_event_id:
+        return message
+    return replace(message, ended_at=min(message.ended_at, known.ended_at))
+
+
 @dataclass(frozen=True, slots=True)
 class _PageFanOut:
     """The steps for one page of RP sessions."""
@@ -121,7 +133,7 @@ class _PageFanOut:
 
         ours, lost = self._claim(free)
         self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
-        if message.reopen:
+        if message.reopen or is_emergency(message.reason):
             self._reopen([*anothers, *lost])
         self._mark(ours)
         # While a late start lay between its two writes, whoever claimed the first had nothing to copy the claim to.
@@ -166,14 +178,22 @@ class _PageFanOut:
         untouched = self.pool.map(lambda key: self.using.deliveries.is_untouched(self.message.logout_id, *key), possible)
         return list(compress(possible, untouched))
 
-    def _reopen(self, taken: Sequence[RpSession]) -> None:
-        """Tell RP sessions again that another logout has taken care of, but for those that accepted their token."""
-        using, provider = self.using, self.message.provider
-        records = self.pool.map(
-            lambda each: using.deliveries.of_session(each.ended_by or self.message.logout_id, each.client_id, each.sid), taken
+    def _reopen(self, anothers: Sequence[RpSession]) -> None:
+        """Tell RP sessions again that another logout has taken care of, but for those that accepted their token.
+
+        In an emergency, what that logout has still to send becomes one, too.
+        """
+        using, message = self.using, self.message
+        found = self.pool.map(
+            lambda each: using.deliveries.of_session(each.ended_by or message.logout_id, each.client_id, each.sid), anothers
         )
-        reopened = [record for found in records for record in found if using.deliveries.reopen(record, self.now)]
-        using.delivery_queue.send(Outgoing(each.message.to_json(), tenant=(provider, each.client_id)) for each in reopened)
+        records = [record for each in found for record in each]
+        if is_emergency(message.reason):
+            list(self.pool.map(lambda record: using.deliveries.escalate(record, message.reason, message.ended_at), records))
+        reopened = list(compress(records, self.pool.map(lambda record: using.deliveries.reopen(record, self.now), records)))
+        using.delivery_queue.send(
+            Outgoing(each.message.to_json(), tenant=(message.provider, each.client_id)) for each in reopened
+        )
 
     def _queue(self, keys: Sequence[DeliveryKey]) -> None:
         provider, logout_id = self.message.provider, self.message.logout_id

@@ -30,8 +30,13 @@ class Logout:
     sub: str | None = None
     client_id: str | None = None
     reason: str | None = None
+    source_event_id: str | None = None
     fanned_out_at: int | None = None
     matched: int | None = None
+
+    def is_done(self, message: EndMessage) -> bool:
+        """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
+        return self.fanned_out_at is not None and self.ended_at >= message.ended_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,7 @@ class Logouts:
             sub=message.sub,
             client_id=message.client_id,
             reason=message.reason,
+            source_event_id=message.source_event_id,
             ended_at=message.ended_at,
             expires_at=expiry(now),
             fanned_out_at=None,
@@ -67,10 +73,10 @@ class Logouts:
         is_new = items.pk.does_not_exist() | (items.ended_at < message.ended_at)
         update_if(item, is_new, [*values, items.created_at.set(items.created_at | now)])
 
-    def is_done(self, message: EndMessage) -> bool:
-        """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
-        item = read(self._items, message.logout_id, LOGOUT)
-        return item is not None and item.fanned_out_at is not None and item.ended_at >= message.ended_at
+    def find(self, logout_id: str) -> Logout | None:
+        """Return a logout, None if there is none of this id."""
+        item = read(self._items, logout_id, LOGOUT)
+        return None if item is None else _logout(item)
 
     def close(self, message: EndMessage, matched: int, now: int) -> None:
         """Note that every RP session has its delivery, and how many there were; a later end's run says so for itself."""
@@ -88,22 +94,10 @@ class Logouts:
             NotFoundError: it has none of this id.
 
         """
-        item = read(self._items, logout_id, LOGOUT)
-        if item is None or item.issuer != issuer:
+        found = self.find(logout_id)
+        if found is None or found.issuer != issuer:
             raise NotFoundError.of("logout", logout_id)
-        return Logout(
-            logout_id=logout_id,
-            provider=item.provider,
-            issuer=issuer,
-            ended_at=int(item.ended_at),
-            created_at=int(item.created_at),
-            sid=item.sid,
-            sub=item.sub,
-            client_id=item.client_id,
-            reason=item.reason,
-            fanned_out_at=optional_int(item.fanned_out_at),
-            matched=optional_int(item.matched),
-        )
+        return found
 
     def progress(self, logout_id: str, fanout_id: str) -> Progress:
         """Return how far a run has come."""
@@ -115,3 +109,20 @@ class Logouts:
         item = self._items(logout_id, key("FANOUT", fanout_id))
         with storage():
             item.update(assignments(self._items, cursor=progress.cursor, matched=progress.matched, expires_at=expiry(now)))
+
+
+def _logout(item: Item) -> Logout:
+    return Logout(
+        logout_id=item.pk,
+        provider=item.provider,
+        issuer=item.issuer,
+        ended_at=int(item.ended_at),
+        created_at=int(item.created_at),
+        sid=item.sid,
+        sub=item.sub,
+        client_id=item.client_id,
+        reason=item.reason,
+        source_event_id=item.source_event_id,
+        fanned_out_at=optional_int(item.fanned_out_at),
+        matched=optional_int(item.matched),
+    )

@@ -80,6 +80,11 @@ type Ended = SessionEnded | SubjectSessionsEnded
 type SessionEvent = RpSessionStarted | Ended
 
 
+def is_emergency(reason: str | None) -> bool:
+    """Whether an end has to reach older sessions even if that costs the user a newer login."""
+    return reason in UNCONDITIONAL_REASONS
+
+
 def is_whole_session(event: Ended) -> bool:
     """Whether a whole provider session is over. Such an end covers all RP sessions in it, however late they are reported.
 

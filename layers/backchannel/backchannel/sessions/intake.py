@@ -61,6 +61,7 @@ def end_message(
     return EndMessage.of(
         event,
         provider=provider,
+        issuer=issuer,
         logout_id=logout_id(issuer, event),
         fanout_id=str(uuid.uuid4()),
         only_client_id=only_client_id,

@@ -7,6 +7,8 @@
 | ``SID#…`` or ``SUB#…`` | ``ENDED#`` | tombstone: this session, or this subject's sessions until then, are over |
 | ``SID#…`` or ``SUB#…`` | ``ENDED#<client_id>`` | the same for one client |
 
+A tombstone keeps the latest end, and beside it the latest one that was an emergency: a mere logout must not hide it.
+
 A long ``sid``, ``sub`` or ``client_id`` is in a key as its hash; the attributes have it as it is.
 
 A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
@@ -41,6 +43,9 @@ class SessionItem(Model):
     untimed = BooleanAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     source_event_id = UnicodeAttribute(null=True)
+    emergency_at = NumberAttribute(null=True)
+    emergency_reason = UnicodeAttribute(null=True)
+    emergency_event_id = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
 
 

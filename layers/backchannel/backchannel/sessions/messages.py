@@ -27,6 +27,7 @@ class EndMessage(Message):
     client_id: str | None = None
     reason: str | None = None
     unmatched_sub: str | None = None
+    issuer: str | None = None
     only_client_id: str | None = None
     sweep: bool = False
     reopen: bool = False

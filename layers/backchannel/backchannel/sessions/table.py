@@ -15,8 +15,16 @@ from pynamodb.attributes import NumberAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, read, storage, update_if
-from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SubjectSessionsEnded, is_whole_session
+from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, storage, update_if
+from backchannel.sessions.events import (
+    Ended,
+    RpSessionStarted,
+    SessionEnded,
+    SubjectSessionsEnded,
+    is_emergency,
+    is_whole_session,
+    logout_id,
+)
 from backchannel.sessions.items import SessionItem, item_keys, partition, rp_session, tombstone_key
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 
@@ -43,7 +51,10 @@ class Sessions:
         self._lifetime = lifetime_days * MILLISECONDS_PER_DAY
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
-        """Store a login. If an end that covers it came first, return that end: it has to be carried out again."""
+        """Store a login. If an end that covers it came first, return that end: it has to be carried out again.
+
+        A start that is sent again after all of that is done costs reads alone.
+        """
         session = RpSession(
             started.client_id,
             started.sub,
@@ -55,7 +66,8 @@ class Sessions:
         )
         for pk, sk in item_keys(issuer, session):
             self._start(self._items(pk, sk), session, now)
-        return next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
+        end = next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
+        return None if end is None or self._is_taken_care_of(issuer, session, end) else end
 
     def _start(self, item: SessionItem, session: RpSession, now: int) -> None:
         """Write a login: as a new RP session, as the latest one beside older ones, or as one that is older still."""
@@ -73,11 +85,18 @@ class Sessions:
             untimed=session.untimed or None,
         )
         is_first = items.pk.does_not_exist() | (is_free & is_newer)
-        first = is_first, [*actions, since.set(since | session.started_at)]
-        again = items.ended_by.exists() & is_newer, [*actions, *self._unclaim(), since.set(session.started_at)]
-        if any(update_if(item, condition, changes) for condition, changes in (first, again, first)):  # others write, too
+        first = [*actions, since.set(since | session.started_at)]
+        if update_if(item, is_first, first):
             return
-        update_if(item, is_free & items.part_of.does_not_exist() & (since > session.started_at), [since.set(session.started_at)])
+        with storage():
+            (found,) = items.batch_get([(item.pk, item.sk)], consistent_read=True)
+        if found.ended_by is not None:
+            again = [*actions, *self._unclaim(), since.set(session.started_at)]
+            if not update_if(item, items.ended_by.exists() & is_newer, again):
+                update_if(item, is_first, first)  # another start has just come between
+        else:
+            is_older = is_free & items.part_of.does_not_exist() & (since > session.started_at)
+            update_if(item, is_older, [since.set(session.started_at)])
 
     def _unclaim(self) -> list[Action]:
         """Return what leaves a claim a part of an item that holds a newer login."""
@@ -89,6 +108,11 @@ class Sessions:
         actions = self._set(now, ended_at=event.ended_at, source_event_id=event.source_event_id, reason=event.reason)
         tombstone = self._items(*tombstone_key(issuer, event))
         update_if(tombstone, _absent_or_before(self._items.ended_at, event.ended_at), actions)
+        if is_emergency(event.reason):
+            urgent = self._set(
+                now, emergency_at=event.ended_at, emergency_event_id=event.source_event_id, emergency_reason=event.reason
+            )
+            update_if(tombstone, _absent_or_before(self._items.emergency_at, event.ended_at), urgent)
 
     def page(
         self, issuer: str, event: Ended, *, client_id: str | None, after: str | None, limit: int, now: int
@@ -113,7 +137,7 @@ class Sessions:
         first, *others = [self._items(*names) for names in item_keys(issuer, session)]
         if self._claim_item(first, session, event, claim, now):
             return rp_session(first)
-        if isinstance(event, SubjectSessionsEnded) and others and self._is_anothers(first, session):
+        if isinstance(event, SubjectSessionsEnded) and others and self._is_anothers(first, session, now):
             # The provider reported the same session for another subject: this one's login is on its own item alone.
             return rp_session(others[0]) if self._claim_item(others[0], session, event, claim, now) else None
         return None
@@ -180,12 +204,12 @@ class Sessions:
         is_part = is_free & (items.started_at > last) & has_older & is_the_one
         return update_if(item, is_part, self._part(claim.fanout_id, last + 1, {claim.logout_id}, now))
 
-    def _is_anothers(self, item: SessionItem, session: RpSession) -> bool:
-        found = read(self._items, item.pk, item.sk)
-        return found is not None and found.sub != session.sub
+    def _is_anothers(self, item: SessionItem, session: RpSession, now: int) -> bool:
+        found = self._query(item.pk, self._items.sk == item.sk, None, None, now).items
+        return any(each.sub != session.sub for each in found)
 
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
-        """Read every tombstone that may cover an RP session."""
+        """Read every tombstone that may cover an RP session; emergencies come first."""
         partitions = [pk for pk, _ in item_keys(issuer, session)]
         keys = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
         with storage():
@@ -195,12 +219,26 @@ class Sessions:
             if (item := found.get((pk, sk))) is None:
                 continue
             client_id = None if sk == key("ENDED", "") else session.client_id
-            what = int(item.ended_at), item.source_event_id, client_id, item.reason
-            if pk == partitions[0] and session.sid is not None:
-                ends.append(SessionEnded(session.sid, *what))
-            else:
-                ends.append(SubjectSessionsEnded(session.sub, *what))
-        return ends
+            latest = item.ended_at, item.source_event_id, item.reason
+            urgent = item.emergency_at, item.emergency_event_id, item.emergency_reason
+            for ended_at, event_id, reason in (latest, urgent):
+                if ended_at is None:
+                    continue
+                if pk == partitions[0] and session.sid is not None:
+                    ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
+                else:
+                    ends.append(SubjectSessionsEnded(session.sub, int(ended_at), event_id, client_id, reason))
+        return sorted(ends, key=lambda end: not is_emergency(end.reason))
+
+    def _is_taken_care_of(self, issuer: str, session: RpSession, end: Ended) -> bool:
+        """Whether all items of an RP session say that the logins which an end covers are claimed."""
+        keys = item_keys(issuer, session)
+        with storage():
+            found = [rp_session(item) for item in self._items.batch_get(keys, consistent_read=True)]
+        by_this = logout_id(issuer, end)
+        return len(found) == len(keys) and all(
+            each.ended_by is not None or (by_this in each.claimed_by and not is_covered(each, end)) for each in found
+        )
 
     def _query(self, pk: str, keys: Condition, after: str | None, limit: int | None, now: int) -> Page[RpSession]:
         found = partition_page(self._items, pk, keys, after=after, limit=limit)
