@@ -89,14 +89,14 @@ class Sessions:
         if update_if(item, is_first, first):
             return
         with storage():
-            (found,) = items.batch_get([(item.pk, item.sk)], consistent_read=True)
-        if found.ended_by is not None:
-            again = [*actions, *self._unclaim(), since.set(session.started_at)]
-            if not update_if(item, items.ended_by.exists() & is_newer, again):
-                update_if(item, is_first, first)  # another start has just come between
-        else:
+            found = next(iter(items.batch_get([(item.pk, item.sk)], consistent_read=True)), None)
+        if found is not None and found.ended_by is None:
             is_older = is_free & items.part_of.does_not_exist() & (since > session.started_at)
             update_if(item, is_older, [since.set(session.started_at)])
+            return
+        again = [*actions, *self._unclaim(), since.set(session.started_at)]
+        if not update_if(item, items.ended_by.exists() & is_newer, again):
+            update_if(item, is_first, first)  # another start has just come between
 
     def _unclaim(self) -> list[Action]:
         """Return what leaves a claim a part of an item that holds a newer login."""
