@@ -33,7 +33,7 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time
+from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
@@ -275,9 +275,9 @@ class World:
         self.sessions = self.sessions_class(dynamodb, self.tables.sessions)
         self.deliveries = Deliveries(dynamodb, self.tables.deliveries)
         self.ended, self.to_deliver = ListQueue(self.now), ListQueue(self.now)
-        logouts = Logouts(dynamodb, self.tables.deliveries)
+        self.logouts = Logouts(dynamodb, self.tables.deliveries)
         self.intake = Intake(self.sessions, self.ended)
-        self.fan_out = FanOut(providers, self.sessions, logouts, self.deliveries, self.ended, self.to_deliver)
+        self.fan_out = FanOut(providers, self.sessions, self.logouts, self.deliveries, self.ended, self.to_deliver)
         self.worker = DeliveryWorker(
             provider=providers.get,
             client=lambda _, client_id: providers.of_id[client_id],
@@ -468,8 +468,13 @@ class World:
 
     @property
     def ends(self) -> list[Ended]:
-        """The ends that were taken in."""
-        return [each for webhook in self.webhooks for each in webhook.received if not isinstance(each, RpSessionStarted)]
+        """The ends that were carried out: of one that was sent again, the receipt whose time its logout has kept."""
+        received = [each for webhook in self.webhooks for each in webhook.received if not isinstance(each, RpSessionStarted)]
+        return [each for each in received if self._is_kept(each)]
+
+    def _is_kept(self, end: Ended) -> bool:
+        logout = self.logouts.find(logout_id(self.issuer, end))
+        return logout is None or logout.source_event_id != end.source_event_id or logout.ended_at == end.ended_at
 
 
 def _same(task: Task) -> Task:
