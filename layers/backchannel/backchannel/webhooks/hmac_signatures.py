@@ -81,7 +81,7 @@ def standard_webhooks_key(secret: str) -> bytes:
 def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
     """Verify a signature in hexadecimal over the body alone.
 
-    It covers no time and no id. A replay does no harm: the same event ends the same sessions again. Several headers may have been
+    It covers no time and no id, so a replay is not refused; docs/decisions.md says what one can do. Several headers may have been
     joined; one signature must match.
 
     Raises:
