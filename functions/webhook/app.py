@@ -14,7 +14,7 @@ from backchannel.aws.clients import CONFIG
 from backchannel.aws.secrets import Secrets
 from backchannel.aws.sqs import Queue
 from backchannel.errors import CallerError, InternalFailure
-from backchannel.providers.cache import CACHE_SECONDS, cached
+from backchannel.providers.cache import CACHE_SECONDS, cached, with_misses
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -37,8 +37,8 @@ settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 providers = Providers(dynamodb, settings.providers_table)
 receiver = WebhookReceiver(
-    provider=cached(providers.get),
-    source=cached(providers.get_source),
+    provider=cached(with_misses(providers.get)),
+    source=cached(with_misses(providers.get_source)),
     client=cached(providers.get_client),
     secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
     intake=Intake(

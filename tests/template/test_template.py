@@ -490,7 +490,8 @@ def test_one_webhook_that_is_refused_raises_an_alarm() -> None:
     (alarm,) = _alarms("AWS/ApiGateway", "4XXError", dimensions)
     (settings,) = RESOURCES["Api"]["Properties"]["MethodSettings"]
 
-    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", {"Ref": "WebhookRefusedThreshold"})
+    assert TEMPLATE["Parameters"]["WebhookRefusedThreshold"]["Default"] == 1
     assert settings["MetricsEnabled"] is True, "there is no metric of a method without it"
 
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from backchannel.providers.cache import CACHE_SECONDS, cached
+from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.providers.cache import CACHE_SECONDS, MAX_ENTRIES, MISS_SECONDS, cached, with_misses
 
 
 class StoppedClock:
@@ -71,3 +72,69 @@ def test_what_loading_raised_is_not_kept() -> None:
         cache("wiki")
 
     assert cache("wiki") == "wiki"
+
+
+class Registry:
+    """Holds what is registered, and counts the reads."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.reads = 0
+        self.is_broken = False
+
+    def get(self, name: str) -> str:
+        self.reads += 1
+        if self.is_broken:
+            raise StorageUnavailable("ThrottlingException")
+        if name not in self.names:
+            raise NotFoundError.of("source", name)
+        return name
+
+
+@pytest.mark.parametrize(("age", "reads"), [(0.0, 1), (MISS_SECONDS - 0.001, 1), (MISS_SECONDS, 2)])
+def test_what_was_not_found_is_not_looked_for_again_within_miss_seconds(age: float, reads: int) -> None:
+    registry, clock = Registry(), StoppedClock()
+    get = cached(with_misses(registry.get, clock), clock)
+    with pytest.raises(NotFoundError, match="no source 'wiki'"):
+        get("wiki")
+
+    clock.now += age
+
+    with pytest.raises(NotFoundError, match="no source 'wiki'"):
+        get("wiki")
+    assert registry.reads == reads
+
+
+def test_what_is_registered_after_a_miss_is_found_within_miss_seconds() -> None:
+    registry, clock = Registry(), StoppedClock()
+    get = cached(with_misses(registry.get, clock), clock)
+    with pytest.raises(NotFoundError):
+        get("wiki")
+    registry.names.add("wiki")
+
+    clock.now += MISS_SECONDS
+
+    assert get("wiki") == "wiki"
+
+
+def test_an_internal_failure_is_no_miss() -> None:
+    registry, clock = Registry(), StoppedClock()
+    get = with_misses(registry.get, clock)
+    registry.is_broken = True
+    with pytest.raises(StorageUnavailable):
+        get("wiki")
+
+    registry.is_broken, registry.names = False, {"wiki"}
+
+    assert get("wiki") == "wiki"
+
+
+def test_only_so_many_misses_are_remembered() -> None:
+    registry = Registry()
+    get = with_misses(registry.get, StoppedClock())
+
+    for name in (*map(str, range(MAX_ENTRIES + 1)), "0"):
+        with pytest.raises(NotFoundError):
+            get(name)
+
+    assert registry.reads == MAX_ENTRIES + 2

@@ -1,9 +1,11 @@
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -280,6 +282,21 @@ def test_a_ca_bundle_with_anything_but_certificates_is_refused_and_not_repeated(
         _register(replace(WIKI, ca_bundle=other + pem if is_first else pem + other))
 
     assert "c2VjcmV0" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("extra", ["certificate", "key", "octet"])
+def test_a_certificate_has_nothing_behind_it_in_its_block(extra: str) -> None:
+    ca = trustme.CA()
+    certificate, key = (ssl.PEM_cert_to_DER_cert(ca.cert_pem.bytes().decode()), ca.private_key_pem.bytes())
+    behind = {
+        "certificate": certificate,
+        "key": load_pem_private_key(key, None).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        "octet": b"\0",
+    }
+    pem = ssl.DER_cert_to_PEM_cert(certificate + behind[extra])
+
+    with pytest.raises(RegistrationInvalidError, match="ca_bundle"):
+        _register(replace(WIKI, ca_bundle=trustme.CA().cert_pem.bytes().decode() + pem))
 
 
 def test_a_ca_bundle_may_have_several_certificates() -> None:

@@ -10,9 +10,10 @@ from backchannel.aws.sqs import Outgoing, SqsRecord
 from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.slow_clients import SLOW_MS, SlowClients
+from backchannel.deliveries.slow_clients import QUICK_ANSWERS, REMEMBERED, SLOW_MS, SlowClients
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
+from backchannel.errors import ConnectFailed, ReadTimeout
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
 from tests.support.queues import FakeQueue
@@ -162,13 +163,59 @@ def test_first_attempts_of_a_slow_client_move_to_the_retry_queue_at_once() -> No
 
 def test_a_client_that_is_quick_again_is_no_slow_one() -> None:
     world = ConsumerWorld(ACCEPTED)
-    world.slow_clients.note("idp", "wiki", SLOW_MS)
+    world.slow_clients.note("idp", "wiki", SLOW_MS, answered=True)
 
+    for _ in range(QUICK_ANSWERS - 1):
+        world.handle(RETRY_QUEUE)
+    world.handle(DELIVERY_QUEUE)
+    moved = len(world.retry_queue.sent)
     world.handle(RETRY_QUEUE)
     world.handle(DELIVERY_QUEUE)
 
-    assert world.retry_queue.sent == []
-    assert len(world.worker.attempted) == 2
+    assert (moved, len(world.retry_queue.sent)) == (1, 1)
+    assert len(world.worker.attempted) == QUICK_ANSWERS + 1
+
+
+def test_a_refused_connection_makes_no_client_quick() -> None:
+    refused = RetryIn(5000, Outcome(Status.RETRYING, ConnectFailed.code, 5000), MEASURED)
+    world = ConsumerWorld(refused)
+    world.slow_clients.note("idp", "wiki", SLOW_MS, answered=True)
+
+    for _ in range(QUICK_ANSWERS):
+        world.handle(RETRY_QUEUE)
+
+    assert world.slow_clients.is_slow("idp", "wiki")
+
+
+def test_a_timeout_makes_a_client_a_slow_one() -> None:
+    timed_out = Outcome(Status.RETRYING, ReadTimeout.code, 5000)
+    world = ConsumerWorld(RetryIn(5000, timed_out, replace(MEASURED, post_ms=SLOW_MS)))
+
+    world.handle(DELIVERY_QUEUE)
+
+    assert world.slow_clients.is_slow("idp", "wiki")
+
+
+def test_quick_answers_count_only_in_a_row() -> None:
+    clients = SlowClients()
+
+    for post_ms in [SLOW_MS, *[1] * (QUICK_ANSWERS - 1)] * 3:
+        clients.note("idp", "wiki", post_ms, answered=True)
+
+    assert clients.is_slow("idp", "wiki")
+
+
+def test_a_quick_answer_does_not_put_off_the_next_chance_of_a_slow_client() -> None:
+    clock = [1000.0]
+    clients = SlowClients(lambda: clock[0])
+    clients.note("idp", "wiki", SLOW_MS, answered=True)
+    clock[0] += REMEMBERED - 1
+    clients.note("idp", "wiki", 1, answered=True)
+    before = clients.is_slow("idp", "wiki")
+
+    clock[0] += 1
+
+    assert (before, clients.is_slow("idp", "wiki")) == (True, False)
 
 
 @pytest.mark.usefixtures("no_metrics")

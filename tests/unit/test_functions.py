@@ -23,7 +23,7 @@ from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
-from backchannel.providers.table import Provider
+from backchannel.providers.table import Provider, Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
@@ -196,6 +196,29 @@ def test_who_cannot_prove_himself_does_not_learn_whether_there_is_such_a_source(
     assert answer == _webhook(load, FakeQueue(), provider=_unknown).handler(sample("api-webhook.json"), Context())
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (401, "signature_invalid")
     assert counted.call_count == 2, "one computation for each of the two requests"
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize("missing", [(), ("provider",), ("source",), ("provider", "source")])
+def test_provider_and_source_are_both_looked_up_whichever_is_missing(load: Load, missing: tuple[str, ...]) -> None:
+    provider = Mock(side_effect=_unknown if "provider" in missing else None, return_value=ACME)
+    source = Mock(side_effect=_unknown if "source" in missing else None, return_value=PORTAL)
+
+    _webhook(load, FakeQueue(), provider=provider, source=source).handler(sample("api-webhook.json"), Context())
+
+    assert (provider.call_count, source.call_count) == (1, 1)
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_webhook_of_nobody_that_is_repeated_costs_no_second_read(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Mock(return_value=None)
+    monkeypatch.setattr(Providers, "_read", read)
+    function = load("webhook")
+
+    for _ in range(3):
+        function.handler(sample("api-webhook.json"), Context())
+
+    assert read.call_count == 2, "the provider and the source, once each"
 
 
 @pytest.mark.usefixtures("no_metrics")

@@ -1,4 +1,5 @@
 import base64
+import hmac
 from datetime import UTC, datetime
 
 import pytest
@@ -157,7 +158,27 @@ def test_the_signature_is_over_the_raw_octets() -> None:
         _verify(HEADERS, BODY.replace(b": ", b":"))
 
 
-@given(st.dictionaries(st.sampled_from([*HEADERS, *SVIX, "x"]), st.text()), st.binary())
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("code_point", [0xD800, 0xDFFF])
+def test_half_a_surrogate_pair_in_a_header_is_a_wrong_signature(name: str, code_point: int) -> None:
+    half = chr(code_point)
+
+    with pytest.raises(SignatureInvalidError):
+        _verify(HEADERS | {name: HEADERS[name] + half})
+    with pytest.raises(SignatureInvalidError):
+        hex_over_body("x-signature", Request(BODY, {"x-signature": half}), ["a secret"])
+
+
+def test_an_id_that_is_no_text_is_refused_even_if_it_is_signed() -> None:
+    signed = f"\ud800.{SENT}.".encode(errors="surrogatepass") + BODY
+    digest = hmac.digest(standard_webhooks_key(SECRET), signed, "sha256")
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+
+    with pytest.raises(SignatureInvalidError, match="webhook-id"):
+        _verify(HEADERS | {"webhook-id": "\ud800", "webhook-signature": signature})
+
+
+@given(st.dictionaries(st.sampled_from([*HEADERS, *SVIX, "x"]), st.text(st.characters(exclude_categories=[]))), st.binary())
 def test_garbage_is_refused_and_nothing_worse(headers: dict[str, str], body: bytes) -> None:
     with pytest.raises(CallerError):
         _verify(headers, body)

@@ -145,8 +145,8 @@ def test_a_bad_user_id_beside_a_good_session_id_does_not_stop_the_end(unmatched_
     assert parsed.events == (SessionEnded(SID, AT, document["uid"], reason="logout"),)
 
 
-@pytest.mark.parametrize("change", [{}, {"sessionId": None}])
-def test_a_logout_without_a_session_id_ends_the_subjects_sessions(change: dict[str, None]) -> None:
+@pytest.mark.parametrize("change", [{}, {"sessionId": None}, {"sessionId": ""}])
+def test_a_logout_without_a_session_id_ends_the_subjects_sessions(change: dict[str, str | None]) -> None:
     document = sample("keycloak-p2inc-access.LOGOUT.json")
     del document["authDetails"]["sessionId"]
     document["authDetails"] |= change
@@ -210,6 +210,7 @@ def test_types_of_the_extensions_other_sender_are_an_error_of_configuration(kind
     ("issuer", "realm"),
     [
         ("https://keycloak.example/realms/other", None),
+        ("https://keycloak.example/realms/other/", None),
         ("https://keycloak.example/auth/realms/Customer", None),
         ("https://keycloak.example/realms/customer", "other"),
         ("https://idp.example", "other"),
@@ -224,6 +225,7 @@ def test_an_event_of_another_realm_is_refused(name: str, issuer: str, realm: str
     ("issuer", "realm", "named"),
     [
         ("https://keycloak.example/realms/customer", None, "customer"),
+        ("https://keycloak.example/realms/customer/", None, "customer"),
         ("https://keycloak.example/realms/two%20words", None, "two words"),
         ("https://keycloak.example/realms/other", "customer", "customer"),
         ("https://idp.example", "customer", "customer"),

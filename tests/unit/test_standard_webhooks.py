@@ -15,7 +15,7 @@ from backchannel.errors import (
     IssuerMismatchError,
     MalformedRequestError,
 )
-from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
+from backchannel.sessions.events import UNCONDITIONAL_REASONS, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.webhooks.request import Context, Parsed, Request, SidTrust, UnmatchedSid
 from backchannel.webhooks.standard_webhooks import parse
 from tests.unit.fakes import sample
@@ -298,9 +298,17 @@ def test_an_expiry_that_is_no_time_is_refused(when: object) -> None:
         _event("rp_session.started", expires_at=when)
 
 
-@pytest.mark.parametrize("reason", [None, 7, "", "two\nlines", "\u202e"])
+@pytest.mark.parametrize("reason", [None, 7, "", " ", "two\nlines", "\u202e"])
 def test_a_reason_that_people_could_not_read_is_left_out(reason: object) -> None:
     assert _event("session.ended", reason=reason) == SessionEnded("sid-1", AT, "msg-1")
+
+
+@pytest.mark.parametrize("reason", ["compromised", "Compromised", " COMPROMISED ", "compromised\r\n", "\tcompromised"])
+def test_an_emergency_is_one_however_its_reason_is_spelled(reason: str) -> None:
+    event = _event("session.ended", reason=reason)
+
+    assert isinstance(event, SessionEnded)
+    assert event.reason in UNCONDITIONAL_REASONS
 
 
 def test_a_reason_is_cut() -> None:

@@ -1,7 +1,8 @@
 """``…/redeliveries``: sends deliveries of a logout or of a client again, a limited number in each request.
 
-A delivery is sent again if it is final and not accepted, or if it is stranded: pending, but its message is lost. It is reset
-first, then queued. If a request dies in between, the delivery is stranded, and a later request finds it.
+A delivery is sent again if it is final and not accepted, or if it is stranded: pending, but its message is lost. ``statuses``
+narrows both. ``now`` hastens what waits for a later attempt. A delivery is reset first, then queued. If a request dies in
+between, the delivery is stranded, and a later request finds it.
 """
 
 from collections import Counter
@@ -136,9 +137,11 @@ def _prepare(deliveries: Deliveries, record: DeliveryRecord, wish: LogoutRedeliv
         if not is_named or (wish.statuses is None and record.status is Status.ACCEPTED):
             return str(record.status)
         is_ready = deliveries.reopen(record, received, even_accepted=record.status is Status.ACCEPTED)
+    elif not is_named:
+        return "waiting"
     elif (record.next_attempt_at or record.updated_at) < received - STRANDED:
         is_ready = deliveries.reopen(record, received)
-    elif wish.now and is_named and record.updated_at < received:
+    elif wish.now and (record.next_attempt_at or 0) > received and record.updated_at < received:
         is_ready = deliveries.hasten(record, received)
     else:
         return "waiting"

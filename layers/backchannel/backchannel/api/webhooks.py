@@ -51,12 +51,16 @@ class WebhookReceiver:
         return counts
 
     def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source]:
-        """Return the source that proved itself, with its provider. To whoever cannot, it does not show whether there is one."""
-        try:
-            provider, source = self.provider(provider_name), self.source(provider_name, source_name)
-        except NotFoundError as error:
+        """Return the source that proved itself, with its provider. The answer does not tell a stranger whether there is one.
+
+        Both are looked up, whichever is missing.
+        """
+        provider = _found(self.provider, provider_name)
+        source = _found(self.source, provider_name, source_name)
+        if isinstance(provider, NotFoundError) or isinstance(source, NotFoundError):
             hmac_signatures.as_for_nobody(request)
-            raise SignatureInvalidError(str(error)) from error
+            missing = provider if isinstance(provider, NotFoundError) else source
+            raise SignatureInvalidError(str(missing))
         FORMATS[source.format].verify(request, self.secrets.get(source.secret_name), now)
         return provider, source
 
@@ -69,6 +73,13 @@ class WebhookReceiver:
         except NotFoundError:
             return True
         return False
+
+
+def _found[**P, V](load: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V | NotFoundError:
+    try:
+        return load(*args, **kwargs)
+    except NotFoundError as error:
+        return error
 
 
 def _context(provider: Provider, source: Source, now: int) -> Context:

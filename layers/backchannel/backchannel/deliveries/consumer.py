@@ -19,6 +19,9 @@ from backchannel.errors import MessageNotUnderstood, MessageStuck, QueueUnavaila
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import logger, metrics
 
+_ANSWERED = "http_"
+"""How the code of an outcome begins if the RP answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handled:
@@ -64,7 +67,8 @@ class DeliveryConsumer:
             logger.exception("delivery.failed", logout_id=message.logout_id, client_id=message.client_id)
             verdict = Postponed()
         if not isinstance(verdict, Postponed) and verdict.measured is not None:
-            self.slow_clients.note(*names, verdict.measured.post_ms)
+            answered = verdict.outcome is not None and verdict.outcome.code.startswith(_ANSWERED)
+            self.slow_clients.note(*names, verdict.measured.post_ms, answered=answered)
         if self._is_stuck(record, verdict) and self.dead_letters.take(record, MessageStuck()):
             return Handled(record.message_id, verdict)
         match verdict:

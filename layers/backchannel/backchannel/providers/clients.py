@@ -1,5 +1,6 @@
 """A relying party's registration: its metadata under the names of Dynamic Client Registration, and the checks before storing."""
 
+import base64
 import ipaddress
 import re
 import ssl
@@ -43,6 +44,7 @@ _ADVICE = {
 }
 """What to do about a character that no URI has (RFC 3986, section 2)."""
 
+_BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----")
 _CERTIFICATES = re.compile(r"\s*(-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+")
 """Nothing but certificates: a private key must not be stored, nor shown."""
 
@@ -200,6 +202,22 @@ def _check_ca_bundle(pem: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
     except (ssl.SSLError, ValueError) as error:
         raise RegistrationInvalidError("ca_bundle must be certificates in PEM form") from error
+    for block in _BLOCK.findall(pem):
+        _check_block(block)
+
+
+def _check_block(block: str) -> None:
+    """Refuse a block with anything behind its certificate: OpenSSL passes over it, and it would be stored and shown."""
+    from cryptography import x509  # noqa: PLC0415 - for registration alone; other functions import this module, too
+    from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
+
+    try:
+        der = base64.b64decode("".join(block.split()), validate=True)
+        is_one = x509.load_der_x509_certificate(der).public_bytes(Encoding.DER) == der
+    except (ValueError, x509.InvalidVersion):  # no cause: its text may repeat what is in the block
+        is_one = False
+    if not is_one:
+        _refuse("each block of ca_bundle must hold one certificate and nothing else")
 
 
 def _check_network(text: str, *, permit_loopback: bool) -> None:

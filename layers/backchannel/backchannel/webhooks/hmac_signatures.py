@@ -19,6 +19,9 @@ _PREFIXES = ("webhook", "svix")
 _V1 = re.compile(r"(?<![^ \t,])v1,(?=([A-Za-z0-9+/]+={0,2})(?![^ \t,]))")
 """The signatures of a list. Also those behind an empty one, whose comma looks like a separator."""
 
+_HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
+"""Half of a surrogate pair, which JSON may write but UTF-8 does not have."""
+
 _NOBODYS_KEY = bytes(32)
 
 
@@ -33,7 +36,7 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
     """
     headers = _headers(request)
     message_id, timestamp, signatures = headers or ("", "", "")
-    signed = f"{message_id}.{timestamp}.".encode() + request.body
+    signed = _octets(f"{message_id}.{timestamp}.") + request.body
     expected = [
         base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode() for secret in secrets
     ]
@@ -41,6 +44,8 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
         raise _headers_missing()
     if not re.fullmatch(r"[0-9]{1,12}", timestamp) or abs(int(timestamp) - now // 1000) > TOLERANCE:
         raise SignatureInvalidError("webhook-timestamp is too far from now")
+    if _HALF_A_PAIR.search(message_id):
+        raise SignatureInvalidError("webhook-id is no text")
     _require_match(_V1.findall(signatures), expected)
 
 
@@ -76,7 +81,7 @@ def standard_webhooks_key(secret: str) -> bytes:
 def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
     """Verify a signature in hexadecimal over the body alone.
 
-    It covers no time and no id. A replay does no harm: the same event ends the same sessions again. Several headers may have been
+    It covers no time and no id, so a replay is not refused; docs/decisions.md says what one can do. Several headers may have been
     joined; one signature must match.
 
     Raises:
@@ -107,6 +112,10 @@ def _headers_missing() -> SignatureInvalidError:
 
 def _require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:
     """Compare all pairs, in a time that does not reveal how close they came."""
-    matches = [hmac.compare_digest(one.encode(), other.encode()) for one in claimed for other in expected]
+    matches = [hmac.compare_digest(_octets(one), _octets(other)) for one in claimed for other in expected]
     if not any(matches):
         raise SignatureInvalidError("no signature matches")
+
+
+def _octets(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")

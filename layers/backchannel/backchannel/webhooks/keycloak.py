@@ -42,7 +42,7 @@ def _check_realm(document: Mapping[str, Any], context: Context) -> None:
     """Refuse an event of another realm. It must name its realm if the source does."""
     named = document.get("realmName")
     if context.realm is None:
-        of_issuer = re.search(r"/realms/([^/]+)$", context.issuer)
+        of_issuer = re.search(r"/realms/([^/]+)/?$", context.issuer)
         if of_issuer is None or named is None:
             return
         realm = unquote(of_issuer[1])
@@ -64,7 +64,7 @@ def _code_to_token(document: Mapping[str, Any], at: int, _: str, context: Contex
 
 def _logout(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
     who = member(document, "authDetails", dict)
-    if who.get("sessionId") is None and not _is_expiry(document):
+    if who.get("sessionId") in {None, ""} and not _is_expiry(document):
         return _everywhere(who.get("userId"), at, uid, "logout")
     return _session_over(document, at, uid, context, "logout")
 

@@ -95,8 +95,10 @@ def _optional(name: str, data: Mapping[str, Any]) -> str | None:
 
 
 def _reason(data: Mapping[str, Any]) -> str | None:
-    reason = data.get("reason")
-    return reason[:_REASON_CHARACTERS] if isinstance(reason, str) and reason.isprintable() and reason else None
+    """Return the reason, however it is spelled: it decides whether an end is an emergency."""
+    given = data.get("reason")
+    reason = given.strip().casefold() if isinstance(given, str) else ""
+    return reason[:_REASON_CHARACTERS] if reason and reason.isprintable() else None
 
 
 def _start_time(document: Mapping[str, Any], now: int) -> int:
