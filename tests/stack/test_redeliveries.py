@@ -276,6 +276,13 @@ def test_an_update_that_is_repeated_because_its_answer_was_lost_counts_as_done(o
     assert (once, again, another) == (True, True, False)
 
 
+def test_two_operators_who_hasten_a_delivery_at_once_queue_one_message(operator: Operator) -> None:
+    operator.delivered(retrying(2 * 3600))
+    [record] = operator.records()
+    now = milliseconds()
+    assert [operator.deliveries.hasten(record, at) for at in (now, now + 1)] == [True, False]
+
+
 def test_a_client_s_range_ends_when_the_first_request_was_made(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redeliveries, "LONGEST", -1)
     operator.delivered(REJECTED)

@@ -162,9 +162,9 @@ class Deliveries:
         self._update(record, not_accepted, self._assign(reason=reason, ended_at=max(ended_at, record.ended_at)))
 
     def hasten(self, record: DeliveryRecord, now: int) -> bool:
-        """Make the next attempt of a pending delivery due at once; False if it is final, or being attempted."""
-        pending = self._items.status.is_in(*PENDING_STATUSES)
-        return self._update(record, pending & self._is_free(now), self._assign(next_attempt_at=None, updated_at=now))
+        """Make the next attempt of a pending delivery due at once; False if it is due, final, or being attempted."""
+        waits = self._items.status.is_in(*PENDING_STATUSES) & (self._items.next_attempt_at > now)
+        return self._update(record, waits & self._is_free(now), self._assign(next_attempt_at=None, updated_at=now))
 
     def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
         """Return a logout's deliveries for one RP session: by its ``sid``, and for the whole subject."""
