@@ -75,6 +75,14 @@ changes = st.dictionaries(
         ["users/a", "users/a/logout", "users//logout", "users/f:a/b/consents/c", "sessions/", "{}", '{"enabled": false}']
     ),
 )
+inner_changes = st.fixed_dictionaries(
+    {
+        "authDetails": st.dictionaries(st.sampled_from(["userId", "sessionId", "clientId", "realmId"]), anything),
+        "details": st.dictionaries(
+            st.sampled_from(["reason", "revoked_client", "refresh_token_id", "credential_type"]), anything
+        ),
+    }
+)
 
 
 def test_every_sample_has_its_expectation() -> None:
@@ -320,6 +328,7 @@ def test_a_reset_password_ends_the_subjects_sessions() -> None:
         ("access.REVOKE_GRANT", {"details": {"revoked_client": ""}}),
         ("admin.USER-ACTION-logout", {"resourcePath": f"users/{ADA}/consents/a\n"}),
         ("access.LOGOUT", {"authDetails": {"sessionId": ""}}),
+        ("access.LOGOUT", {"authDetails": {"userId": ADA, "sessionId": []}}),
         ("access.CODE_TO_TOKEN", {"authDetails": {"userId": ADA, "sessionId": SID}}),
         ("access.CODE_TO_TOKEN", {"authDetails": {"clientId": "wiki", "sessionId": SID}}),
         ("access.UPDATE_PASSWORD", {"authDetails": {}}),
@@ -344,9 +353,12 @@ def test_a_body_of_garbage_is_the_callers_fault(body: bytes) -> None:
     _parse_or_caller_error(body)
 
 
-@given(st.sampled_from(list(SAMPLES)), types, changes)
-def test_an_event_with_wrong_members_is_the_callers_fault(name: str, kind: str, change: dict[str, Any]) -> None:
-    document = sample(f"keycloak-p2inc-{name}.json") | {"type": kind} | change
+@given(st.sampled_from(list(SAMPLES)), types, changes, inner_changes)
+def test_an_event_with_wrong_members_is_the_callers_fault(
+    name: str, kind: str, change: dict[str, Any], inner: dict[str, dict[str, Any]]
+) -> None:
+    document = sample(f"keycloak-p2inc-{name}.json") | {"type": kind}
+    document |= {member: document.get(member, {}) | changed for member, changed in inner.items()} | change
 
     _parse_or_caller_error(json.dumps(document).encode())
 

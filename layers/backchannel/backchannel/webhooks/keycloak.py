@@ -64,7 +64,7 @@ def _code_to_token(document: Mapping[str, Any], at: int, _: str, context: Contex
 
 def _logout(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
     who = member(document, "authDetails", dict)
-    if who.get("sessionId") in {None, ""} and not _is_expiry(document):
+    if who.get("sessionId") in (None, "") and not _is_expiry(document):
         return _everywhere(who.get("userId"), at, uid, "logout")
     return _session_over(document, at, uid, context, "logout")
 
