@@ -23,8 +23,19 @@ CLIENTS = [replace(WIKI, client_id=f"client-{number:03}") for number in range(RP
 WRITES = ("PutItem", "UpdateItem")
 
 
-def test_a_fan_out_takes_three_writes_for_each_rp_and_one_send_for_ten(stack: Stack) -> None:
-    calls = counted_fan_out(stack, RPS)
+@pytest.mark.parametrize(
+    ("is_repeated", "reads"),
+    [
+        (False, 2),  # issuer, what is known of the logout
+        (True, 3),  # and the cursor
+    ],
+)
+def test_a_fan_out_takes_three_writes_for_each_rp_and_one_send_for_ten(
+    stack: Stack,
+    reads: int,
+    is_repeated: bool,  # noqa: FBT001 - drawn
+) -> None:
+    calls = counted_fan_out(stack, RPS, is_repeated=is_repeated)
 
     pages = RPS // PAGE + 1  # DynamoDB does not say that a full page is the last
     once = 3  # tombstone, record, note that it is complete
@@ -32,7 +43,7 @@ def test_a_fan_out_takes_three_writes_for_each_rp_and_one_send_for_ten(stack: St
     assert sum(calls[operation] for operation in WRITES) <= 3 * RPS + once + cursors
     assert calls["Query"] <= pages
     assert calls["SendMessageBatch"] <= RPS / 10 + 1  # and the sweep
-    assert calls["GetItem"] <= 2  # issuer, cursor
+    assert calls["GetItem"] <= reads
     assert calls.keys() <= {*WRITES, "Query", "SendMessageBatch", "GetItem"}
 
 

@@ -41,7 +41,7 @@ class CountedCalls:
         self.calls[model.name] += 1
 
 
-def counted_fan_out(stack: Stack, rps: int) -> Counter[str]:
+def counted_fan_out(stack: Stack, rps: int, *, is_repeated: bool = False) -> Counter[str]:
     """Fan the end of a session with so many RPs out, in process, and return the calls that it took."""
     counted = CountedCalls(stack)
     dynamodb, sqs = counted.client("dynamodb"), counted.client("sqs")
@@ -65,7 +65,7 @@ def counted_fan_out(stack: Stack, rps: int) -> Counter[str]:
     counted.calls.clear()
 
     try:
-        assert fan_out.carry_out(message, now=lambda: now, time_is_short=lambda: False)
+        assert fan_out.carry_out(message, now=lambda: now, time_is_short=lambda: False, is_repeated=is_repeated)
         calls = counted.calls.copy()
         depth = sqs.get_queue_attributes(QueueUrl=queues[1], AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
         assert int(depth["ApproximateNumberOfMessages"]) == rps
