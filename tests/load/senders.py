@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from backchannel.aws.dynamodb import Page
 from backchannel.deliveries import logout_token
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.messages import DeliveryMessage
@@ -34,6 +35,8 @@ from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
 from backchannel.runtime import cpu
 from backchannel.runtime.observability import logger
+from backchannel.sessions.rp_sessions import RpSession
+from backchannel.sessions.table import Sessions
 from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
@@ -75,6 +78,15 @@ class InMemoryDeliveries(Deliveries):
         return True
 
 
+class NoSessions(Sessions):
+    """A table in which nobody has logged in since."""
+
+    def __init__(self) -> None: ...
+
+    def page(self, *_: object, **__: object) -> Page[RpSession]:
+        return Page([], None)
+
+
 class NoOpenCircuits:
     """DynamoDB with an empty table."""
 
@@ -90,7 +102,7 @@ def ours(uri: str, ca_bundle: str) -> Send:
         provider=cached(lambda name: Provider(name, ISSUER, _ring())),
         client=cached(lambda _, client_id: clients[client_id]),
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
-        newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
+        newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
         signer=_signer(),
         egress=Egress(),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
