@@ -19,7 +19,6 @@ from backchannel.api.parameters import After, EscapedClientId, LogoutId, Name, c
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
 from backchannel.api.views import Redelivered, responses
 from backchannel.aws.dynamodb import key
-from backchannel.aws.sqs import Outgoing
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.deliveries.table import STRANDED, Deliveries
@@ -122,11 +121,7 @@ def _send_again(
     for some in batched(page, TOGETHER, strict=False):
         results = [(record, _prepare(using.deliveries, record, wish, received)) for record in some]
         done.update(result for _, result in results)
-        using.delivery_queue.send(
-            Outgoing(record.message.to_json(), (record.provider, record.client_id))
-            for record, result in results
-            if result == "queued"
-        )
+        using.delivery_queue.send(record.message.outgoing() for record, result in results if result == "queued")
     return done
 
 

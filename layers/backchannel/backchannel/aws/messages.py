@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, fields
 from typing import Self
 
+from backchannel.aws.sqs import Outgoing
 from backchannel.errors import MessageNotUnderstood
 
 
@@ -11,6 +12,15 @@ class Message:
     """A base for frozen dataclasses; the member names are the field names."""
 
     __slots__ = ()
+
+    @property
+    def tenant(self) -> tuple[str, ...]:
+        """Whose backlog the message belongs to (fair queues)."""
+        raise NotImplementedError
+
+    def outgoing(self, delay: int = 0) -> Outgoing:
+        """Return the message as it is sent; ``delay`` is in milliseconds."""
+        return Outgoing(self.to_json(), self.tenant, delay)
 
     def to_json(self) -> str:
         members = asdict(self).items()  # type: ignore[call-overload]

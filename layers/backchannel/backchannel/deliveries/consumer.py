@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.dead_letters import DeadLetters
-from backchannel.aws.sqs import Outgoing, Queue, SqsRecord, backoff
+from backchannel.aws.sqs import Queue, SqsRecord, backoff
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.slow_clients import SlowClients
@@ -87,7 +87,7 @@ class DeliveryConsumer:
             if record.queue_arn == self.retry_queue_arn:
                 self.retry_queue.give_back(record, delay)
                 return Handled(record.message_id, verdict, stays=True)
-            self.retry_queue.send([Outgoing(record.body, (message.provider, message.client_id), delay)])
+            self.retry_queue.send([message.outgoing(delay)])
         except QueueUnavailable as failure:
             logger.error("delivery.kept", code=failure.code, detail=str(failure), logout_id=message.logout_id)
             return Handled(record.message_id, verdict, stays=True, queue_failed=True)

@@ -13,3 +13,7 @@ class DeliveryMessage(Message):
     logout_id: str
     client_id: str
     sid: str | None = None
+
+    @property
+    def tenant(self) -> tuple[str, str]:
+        return self.provider, self.client_id

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backchannel.aws.dynamodb import Page
-from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.aws.sqs import Queue
 from backchannel.deliveries.addressing import SUPERSEDED, Newer
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome
@@ -99,10 +99,7 @@ class NewerLogins:
             if each.sid is not None and _is_older(each, end, record)
         )
         self.queue.send(
-            Outgoing(
-                DeliveryMessage(record.provider, record.logout_id, delivery.client_id, delivery.sid).to_json(),
-                tenant=(record.provider, delivery.client_id),
-            )
+            DeliveryMessage(record.provider, record.logout_id, delivery.client_id, delivery.sid).outgoing()
             for delivery in planned
             if self.deliveries.record(run, delivery, now)
         )

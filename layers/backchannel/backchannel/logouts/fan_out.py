@@ -12,7 +12,7 @@ from itertools import compress
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.aws.sqs import Queue
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
@@ -102,7 +102,7 @@ class FanOut:
                     message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.reason
                 )
                 following.append((end_message(message.provider, issuer, end), 0))
-        self.session_ended_queue.send(Outgoing(each.to_json(), (message.provider,), delay) for each, delay in following)
+        self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
         self.logouts.close(message, matched, now)
 
 
@@ -191,15 +191,12 @@ class _PageFanOut:
         if is_emergency(message.reason):
             list(self.pool.map(lambda record: using.deliveries.escalate(record, message.reason, message.ended_at), records))
         reopened = list(compress(records, self.pool.map(lambda record: using.deliveries.reopen(record, self.now), records)))
-        using.delivery_queue.send(
-            Outgoing(each.message.to_json(), tenant=(message.provider, each.client_id)) for each in reopened
-        )
+        using.delivery_queue.send(each.message.outgoing() for each in reopened)
 
     def _queue(self, keys: Sequence[DeliveryKey]) -> None:
         provider, logout_id = self.message.provider, self.message.logout_id
         self.using.delivery_queue.send(
-            Outgoing(DeliveryMessage(provider, logout_id, client_id, sid).to_json(), tenant=(provider, client_id))
-            for client_id, sid in dict.fromkeys(keys)
+            DeliveryMessage(provider, logout_id, client_id, sid).outgoing() for client_id, sid in dict.fromkeys(keys)
         )
 
     def _mark(self, ours: Sequence[RpSession]) -> None:

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from backchannel.aws.sqs import Outgoing, Queue
+from backchannel.aws.sqs import Queue
 from backchannel.providers.table import Provider
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, logout_id
 from backchannel.sessions.messages import EndMessage
@@ -41,7 +41,7 @@ class Intake:
                 messages += self._start(provider, event, now)
             else:
                 messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen))
-        self._queue.send(Outgoing(message.to_json(), tenant=(provider.provider,)) for message in messages)
+        self._queue.send(message.outgoing() for message in messages)
         return Taken(started, len(messages))
 
     def _start(self, provider: Provider, event: RpSessionStarted, now: int) -> list[EndMessage]:

@@ -33,6 +33,10 @@ class EndMessage(Message):
     reopen: bool = False
 
     @property
+    def tenant(self) -> tuple[str]:
+        return (self.provider,)
+
+    @property
     def event(self) -> Ended:
         """The session event.
 
