@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from backchannel.egress import post as egress
 from backchannel.egress.addresses import CLOSED
 from backchannel.errors import RegistrationInvalidError
-from backchannel.providers.clients import MAX_CA_BUNDLE, MAX_ISSUER_ESCAPED, MAX_NETWORKS, MAX_URI, Client, check_issuer, register
+from backchannel.providers.clients import Client, register
+from backchannel.providers.trust import MAX_CA_BUNDLE, MAX_NETWORKS
+from backchannel.providers.uris import MAX_ISSUER_ESCAPED, MAX_URI, check_issuer
 
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout")
 

@@ -10,8 +10,8 @@ from backchannel.api.parameters import Name
 from backchannel.api.requests import ProviderMetadata
 from backchannel.api.views import ProviderView, responses
 from backchannel.errors import ConflictError, NotFoundError
-from backchannel.providers.clients import check_issuer
 from backchannel.providers.table import Provider
+from backchannel.providers.uris import check_issuer
 from backchannel.tokens.jwks import thumbprint
 from backchannel.tokens.key_ring import SigningKey
 
