@@ -16,7 +16,6 @@ from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.tokens.jwks import jwk_set
-from backchannel.tokens.public_keys import PublicKeys
 
 MAX_AGE = 300
 """Seconds that a relying party may keep what it read."""
@@ -32,7 +31,6 @@ class Settings:
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 provider_of = cached(Providers(dynamodb, settings.providers_table).get)
-public_keys = PublicKeys(boto3.client("kms", config=CONFIG))
 app = APIGatewayRestResolver()
 answer_with_problems(app)
 
@@ -40,8 +38,7 @@ answer_with_problems(app)
 @app.get("/providers/<provider>/jwks.json")
 def jwks(provider: str) -> Response[str]:
     """Return the JWK Set of the provider's ring."""
-    ring = provider_of(provider).keys
-    return _cacheable(jwk_set((key, public_keys.get(key.kms_key_arn)) for key in ring), "application/json")
+    return _cacheable(jwk_set(provider_of(provider).keys), "application/json")
 
 
 @app.get("/providers/<provider>/openid-configuration")

@@ -42,6 +42,7 @@ from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
 
 MAX_CONCURRENCY = 10
+ALGORITHMS = ("RS256", "PS256", "ES256")
 ISSUER = "https://op.example"
 SUB = "248289761001"
 SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
@@ -69,7 +70,7 @@ class InMemoryDeliveries(Deliveries):
     """One delivery for each client, which is always due."""
 
     def __init__(self, now: int) -> None:
-        self._checked_out = {alg: CheckedOut(_record(alg, now), str(uuid.uuid4())) for alg in jws.ALGORITHMS}
+        self._checked_out = {alg: CheckedOut(_record(alg, now), str(uuid.uuid4())) for alg in ALGORITHMS}
 
     def check_out(self, message: DeliveryMessage, now: int) -> CheckedOut:  # noqa: ARG002
         return self._checked_out[message.client_id]
@@ -97,7 +98,7 @@ class NoOpenCircuits:
 def ours(uri: str, ca_bundle: str) -> Send:
     """Return our delivery path, all but the calls to AWS."""
     logger.registered_handler.setStream(Path(os.devnull).open("w"))  # type: ignore[attr-defined]  # noqa: SIM115
-    clients = {alg: _client(alg, uri, ca_bundle) for alg in jws.ALGORITHMS}
+    clients = {alg: _client(alg, uri, ca_bundle) for alg in ALGORITHMS}
     worker = DeliveryWorker(
         provider=cached(lambda name: Provider(name, ISSUER, _ring())),
         client=cached(lambda _, client_id: clients[client_id]),
@@ -107,7 +108,7 @@ def ours(uri: str, ca_bundle: str) -> Send:
         egress=Egress(),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
     )
-    messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in jws.ALGORITHMS}
+    messages = {alg: DeliveryMessage("op", "logout", alg, SID) for alg in ALGORITHMS}
 
     def send(alg: str) -> None:
         verdict = worker.attempt(messages[alg])
@@ -131,7 +132,7 @@ def bare(uri: str, ca_bundle: str) -> Send:
     )
     signer = _signer()
     keys = {key.alg: key for key in _ring()}
-    clients = {alg: _client(alg, uri, ca_bundle) for alg in jws.ALGORITHMS}
+    clients = {alg: _client(alg, uri, ca_bundle) for alg in ALGORITHMS}
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
 
     def send(alg: str) -> None:
@@ -150,7 +151,7 @@ def _signer() -> KmsSigner:
 
 
 def _ring() -> tuple[SigningKey, ...]:
-    return tuple(SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", alg, alg) for alg in jws.ALGORITHMS)
+    return tuple(SigningKey("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", alg, alg) for alg in ALGORITHMS)
 
 
 def _client(alg: str, uri: str, ca_bundle: str) -> Client:

@@ -31,7 +31,7 @@ from backchannel.sessions.table import Sessions
 from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue
-from tests.support.signing import public_key, ring
+from tests.support.signing import ring
 from tests.unit.conftest import Log
 from tests.unit.fakes import EVENTS, Steady, sample
 
@@ -475,8 +475,7 @@ def test_a_refused_secret_is_not_repeated_even_as_a_members_name(load: Load, log
 
 
 def _discovery(load: Load) -> ModuleType:
-    keys = SimpleNamespace(get=lambda arn: public_key(arn.rpartition("/")[2]))
-    return load("discovery", provider_of=lambda _: ACME, public_keys=keys)
+    return load("discovery", provider_of=lambda _: ACME)
 
 
 def test_the_published_keys_are_those_of_the_ring_and_may_be_cached(load: Load) -> None:

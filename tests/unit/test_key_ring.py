@@ -1,13 +1,14 @@
 from dataclasses import replace
 
 import pytest
-from joserfc.jwk import ECKey, RSAKey
+from joserfc.jwk import KeySet, RSAKey
 
 from backchannel.errors import SigningUnavailable
-from backchannel.tokens.jwks import jwk_set, thumbprint
+from backchannel.tokens.jwks import jwk_set
 from backchannel.tokens.jws import ALGORITHMS
-from backchannel.tokens.key_ring import SigningKey, signing_key
-from tests.support.signing import public_key, relying_partys_keys, ring
+from backchannel.tokens.key_ring import KeyState, SigningKey, signing_key
+from backchannel.tokens.public_keys import thumbprint
+from tests.support.signing import relying_partys_keys, ring
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
@@ -28,11 +29,11 @@ def test_a_key_of_another_algorithm_never_signs() -> None:
         signing_key([key for key in ring() if key.alg != "PS256"], "PS256")
 
 
-@pytest.mark.parametrize(("alg", "kind"), [("RS256", RSAKey), ("PS256", RSAKey), ("ES256", ECKey)])
-def test_the_kid_is_the_thumbprint_of_rfc_7638(alg: str, kind: type[RSAKey | ECKey]) -> None:
-    members = jwk_set([(SigningKey("any", alg, "arn"), public_key(alg))])["keys"][0]
+@pytest.mark.parametrize("key", ring(), ids=lambda key: key.alg)
+def test_the_kid_is_the_thumbprint_of_rfc_7638(key: SigningKey) -> None:
+    (read,) = KeySet.import_key_set({"keys": [dict(key.jwk)]}).keys
 
-    assert thumbprint(public_key(alg)) == kind.import_key(members).thumbprint()
+    assert key.kid == read.thumbprint()
 
 
 def test_the_thumbprint_matches_the_example_of_rfc_7638() -> None:
@@ -48,19 +49,32 @@ def test_the_thumbprint_matches_the_example_of_rfc_7638() -> None:
 
 
 def test_every_published_key_names_its_kid_algorithm_and_use() -> None:
-    published = jwk_set((key, public_key(key.alg)) for key in ring())["keys"]
+    published = jwk_set(ring())["keys"]
 
     assert [(key["kid"], key["alg"], key["use"]) for key in published] == [(key.kid, key.alg, "sig") for key in ring()]
     assert len({key["kid"] for key in published}) == len(ALGORITHMS)
 
 
 def test_no_private_member_is_published() -> None:
-    published = jwk_set((key, public_key(key.alg)) for key in ring())["keys"]
+    published = jwk_set(ring())["keys"]
 
     assert {frozenset(key) for key in published} == {
         frozenset({"kty", "n", "e", "kid", "alg", "use"}),
         frozenset({"kty", "crv", "x", "y", "kid", "alg", "use"}),
+        frozenset({"kty", "crv", "x", "kid", "alg", "use"}),
     }
+
+
+@pytest.mark.parametrize("state", ["published", "signing", "retired"])
+def test_a_key_is_published_from_before_its_use_until_after_it(state: KeyState) -> None:
+    key = replace(ring()[0], state=state)
+
+    assert [each["kid"] for each in jwk_set([key])["keys"]] == [key.kid]
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "deleted"])
+def test_a_key_that_was_withdrawn_is_published_no_more(state: KeyState) -> None:
+    assert jwk_set([replace(ring()[0], state=state)]) == {"keys": []}
 
 
 def test_another_library_reads_the_published_set() -> None:

@@ -5,15 +5,15 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import dependencies
+from backchannel.api.dependencies import dependencies, now
 from backchannel.api.parameters import Name
 from backchannel.api.requests import ProviderMetadata
 from backchannel.api.views import ProviderView, responses
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.table import Provider
 from backchannel.providers.uris import check_issuer
-from backchannel.tokens.jwks import thumbprint
 from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.public_keys import public_jwk, thumbprint
 
 router = APIGatewayRouter()
 
@@ -26,7 +26,11 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     try:
         found = using.providers.get(provider)
     except NotFoundError:
-        ring = tuple(SigningKey(thumbprint(using.public_keys.get(arn)), alg, arn) for alg, arn in using.signing_key_arns.items())
+        halves = {alg: using.public_keys.get(arn) for alg, arn in using.signing_key_arns.items()}
+        ring = tuple(
+            SigningKey(thumbprint(half), alg, using.signing_key_arns[alg], since=now(), jwk=public_jwk(half))
+            for alg, half in halves.items()
+        )
         created = Provider(provider, issuer, ring, metadata.session_lifetime)
         using.providers.create(created)
         return _shown(created), HTTPStatus.CREATED

@@ -4,31 +4,43 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """A JWS algorithm (RFC 7518, section 3.1) and how KMS names it."""
+    """A JWS algorithm (RFC 7518, section 3.1; RFC 8037, section 3.1) and how KMS names it.
+
+    ``digest`` is the hash that KMS is given instead of what is signed; None if it takes the whole. ``integer``: octets of R and
+    of S. KMS returns them in DER, JWS needs them concatenated (RFC 7518, section 3.4); None where there is nothing to convert.
+    """
 
     kms: str
     key_spec: str
-    der: bool = False
-    """Whether KMS returns the signature in DER. JWS needs R and S, concatenated (RFC 7518, section 3.4)."""
+    digest: Literal["sha256", "sha384", "sha512"] | None
+    integer: int | None = None
 
 
 ALGORITHMS: Mapping[str, Algorithm] = {
-    "RS256": Algorithm(kms="RSASSA_PKCS1_V1_5_SHA_256", key_spec="RSA_2048"),
-    "PS256": Algorithm(kms="RSASSA_PSS_SHA_256", key_spec="RSA_2048"),
-    "ES256": Algorithm(kms="ECDSA_SHA_256", key_spec="ECC_NIST_P256", der=True),
+    "RS256": Algorithm("RSASSA_PKCS1_V1_5_SHA_256", "RSA_2048", "sha256"),
+    "RS384": Algorithm("RSASSA_PKCS1_V1_5_SHA_384", "RSA_2048", "sha384"),
+    "RS512": Algorithm("RSASSA_PKCS1_V1_5_SHA_512", "RSA_2048", "sha512"),
+    "PS256": Algorithm("RSASSA_PSS_SHA_256", "RSA_2048", "sha256"),
+    "PS384": Algorithm("RSASSA_PSS_SHA_384", "RSA_2048", "sha384"),
+    "PS512": Algorithm("RSASSA_PSS_SHA_512", "RSA_2048", "sha512"),
+    "ES256": Algorithm("ECDSA_SHA_256", "ECC_NIST_P256", "sha256", integer=32),
+    "ES384": Algorithm("ECDSA_SHA_384", "ECC_NIST_P384", "sha384", integer=48),
+    "ES512": Algorithm("ECDSA_SHA_512", "ECC_NIST_P521", "sha512", integer=66),
+    "EdDSA": Algorithm("ED25519_SHA_512", "ECC_NIST_EDWARDS25519", None),
 }
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-_ES256_INTEGER = 32
-"""Octets of R and of S on P-256."""
 
 _SHORT_FORM = 0x7F
-"""The largest DER length that is written in one octet. No part of a P-256 signature is longer."""
+"""The largest DER length that is written in one octet."""
+
+_ONE_OCTET_FOLLOWS = 0x81
+"""Announces a length of one octet; the signatures of P-521 need it."""
 
 
 def encode(octets: bytes) -> str:
@@ -46,33 +58,38 @@ def serialize(signed: bytes, signature: bytes) -> str:
     return f"{signed.decode('ascii')}.{encode(signature)}"
 
 
-def raw_signature(der: bytes) -> bytes:
-    """Turn ``SEQUENCE { r INTEGER, s INTEGER }`` of P-256 into the 64 octets of R and S.
+def raw_signature(der: bytes, octets: int) -> bytes:
+    """Turn ``SEQUENCE { r INTEGER, s INTEGER }`` into R and S of so many octets each.
 
     Raises:
         ValueError: ``der`` is something else.
 
     """
-    body = _value(der, 0x30, 0)
-    r = _value(body, 0x02, 0)
-    s = _value(body, 0x02, 2 + len(r))
-    if len(der) != 2 + len(body) or len(body) != 4 + len(r) + len(s):
+    body, end = _value(der, 0x30, 0)
+    r, after_r = _value(body, 0x02, 0)
+    s, after_s = _value(body, 0x02, after_r)
+    if end != len(der) or after_s != len(body):
         raise ValueError("octets behind the DER signature")
-    return b"".join(_integer(octets) for octets in (r, s))
+    return b"".join(_integer(each, octets) for each in (r, s))
 
 
-def _value(der: bytes, tag: int, at: int) -> bytes:
-    """Read one DER value with a length of one octet."""
-    if len(der) < at + 2 or der[at] != tag or der[at + 1] > _SHORT_FORM or len(der) < at + 2 + der[at + 1]:
+def _value(der: bytes, tag: int, at: int) -> tuple[bytes, int]:
+    """Read one DER value of at most 255 octets; return it, and where it ends."""
+    is_long = der[at + 1 : at + 2] == bytes([_ONE_OCTET_FOLLOWS])
+    begin = at + (3 if is_long else 2)
+    if len(der) < begin or der[at] != tag or is_long != (der[begin - 1] > _SHORT_FORM):
         raise ValueError("not a DER signature")
-    return der[at + 2 : at + 2 + der[at + 1]]
+    end = begin + der[begin - 1]
+    if len(der) < end:
+        raise ValueError("not a DER signature")
+    return der[begin:end], end
 
 
-def _integer(octets: bytes) -> bytes:
-    number = int.from_bytes(octets, signed=True) if octets else -1
-    if number <= 0 or number.bit_length() > 8 * _ES256_INTEGER:
-        raise ValueError("not an integer of a P-256 signature")
-    return number.to_bytes(_ES256_INTEGER)
+def _integer(value: bytes, octets: int) -> bytes:
+    number = int.from_bytes(value, signed=True) if value else -1
+    if number <= 0 or number.bit_length() > 8 * octets:
+        raise ValueError(f"not an integer of {octets} octets")
+    return number.to_bytes(octets)
 
 
 def _json(value: Mapping[str, Any]) -> bytes:

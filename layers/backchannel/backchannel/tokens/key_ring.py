@@ -1,23 +1,40 @@
 """A provider's key ring: which key signs now, which are published."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from backchannel.errors import SigningUnavailable
+
+KeyState = Literal["published", "signing", "retired", "withdrawn", "deleted"]
+"""The states of a key in their order:
+
+- ``published``: is to sign next, once every relying party has had the time to read it
+- ``signing``: signs; for each algorithm, one key does
+- ``retired``: signed until lately, so it stays published for a while
+- ``withdrawn``: not published any more; its KMS key is to be deleted
+- ``deleted``: KMS will delete it; until then, the deletion can be cancelled there
+"""
+
+PUBLISHED: frozenset[KeyState] = frozenset({"published", "signing", "retired"})
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """One key of a ring; the private half never leaves KMS.
 
-    ``kid`` is the key's RFC 7638 thumbprint. Every key of the ring is published; for each algorithm, one signs.
+    ``kid`` is the RFC 7638 thumbprint of a key that this service made; a key of the provider's own (``is_own``), which this
+    service neither rotates nor deletes, has the ``kid`` that the provider gave it. ``since`` is when its state began, in
+    milliseconds since the epoch. ``jwk`` is the public half without ``kid``, ``use`` and ``alg``.
     """
 
     kid: str
     alg: str
     kms_key_arn: str
-    state: Literal["signing", "published"] = "signing"
+    state: KeyState = "signing"
+    since: int = 0
+    jwk: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    is_own: bool = False
 
 
 def signing_key(ring: Sequence[SigningKey], alg: str) -> SigningKey:

@@ -61,8 +61,9 @@ class KmsSigner:
         algorithm = jws.ALGORITHMS[key.alg]
         answer = self.kms.sign(
             KeyId=key.kms_key_arn,
-            Message=hashlib.sha256(octets).digest(),
-            MessageType="DIGEST",
+            Message=octets if algorithm.digest is None else hashlib.new(algorithm.digest, octets).digest(),
+            MessageType="RAW" if algorithm.digest is None else "DIGEST",
             SigningAlgorithm=algorithm.kms,  # type: ignore[arg-type]
         )
-        return jws.raw_signature(answer["Signature"]) if algorithm.der else answer["Signature"]
+        signature = answer["Signature"]
+        return signature if algorithm.integer is None else jws.raw_signature(signature, algorithm.integer)
