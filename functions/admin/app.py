@@ -1,6 +1,5 @@
 """admin: serves the operator's interface. API Gateway has already checked the caller's IAM signature."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.resolver import app
 from backchannel.aws.clients import CONFIG
+from backchannel.aws.functions import CONFIG as FUNCTION_CONFIG
+from backchannel.aws.functions import Function
 from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
@@ -20,7 +21,7 @@ from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.public_keys import PublicKeys
+from backchannel.tokens.rotation import Periods
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ class Settings:
     environment: str
     session_lifetime_days: int
     permit_private_networks: bool
-    signing_key_arns: str
+    key_rotation_function: str
+    key_wait: int
+    key_grace: int
 
 
 settings = from_environment(Settings)
@@ -54,8 +57,8 @@ dependencies = Dependencies(
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
-    public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
-    signing_key_arns=json.loads(settings.signing_key_arns),
+    key_rotation=Function(boto3.client("lambda", config=FUNCTION_CONFIG), settings.key_rotation_function),
+    periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

@@ -18,9 +18,9 @@ TEMPLATE = load()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 WILDCARDS = {
-    ("SigningKeyRs256", "*"): "in a key policy: this key",
-    ("SigningKeyPs256", "*"): "in a key policy: this key",
-    ("SigningKeyEs256", "*"): "in a key policy: this key",
+    ("SigningPolicy", "…:key/*"): "keys are made at run time; the stack's tag tells them from others",
+    ("KeyRotationRole", "…:key/*"): "the same",
+    ("KeyRotationRole", "*"): "a key that is not made yet has no name; tag:GetResources knows no resources",
     ("TracingPolicy", "*"): "X-Ray has no resources",
     (
         "WebhookRole",
@@ -65,7 +65,6 @@ FUNCTIONS = _of_type("AWS::Serverless::Function")
 QUEUES = _of_type("AWS::SQS::Queue")
 TABLES = _of_type("AWS::DynamoDB::Table")
 ALARMS = _of_type("AWS::CloudWatch::Alarm")
-KEYS = _of_type("AWS::KMS::Key")
 ROLES = _of_type("AWS::IAM::Role")
 REDRIVES = {
     name: queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
@@ -236,7 +235,7 @@ def test_a_function_has_a_timeout_that_its_trigger_waits_for(name: str) -> None:
 
 def test_every_wildcard_in_a_policys_resource_has_a_reason() -> None:
     found = {
-        (statement.owner, f"…{text[text.index(':secret:') :]}" if ":secret:" in text else text)
+        (statement.owner, re.sub(r"^.*(?=:secret:|:key/)", "…", text))
         for statement in STATEMENTS
         for text in (_text(resource) for resource in statement.resources)
         if "*" in text
@@ -292,65 +291,63 @@ def test_no_policy_allows_all_actions_of_a_service() -> None:
 
 def test_every_statement_allows_and_names_its_resources() -> None:
     for statement in STATEMENTS:
-        assert statement.body["Effect"] == "Allow"
+        assert statement.body["Effect"] == "Allow" or statement.owner == "KeyRotationRole"
         assert not {"NotAction", "NotResource", "NotPrincipal"} & statement.body.keys()
         assert statement.resources
 
 
-def test_only_delivery_can_sign_and_both_its_policy_and_the_keys_say_so() -> None:
-    signing = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
+def test_only_delivery_can_sign_and_only_with_the_stacks_keys() -> None:
+    (signing,) = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
 
-    assert {statement.owner for statement in signing} == {*KEYS, "SigningPolicy"}
-    for statement in signing:
-        assert statement.actions == ["kms:Sign"]
-        if statement.owner in KEYS:
-            assert statement.body["Condition"] == {
-                "ArnLike": {
-                    "aws:PrincipalArn": [
-                        {"Fn::GetAtt": ["DeliveryRole", "Arn"]},
-                        {"Fn::Sub": "arn:${AWS::Partition}:sts::${AWS::AccountId}:assumed-role/${DeliveryRole}/*"},
-                    ]
-                }
-            }
-        else:
-            assert statement.resources == [{"Fn::GetAtt": [key, "Arn"]} for key in KEYS]
+    assert (signing.owner, signing.actions) == ("SigningPolicy", ["kms:Sign"])
+    assert signing.body["Condition"] == _has_tag("aws:ResourceTag")
     assert RESOURCES["SigningPolicy"]["Properties"]["Roles"] == [{"Ref": "DeliveryRole"}]
 
 
-def test_a_key_policy_names_nobody_who_may_not_exist() -> None:
-    principals = [statement.body["Principal"] for statement in STATEMENTS if statement.owner in KEYS]
+def test_key_rotation_reaches_keys_of_this_stack_alone() -> None:
+    of_keys = [statement for statement in STATEMENTS if any(each.startswith("kms:") for each in statement.actions)]
+    allowed = [statement for statement in of_keys if statement.body["Effect"] == "Allow" and statement.owner != "SigningPolicy"]
 
-    assert all(each == {"AWS": {"Fn::Sub": "arn:${AWS::Partition}:iam::${AWS::AccountId}:root"}} for each in principals)
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_if_a_key_administrator_is_named_nobody_else_can_change_a_key(key: str) -> None:
-    reading = re.compile("kms:(Describe|Get|List|Verify)")
-    changing = [
-        statement
-        for statement in STATEMENTS
-        if statement.owner == key
-        and any(not reading.match(action) for action in statement.actions)
-        and "kms:Sign" not in statement.actions
+    assert [(statement.owner, set(statement.actions), statement.body["Condition"]) for statement in allowed] == [
+        ("KeyRotationRole", {"kms:CreateKey", "kms:TagResource"}, _has_tag("aws:RequestTag")),
+        (
+            "KeyRotationRole",
+            {"kms:GetPublicKey", "kms:GetKeyPolicy", "kms:DescribeKey", "kms:ScheduleKeyDeletion"},
+            _has_tag("aws:ResourceTag"),
+        ),
     ]
 
-    (statement,) = changing
-    condition, then, otherwise = statement.body["Condition"]["Fn::If"]
-    assert {"kms:PutKeyPolicy", "kms:ScheduleKeyDeletion", "kms:DisableKey"} < set(statement.actions)
-    assert "kms:CreateGrant" not in statement.actions, "a grant can give Sign to anybody"
-    assert TEMPLATE["Conditions"][condition] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "KeyAdministratorArn"}, ""]}]}
-    assert then == {"ArnEquals": {"aws:PrincipalArn": {"Ref": "KeyAdministratorArn"}}}
-    assert otherwise == {"Ref": "AWS::NoValue"}
+
+def test_key_rotation_can_neither_tag_nor_delete_a_key_that_encrypts() -> None:
+    (denied,) = [statement for statement in STATEMENTS if statement.body["Effect"] == "Deny"]
+
+    assert set(denied.actions) == {"kms:TagResource", "kms:ScheduleKeyDeletion"}
+    # ForAnyValue: where a request has no such key, the statement must not deny it.
+    assert denied.body["Condition"] == {"ForAnyValue:StringNotEquals": {"kms:KeyUsage": "SIGN_VERIFY"}}
+
+
+def test_a_new_signing_key_waits_for_an_hour_at_least() -> None:
+    parameter = TEMPLATE["Parameters"]["KeyWaitSeconds"]
+    variables = FUNCTIONS["KeyRotationFunction"]["Environment"]["Variables"]
+
+    assert (parameter["MinValue"], parameter["Default"]) == (3600, 86_400)
+    assert variables["KEY_WAIT"] == variables["KEY_GRACE"] == {"Ref": "KeyWaitSeconds"}
+
+
+def test_key_rotation_makes_its_passes_and_repeats_none() -> None:
+    rotation = FUNCTIONS["KeyRotationFunction"]
+    (schedule,) = rotation["Events"].values()
+
+    assert schedule["Properties"]["ScheduleExpression"] == "rate(15 minutes)"
+    assert schedule["Properties"].get("State", "ENABLED") == "ENABLED"
+    assert rotation["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+    assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
 
 
 def test_a_new_policy_on_a_signing_key_raises_an_alarm() -> None:
-    (alarm,) = _alarms("AWS/Events", "MatchedEvents", {"RuleName": {"Ref": "KeyPolicyChanged"}})
-    pattern = RESOURCES["KeyPolicyChanged"]["Properties"]["EventPattern"]
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, "KeyPoliciesChanged", {"service": "key_rotation"})
 
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
-    assert (pattern["source"], pattern["detail-type"]) == (["aws.kms"], ["AWS API Call via CloudTrail"])
-    assert pattern["detail"]["eventName"] == ["PutKeyPolicy"]
-    assert pattern["detail"]["resources"]["ARN"] == [{"Fn::GetAtt": [key, "Arn"]} for key in KEYS]
 
 
 @pytest.mark.parametrize("name", ROLES)
@@ -461,8 +458,8 @@ def test_providers_never_expire() -> None:
     assert "TimeToLiveSpecification" not in TABLES["ProvidersTable"]
 
 
-@pytest.mark.parametrize("name", [*TABLES, *KEYS])
-def test_in_prod_tables_and_keys_survive_deletion_and_replacement(name: str) -> None:
+@pytest.mark.parametrize("name", TABLES)
+def test_in_prod_tables_survive_deletion_and_replacement(name: str) -> None:
     by_environment = {"Fn::FindInMap": ["Environments", {"Ref": "Environment"}, "DeletionPolicy"]}
 
     assert RESOURCES[name]["DeletionPolicy"] == by_environment
@@ -580,7 +577,7 @@ def test_every_parameter_is_used() -> None:
     assert unused == []
 
 
-def _alarms(namespace: str, metric: str, dimensions: dict[str, Any]) -> list[dict[str, Any]]:
+def _alarms(namespace: Any, metric: str, dimensions: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the alarms on a metric that are raised when it reaches their threshold."""
     wanted = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     return [

@@ -57,7 +57,12 @@ ENVIRONMENT = {
     "ENVIRONMENT": "dev",
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "false",
-    "SIGNING_KEY_ARNS": "{}",
+    "KEY_ROTATION_FUNCTION": "key-rotation",
+    "KEY_WAIT": "86400",
+    "KEY_GRACE": "86400",
+    "DELIVERY_ROLE_ARN": "arn:aws:iam::123456789012:role/delivery",
+    "KEY_ROTATION_ROLE_ARN": "arn:aws:iam::123456789012:role/key-rotation",
+    "KEY_ADMINISTRATOR_ARN": "",
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")

@@ -112,6 +112,12 @@ class RegistrationInvalidError(CallerError):
     code = "registration_invalid"
 
 
+class EmergencyUnconfirmedError(CallerError):
+    """A key is to be withdrawn at once, but the request does not say so in full; the message says what it costs."""
+
+    code = "emergency_unconfirmed"
+
+
 class ConflictError(CallerError):
     """The change contradicts what is stored: another issuer for a provider, an issuer that another provider has."""
 
@@ -209,6 +215,18 @@ class SigningUnavailable(InternalFailure):
     """KMS throttled, unreachable or refusing."""
 
     code = "signing_unavailable"
+
+
+class KeyServiceUnavailable(InternalFailure):
+    """KMS did not make, show or delete a key."""
+
+    code = "key_service_unavailable"
+
+
+class FunctionUnavailable(InternalFailure):
+    """Another function of this stack failed, or did not answer in time."""
+
+    code = "function_unavailable"
 
 
 class StorageUnavailable(InternalFailure):

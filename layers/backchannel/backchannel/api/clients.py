@@ -12,15 +12,16 @@ from backchannel.api.requests import ClientMetadata
 from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
 from backchannel.providers.clients import Client, register
+from backchannel.tokens.key_ring import has_signing_key
 
 router = APIGatewayRouter()
 
 
 @router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=responses(ClientView, 200))
 def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) -> ClientView:
-    """Create or replace a client."""
+    """Create or replace a client. If the provider has no key yet that signs its tokens, one is made."""
     using = dependencies(router)
-    using.providers.get(provider)
+    ring = using.providers.get(provider).keys
     members = metadata.model_dump()
     encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
     members["allowed_networks"] = tuple(members["allowed_networks"])
@@ -30,6 +31,8 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
         permit_private_networks=using.permit_private_networks,
         permit_loopback=using.permit_loopback,
     )
+    if client.backchannel_logout_uri is not None and not has_signing_key(ring, client.id_token_signed_response_alg):
+        using.key_rotation.call(do="ensure", provider=provider, alg=client.id_token_signed_response_alg)
     using.providers.put_client(provider, client)
     return ClientView(**asdict(client))
 

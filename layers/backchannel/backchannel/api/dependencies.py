@@ -1,11 +1,11 @@
 """What the routes need. The admin function puts it into the context of each request."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
+from backchannel.aws.functions import Function
 from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
@@ -14,7 +14,7 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.public_keys import PublicKeys
+from backchannel.tokens.rotation import Periods
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Dependencies:
     delivery_queue: Queue
     secrets: OwnSecrets
     secret_prefix: str
-    public_keys: PublicKeys
-    signing_key_arns: Mapping[str, str]
+    key_rotation: Function
+    periods: Periods
     permit_private_networks: bool
     permit_loopback: bool
 

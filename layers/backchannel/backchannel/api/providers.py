@@ -5,40 +5,35 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import dependencies, now
+from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import ProviderMetadata
 from backchannel.api.views import ProviderView, responses
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.table import Provider
 from backchannel.providers.uris import check_issuer
-from backchannel.tokens.key_ring import SigningKey
-from backchannel.tokens.public_keys import public_jwk, thumbprint
 
 router = APIGatewayRouter()
 
 
 @router.put("/providers/<provider>", summary="Configure a provider", responses=responses(ProviderView, 200, 201))
 def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
-    """Create a provider with the deployment's signing keys. Its issuer cannot change: sessions are kept under it."""
+    """Create or change a provider. Its issuer cannot change: sessions are kept under it. Keys are made for its clients."""
     using = dependencies(router)
     issuer = check_issuer(metadata.issuer, permit_private_networks=using.permit_private_networks)
+    settings = metadata.model_dump(exclude={"issuer"})
+
+    def changed(found: Provider) -> Provider:
+        if found.issuer != issuer:
+            raise ConflictError("the issuer of a provider cannot change")
+        return replace(found, **settings)
+
     try:
-        found = using.providers.get(provider)
+        return _shown(using.providers.change(provider, changed)), HTTPStatus.OK
     except NotFoundError:
-        halves = {alg: using.public_keys.get(arn) for alg, arn in using.signing_key_arns.items()}
-        ring = tuple(
-            SigningKey(thumbprint(half), alg, using.signing_key_arns[alg], since=now(), jwk=public_jwk(half))
-            for alg, half in halves.items()
-        )
-        created = Provider(provider, issuer, ring, metadata.session_lifetime)
+        created = Provider(provider, issuer, keys=(), **settings)
         using.providers.create(created)
         return _shown(created), HTTPStatus.CREATED
-    if found.issuer != issuer:
-        raise ConflictError("the issuer of a provider cannot change")
-    changed = replace(found, session_lifetime=metadata.session_lifetime)
-    using.providers.update(changed)
-    return _shown(changed), HTTPStatus.OK
 
 
 @router.get("/providers/<provider>", summary="Show a provider", responses=responses(ProviderView, 200))
@@ -49,11 +44,15 @@ def get(provider: Name) -> ProviderView:
 
 @router.delete("/providers/<provider>", summary="Remove a provider", responses=responses(None, 204))
 def delete(provider: Name) -> tuple[None, int]:
-    """Remove a provider that has neither sources nor clients any more."""
+    """Remove a provider that has neither sources nor clients any more. Its keys are deleted, too, after a month."""
     dependencies(router).providers.delete(provider)
     return None, HTTPStatus.NO_CONTENT
 
 
 def _shown(provider: Provider) -> ProviderView:
-    keys = [{"kid": key.kid, "alg": key.alg, "state": key.state} for key in provider.keys]
-    return ProviderView(provider=provider.provider, issuer=provider.issuer, session_lifetime=provider.session_lifetime, keys=keys)
+    return ProviderView(
+        provider=provider.provider,
+        issuer=provider.issuer,
+        session_lifetime=provider.session_lifetime,
+        key_rotation_days=provider.key_rotation_days,
+    )

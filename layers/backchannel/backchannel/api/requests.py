@@ -29,6 +29,15 @@ class ProviderMetadata(_Request):
     session_lifetime: Annotated[
         int | None, Field(ge=60, le=31_536_000, description="seconds after which sessions end by themselves")
     ] = None
+    key_rotation_days: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=3650,
+            description="days after which a signing key is followed by another; if left out, that happens on request alone, as it"
+            " should where relying parties were given the keys by hand",
+        ),
+    ] = None
 
 
 class SourceMetadata(_Request):
@@ -122,6 +131,16 @@ class ClientRedeliveryRequest(LogoutRedeliveryRequest):
 
     since: AwareDatetime
     until: Annotated[AwareDatetime | None, Field(description="now, if left out or later")] = None
+
+
+class KeyRotationRequest(_Request):
+    """Which keys are to be followed by others."""
+
+    alg: Annotated[str | None, Field(description="the keys of this algorithm; if left out, all that sign")] = None
+    kid: Annotated[str | None, Field(max_length=256, description="the key to withdraw in an emergency")] = None
+    emergency: Annotated[
+        bool, Field(description="withdraw kid at once: relying parties refuse its successor until they read the keys again")
+    ] = False
 
 
 def milliseconds(time: datetime) -> int:

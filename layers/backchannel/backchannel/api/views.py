@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, create_model
 
 from backchannel.api.requests import ProviderMetadata
 from backchannel.providers.clients import Client
+from backchannel.tokens.key_ring import KeyState
 
 Timestamp = Annotated[datetime, Field(description="ISO 8601, UTC")]
 
@@ -17,10 +18,32 @@ _ClientMembers: Any = create_model("_ClientMembers", **_CLIENT_MEMBERS)
 
 
 class ProviderView(ProviderMetadata):
-    """An OpenID Provider with the ids of its keys."""
+    """An OpenID Provider."""
 
     provider: str
-    keys: list[dict[str, str]]
+
+
+class KeyView(BaseModel):
+    """A signing key of a provider.
+
+    ``published``: signs after ``until``. ``signing``: until a rotation, which begins at ``until`` if the provider has
+    ``key_rotation_days``. ``retired``: published until then. ``withdrawn``, ``deleted``: not published; KMS deletes it ``until``.
+    """
+
+    kid: str
+    alg: str
+    state: KeyState
+    since: Timestamp
+    until: Timestamp | None
+    kms_key_arn: str
+    is_own: Annotated[bool, Field(description="the provider's own; this service neither rotates nor deletes it")]
+    clients: Annotated[list[str], Field(description="the clients whose tokens it signs")]
+
+
+class KeysView(BaseModel):
+    """The key ring of a provider."""
+
+    keys: list[KeyView]
 
 
 class SourceView(BaseModel):

@@ -6,21 +6,22 @@
 | ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
 | ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
+| ``PROVIDERS`` | ``<provider>`` | the list of providers |
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from pynamodb.attributes import JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import JSONAttribute, UnicodeAttribute, VersionAttribute
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, part, partition_page, read, storage, transaction
-from backchannel.errors import ConflictError, NotFoundError
+from backchannel.errors import ConflictError, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
@@ -31,18 +32,25 @@ if TYPE_CHECKING:
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """What a provider or a source can be called. Whoever asks for another name, of any length, asks for what cannot exist."""
 
+_LIST = "PROVIDERS"
+
+_TRIES = 8
+"""How often a change is made of a provider that others change at the same time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Provider:
     """An OpenID Provider: one issuer and the keys that sign its logout tokens.
 
-    ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known.
+    ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known. A key that
+    has signed for ``key_rotation_days`` is followed by another; None leaves that to requests.
     """
 
     provider: str
     issuer: str
     keys: tuple[SigningKey, ...]
     session_lifetime: int | None = None
+    key_rotation_days: int | None = None
 
 
 class _ProviderItem(Model):
@@ -51,11 +59,18 @@ class _ProviderItem(Model):
     document = JSONAttribute()
 
 
+class _VersionedItem(_ProviderItem):
+    """A provider: changes that were made of the same version are not lost, since only the first is stored."""
+
+    version = VersionAttribute()
+
+
 class Providers:
     """The operations on ProvidersTable; without ``permit_private_networks``, clients are read without ``allowed_networks``."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
         self._items = bind(_ProviderItem, dynamodb, table_name)
+        self._providers = bind(_VersionedItem, dynamodb, table_name)
         self._permit_private_networks = permit_private_networks
 
     def get(self, provider: str) -> Provider:
@@ -70,6 +85,11 @@ class Providers:
             raise NotFoundError.of("provider", provider)
         return _provider(document)
 
+    def names(self) -> list[str]:
+        """Return the names of all providers."""
+        with storage():
+            return [item.sk for item in self._items.query(_LIST, consistent_read=True)]
+
     def create(self, provider: Provider) -> None:
         """Store a new provider; the issuer becomes its own.
 
@@ -80,16 +100,38 @@ class Providers:
         is_new = self._items.pk.does_not_exist()
         try:
             with transaction(self._items) as writes:
-                for item in self._of_provider(provider):
+                writes.save(self._providers(_pk(provider.provider), "PROVIDER", document=asdict(provider)))
+                for item in self._claims(provider):
                     writes.save(item, is_new)
         except ConditionFailedError as error:
             if self._read(_pk(provider.provider), "PROVIDER") != json.loads(json.dumps(asdict(provider))):
                 raise ConflictError("a provider of this name, or with this issuer, is there already") from error
-            # An earlier try of this very request has written both.
+            # An earlier try of this very request has written all of them.
 
-    def update(self, provider: Provider) -> None:
-        """Store a provider that is there already; its issuer is what it was."""
-        self._write(_pk(provider.provider), "PROVIDER", asdict(provider))
+    def change(self, provider: str, change: Callable[[Provider], Provider]) -> Provider:
+        """Change a provider as it is now, whoever else changes it at the same time, and return it; its issuer is what it was.
+
+        Raises:
+            NotFoundError: there is none of this name.
+            StorageUnavailable: others changed it each time.
+
+        """
+        for _ in range(_TRIES):
+            item = read(self._providers, _pk(provider), "PROVIDER")
+            if item is None:
+                raise NotFoundError.of("provider", provider)
+            found = _provider(item.document)
+            changed = change(found)
+            if changed == found:
+                return found
+            item.document = asdict(changed)
+            try:
+                with storage():
+                    item.save()
+            except ConditionFailedError:
+                continue
+            return changed
+        raise StorageUnavailable("the provider was changed by others")
 
     def by_issuer(self, issuer: str) -> Provider:
         """Return the provider of an issuer.
@@ -117,7 +159,7 @@ class Providers:
         if below:
             raise ConflictError("the provider still has sources or clients")
         with transaction(self._items) as writes:
-            for item in self._of_provider(found):
+            for item in (self._items(_pk(provider), "PROVIDER"), *self._claims(found)):
                 writes.delete(item)
 
     def get_source(self, provider: str, source: str) -> Source:
@@ -173,11 +215,21 @@ class Providers:
         found = partition_page(self._items, _pk(provider), keys, after=after, limit=limit)
         return Page([_client(item.document) for item in found.items], found.cursor)
 
-    def _of_provider(self, provider: Provider) -> tuple[_ProviderItem, _ProviderItem]:
-        """Return the provider's item, and the one that makes its issuer its own."""
+    def all_clients(self, provider: str) -> Iterator[Client]:
+        """Yield the provider's clients in order of key."""
+        after: str | None = None
+        while True:
+            page = self.clients(provider, after, 100)
+            yield from page.items
+            if page.cursor is None:
+                return
+            after = page.cursor
+
+    def _claims(self, provider: Provider) -> tuple[_ProviderItem, _ProviderItem]:
+        """Return the item that makes the issuer the provider's own, and the one that lists the provider."""
         return (
-            self._items(_pk(provider.provider), "PROVIDER", document=asdict(provider)),
             self._items(key("ISSUER", provider.issuer), "ISSUER", document={"provider": provider.provider}),
+            self._items(_LIST, provider.provider, document={}),
         )
 
     def _read(self, pk: str, sk: str) -> dict[str, Any] | None:

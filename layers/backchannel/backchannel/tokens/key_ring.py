@@ -48,3 +48,8 @@ def signing_key(ring: Sequence[SigningKey], alg: str) -> SigningKey:
         if key.alg == alg and key.state == "signing":
             return key
     raise SigningUnavailable(f"no key of the ring signs {alg}")
+
+
+def has_signing_key(ring: Sequence[SigningKey], alg: str) -> bool:
+    """Whether a key of the ring signs with ``alg``."""
+    return any(key.alg == alg and key.state == "signing" for key in ring)

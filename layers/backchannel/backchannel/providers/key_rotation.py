@@ -1,0 +1,97 @@
+"""Carries out what a key ring needs: keys made, followed by others, deleted. Every step may be repeated or cut off."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from backchannel.errors import BackchannelError
+from backchannel.providers.table import Providers
+from backchannel.tokens import rotation
+from backchannel.tokens.key_ring import PUBLISHED, SigningKey, has_signing_key
+from backchannel.tokens.kms_keys import KmsKeys
+from backchannel.tokens.rotation import Periods, Ring
+
+
+@dataclass(frozen=True, slots=True)
+class PassResult:
+    """What a pass over all providers came to."""
+
+    providers: int
+    failed: list[tuple[str, BackchannelError]]
+    foreign_policies: list[str]
+    """ARNs of keys whose policy is not the one that they were made with."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRotation:
+    """Changes providers' key rings; ``now`` is in milliseconds since the epoch.
+
+    A key is made before a ring names it. If two runs make one at once, the ring takes the first; the other is deleted by its run,
+    or by a later pass if that run has died.
+    """
+
+    providers: Providers
+    keys: KmsKeys
+    periods: Periods
+    now: Callable[[], int]
+
+    def ensure(self, provider: str, alg: str) -> None:
+        """Let a provider have a key that signs with ``alg``."""
+        ring = self.providers.get(provider).keys
+        if not has_signing_key(ring, alg):
+            self._add(provider, alg)
+
+    def begin(self, provider: str, algs: Sequence[str]) -> None:
+        """Publish the key that is to sign next with each of these algorithms, unless there is one already."""
+        ring = self.providers.get(provider).keys
+        for alg in algs:
+            if not any(key.alg == alg and key.state == "published" for key in ring):
+                self._add(provider, alg)
+
+    def withdraw(self, provider: str, kid: str) -> None:
+        """Stop signing with a key, and publishing it, at once. Deliveries wait until another key of its algorithm signs."""
+        self._change(provider, lambda ring: rotation.withdrawn(ring, kid, self.now()))
+        for alg in rotation.without_signer(self.advance(provider)):
+            self._add(provider, alg)
+
+    def advance(self, provider: str) -> Ring:
+        """Do what is due for a provider's ring; return it."""
+        ring = self._change(provider, lambda ring: rotation.advanced(ring, self.periods, self.now()))
+        for key in rotation.to_delete(ring):
+            self.keys.schedule_deletion(key.kms_key_arn)
+            ring = self._change(provider, partial(rotation.deleted, kms_key_arn=key.kms_key_arn, now=self.now()))
+        return ring
+
+    def run(self) -> PassResult:
+        """Do what is due for all providers. One that fails keeps no other back."""
+        names = self.providers.names()
+        failed: list[tuple[str, BackchannelError]] = []
+        foreign: list[str] = []
+        named: set[str] = set()
+        for name in names:
+            try:
+                provider = self.providers.get(name)
+                self.begin(name, rotation.due(provider.keys, provider.key_rotation_days, self.now()))
+                for alg in rotation.without_signer(self.advance(name)):
+                    self._add(name, alg)
+                ring = self.providers.get(name).keys
+                named.update(key.kms_key_arn for key in ring)
+                foreign += [key.kms_key_arn for key in ring if self._has_foreign_policy(key)]
+            except BackchannelError as error:
+                failed.append((name, error))
+        if not failed:  # otherwise a key may be named by a ring that was not read
+            for arn in self.keys.left_over(named, self.now()):
+                self.keys.schedule_deletion(arn)
+        return PassResult(len(names), failed, foreign)
+
+    def _add(self, provider: str, alg: str) -> None:
+        made = self.keys.create(provider, alg)
+        ring = self._change(provider, lambda ring: rotation.added(ring, made, self.now()))
+        if all(key.kms_key_arn != made.kms_key_arn for key in ring):
+            self.keys.schedule_deletion(made.kms_key_arn)
+
+    def _change(self, provider: str, change: Callable[[Ring], Ring]) -> Ring:
+        return self.providers.change(provider, lambda found: replace(found, keys=change(found.keys))).keys
+
+    def _has_foreign_policy(self, key: SigningKey) -> bool:
+        return key.state in PUBLISHED and not key.is_own and not self.keys.has_our_policy(key.kms_key_arn)
