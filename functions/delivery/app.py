@@ -50,6 +50,7 @@ providers = Providers(dynamodb, settings.providers_table, permit_private_network
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
 worker = DeliveryWorker(
     provider=cached(providers.get),
+    current_provider=providers.get,
     client=cached(providers.get_client),
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),

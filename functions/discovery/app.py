@@ -11,7 +11,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.event_handler import answer_with_problems
 from backchannel.aws.clients import CONFIG
-from backchannel.providers.cache import cached
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
@@ -30,7 +29,7 @@ class Settings:
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
-provider_of = cached(Providers(dynamodb, settings.providers_table).get)
+provider_of = Providers(dynamodb, settings.providers_table).get  # not cached: a key is published before it signs
 app = APIGatewayRestResolver()
 answer_with_problems(app)
 

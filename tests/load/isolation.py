@@ -99,6 +99,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
     app, queue = load("delivery"), TakingQueue()
     worker = DeliveryWorker(
         provider=lambda name: Provider(name, "https://op.example", KEYS),
+        current_provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
         newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),

@@ -18,8 +18,7 @@ from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import RelyingParty
 from tests.support.unspeakable import new_id
 
-ROLES = ("WebhookRole", "SessionEndedRole", "DeliveryRole", "AdminRole", "DiscoveryRole")
-KEYS = ("SigningKeyRs256", "SigningKeyPs256", "SigningKeyEs256")
+ROLES = ("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "AdminRole", "DiscoveryRole")
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------
 
@@ -59,6 +58,12 @@ def recreate_source(provider: Provider) -> Response:
     return replace_source(provider)
 
 
+def new_algorithm(provider: Provider) -> Response:
+    """Register a client for which a key has to be made."""
+    client = {"backchannel_logout_uri": "https://rp.example/logout", "id_token_signed_response_alg": "ES512"}
+    return provider.stack.request("PUT", f"{provider.path}/clients/es512", client, signed=True)
+
+
 SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
@@ -76,6 +81,11 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
     ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
     ("AdminRole", "dynamodb:UpdateItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
+    ("AdminRole", "lambda:InvokeFunction", ""): (new_algorithm, "function_unavailable"),
+    ("KeyRotationRole", "dynamodb:GetItem", ""): (new_algorithm, "function_unavailable"),
+    ("KeyRotationRole", "dynamodb:PutItem", ""): (new_algorithm, "function_unavailable"),
+    ("KeyRotationRole", "kms:CreateKey", ""): (new_algorithm, "function_unavailable"),
+    ("KeyRotationRole", "kms:GetPublicKey", ""): (new_algorithm, "function_unavailable"),
     ("AdminRole", "sqs:SendMessage*", ""): (signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
     ("AdminRole", "secretsmanager:CreateSecret", ""): (signed("PUT", "/sources/new", SOURCE_METADATA), "storage_unavailable"),
     ("AdminRole", "secretsmanager:DescribeSecret", ""): (replace_source, "storage_unavailable"),
@@ -135,12 +145,16 @@ def test_a_role_reaches_no_secret_outside_of_the_folder_of_the_stack(aws: Aws, r
 # --- What works in the background: it waits, spends no attempt, and goes on once the permission is there --------------
 
 
-def permission(role: str, action: str, resource: str = "") -> Callable[[Aws], AbstractContextManager[None]]:
-    return lambda aws: aws.without(role, action, resource)
+type Without = Callable[[Aws, Provider], AbstractContextManager[None]]
 
 
-def signing(aws: Aws) -> AbstractContextManager[None]:
-    return aws.without_signing("SigningKeyRs256")
+def permission(role: str, action: str, resource: str = "") -> Without:
+    return lambda aws, _: aws.without(role, action, resource)
+
+
+def signing(aws: Aws, provider: Provider) -> AbstractContextManager[None]:
+    (key,) = provider.keys(alg="RS256")
+    return aws.without_signing(key["kms_key_arn"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +191,7 @@ def _untouched(deliveries: list[Json]) -> bool:
     return [(each["status"], each["attempts"]) for each in deliveries] == [("queued", 0)]
 
 
-HAMPERED: Mapping[str, tuple[Callable[[Aws], AbstractContextManager[None]], Callable[[Provider, str, Aws], bool]]] = {
+HAMPERED: Mapping[str, tuple[Without, Callable[[Provider, str, Aws], bool]]] = {
     "session_ended looks": (permission("SessionEndedRole", "dynamodb:Query"), waits_for_its_fan_out),
     "session_ended claims": (permission("SessionEndedRole", "dynamodb:UpdateItem", "Sessions"), waits_for_its_fan_out),
     "session_ended records": (permission("SessionEndedRole", "dynamodb:UpdateItem", "Deliveries"), waits_for_its_fan_out),
@@ -199,13 +213,13 @@ def _hamper(
     stack: Stack,
     aws: Aws,
     rp: RelyingParty,
-    without: Callable[[Aws], AbstractContextManager[None]],
+    without: Without,
     waits: Callable[[Provider, str, Aws], bool],
 ) -> Hampered:
     provider, sid = Provider(stack), new_id("sid")
     provider.create()
     provider.start(provider.register_client(rp), sub=new_id("sub"), sid=sid)
-    with without(aws):
+    with without(aws, provider):
         logout = provider.end_session(sid)
         try:
             waited = until(lambda: waits(provider, logout, aws), seconds=8) and rp.requests == []
@@ -224,13 +238,39 @@ def test_without_the_permission_a_logout_waits_and_then_goes_on(hampered: Mappin
     assert [verified(found.provider, token).claims["sid"] for token in found.rp.tokens] == [found.sid]
 
 
-# --- Who can sign -----------------------------------------------------------------------------------------------------
+# --- Who can do what with a key ---------------------------------------------------------------------------------------
+
+SIGNATURE = {"Message": b"m", "SigningAlgorithm": "RSASSA_PKCS1_V1_5_SHA_256"}
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_a_key_lets_only_the_delivery_role_sign(aws: Aws, key: str) -> None:
-    (signing,) = [each for each in aws.key_policy(key)["Statement"] if "kms:Sign" in actions(each)]
-    wildcards = [each for each in aws.key_policy(key)["Statement"] if any("*" in action for action in actions(each))]
+@pytest.fixture(scope="module")
+def key_arn(stack: Stack) -> str:
+    """Return the key of a provider."""
+    provider = Provider(stack)
+    provider.create()
+    provider.register_client("https://rp.example/logout")
+    (key,) = provider.keys(alg="RS256")
+    arn: str = key["kms_key_arn"]
+    return arn
+
+
+@pytest.fixture(scope="module")
+def foreign_key_arn(aws: Aws) -> str:
+    """Return a key of this account without the tag of the stack, whose policy leaves everything to IAM."""
+    made = aws.client("kms").create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")
+    arn: str = made["KeyMetadata"]["Arn"]
+    return arn
+
+
+def denied(call: Callable[[], object]) -> bool:
+    with pytest.raises(ClientError) as refusal:
+        call()
+    return bool(refusal.value.response["Error"]["Code"] == "AccessDeniedException")
+
+
+def test_a_key_lets_only_the_delivery_role_sign(aws: Aws, key_arn: str) -> None:
+    (signing,) = [each for each in aws.key_policy(key_arn)["Statement"] if "kms:Sign" in actions(each)]
+    wildcards = [each for each in aws.key_policy(key_arn)["Statement"] if any("*" in action for action in actions(each))]
 
     delivery = aws.client("iam").get_role(RoleName=aws.physical_id("DeliveryRole"))["Role"]["Arn"]
     assert signing["Condition"]["ArnLike"]["aws:PrincipalArn"][0] == delivery
@@ -243,43 +283,80 @@ def test_no_role_but_delivery_s_is_allowed_to_sign_by_a_policy_of_its_own(aws: A
     granted = {action for policy in policies.values() for each in policy["Statement"] for action in actions(each)}
 
     assert policies
-    may_sign = {"kms:Sign"} if role == "DeliveryRole" else set()
-    assert {action for action in granted if action.startswith("kms:")} <= {"kms:GetPublicKey"} | may_sign
-    assert "*" not in granted
+    assert ("kms:Sign" in granted) == (role == "DeliveryRole")
+    assert not {"*", "kms:*", "kms:PutKeyPolicy", "kms:CreateGrant"} & granted
 
 
 @pytest.mark.parametrize("role", sorted(set(ROLES) - {"DeliveryRole"}))
-def test_a_role_other_than_delivery_s_is_denied_a_signature(aws: Aws, role: str) -> None:
+def test_a_role_other_than_delivery_s_is_denied_a_signature(aws: Aws, key_arn: str, role: str) -> None:
     kms = aws.assume(role).client("kms")
 
-    with pytest.raises(ClientError) as refusal:
-        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
-
-    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+    assert denied(lambda: kms.sign(KeyId=key_arn, **SIGNATURE))
 
 
 @pytest.mark.parametrize("role", sorted(set(ROLES) - {"DeliveryRole"}))
-def test_a_role_that_iam_alone_lets_sign_is_denied_by_the_key(aws: Aws, role: str) -> None:
+def test_a_role_that_iam_alone_lets_sign_is_denied_by_the_key(aws: Aws, key_arn: str, role: str) -> None:
     kms = aws.assume(role).client("kms")
 
-    with aws.with_permission(role, "kms:Sign"), pytest.raises(ClientError) as refusal:
-        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
-
-    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+    with aws.with_permission(role, "kms:Sign"):
+        assert denied(lambda: kms.sign(KeyId=key_arn, **SIGNATURE))
 
 
-def test_the_delivery_role_is_denied_a_signature_without_its_iam_policy(aws: Aws) -> None:
+def test_the_delivery_role_is_denied_a_signature_without_its_iam_policy(aws: Aws, key_arn: str) -> None:
     kms = aws.assume("DeliveryRole").client("kms")
 
-    with aws.without("DeliveryRole", "kms:Sign"), pytest.raises(ClientError) as refusal:
-        kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
-
-    assert refusal.value.response["Error"]["Code"] == "AccessDeniedException"
+    with aws.without("DeliveryRole", "kms:Sign"):
+        assert denied(lambda: kms.sign(KeyId=key_arn, **SIGNATURE))
 
 
-def test_the_delivery_role_is_granted_a_signature(aws: Aws) -> None:
+def test_the_delivery_role_is_granted_a_signature_with_a_key_of_the_stack_alone(
+    aws: Aws, key_arn: str, foreign_key_arn: str
+) -> None:
     kms = aws.assume("DeliveryRole").client("kms")
 
-    answer = kms.sign(KeyId=aws.physical_id("SigningKeyRs256"), Message=b"m", SigningAlgorithm="RSASSA_PKCS1_V1_5_SHA_256")
+    assert kms.sign(KeyId=key_arn, **SIGNATURE)["Signature"]
+    assert denied(lambda: kms.sign(KeyId=foreign_key_arn, **SIGNATURE))
 
-    assert answer["Signature"]
+
+ON_KEYS: Mapping[str, Json] = {
+    "sign": SIGNATURE,
+    "schedule_key_deletion": {},
+    "get_public_key": {},
+    "get_key_policy": {"PolicyName": "default"},
+    "describe_key": {},
+    "disable_key": {},
+    "put_key_policy": {"PolicyName": "default", "Policy": "{}"},
+    "untag_resource": {"TagKeys": ["any"]},
+    "tag_resource": {"Tags": [{"TagKey": "backchannel:stack", "TagValue": "another"}]},
+    "create_grant": {"GranteePrincipal": "arn:aws:iam::000000000000:root", "Operations": ["Sign"]},
+}
+
+
+@pytest.mark.parametrize("operation", ON_KEYS)
+def test_key_rotation_cannot_touch_a_key_without_the_tag_of_the_stack(aws: Aws, foreign_key_arn: str, operation: str) -> None:
+    kms = aws.assume("KeyRotationRole").client("kms")
+
+    assert denied(lambda: getattr(kms, operation)(KeyId=foreign_key_arn, **ON_KEYS[operation]))
+
+
+@pytest.mark.parametrize("operation", ["sign", "disable_key", "put_key_policy", "untag_resource", "tag_resource", "create_grant"])
+def test_key_rotation_cannot_use_or_give_away_a_key_of_the_stack(aws: Aws, key_arn: str, operation: str) -> None:
+    kms = aws.assume("KeyRotationRole").client("kms")
+
+    assert denied(lambda: getattr(kms, operation)(KeyId=key_arn, **ON_KEYS[operation]))
+
+
+@pytest.mark.parametrize("tags", [[], [{"TagKey": "backchannel:stack", "TagValue": "another"}]])
+def test_key_rotation_makes_no_key_without_the_tag_of_the_stack(aws: Aws, tags: list[dict[str, str]]) -> None:
+    kms = aws.assume("KeyRotationRole").client("kms")
+
+    assert denied(lambda: kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=tags))
+
+
+@pytest.mark.parametrize("role", sorted(set(ROLES) - {"KeyRotationRole"}))
+def test_no_other_role_can_make_or_delete_a_key(aws: Aws, key_arn: str, role: str) -> None:
+    kms = aws.assume(role).client("kms")
+    tags = [{"TagKey": "backchannel:stack", "TagValue": STACK_NAME}]
+
+    assert denied(lambda: kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY", Tags=tags))
+    assert denied(lambda: kms.schedule_key_deletion(KeyId=key_arn))

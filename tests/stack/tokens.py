@@ -1,9 +1,11 @@
 """Logout tokens verified as a relying party does it: with a library that is not ours, and the keys that are published."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from joserfc import jwt
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import KeySet
 
 from tests.support.provider import Provider
@@ -30,5 +32,6 @@ def verified(provider: Provider, token: str, alg: str = "RS256") -> Verified:
         JoseError: it is not a JWT signed with this algorithm by one of the provider's keys.
 
     """
-    decoded = jwt.decode(token, published_keys(provider), algorithms=[alg])
+    with warnings.catch_warnings(category=SecurityWarning, action="ignore"):  # RFC 9864 calls EdDSA by its curve
+        decoded = jwt.decode(token, published_keys(provider), algorithms=[alg])
     return Verified(decoded.header, decoded.claims)

@@ -80,6 +80,25 @@ class Aws:
         found = pages.paginate(logGroupName=self.physical_id(log_group), startTime=int(since * 1000))
         return [event["message"] for page in found for event in page["events"]]
 
+    # --- functions ----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def with_variables(self, function: str, **variables: str) -> Iterator[None]:
+        """Give a function other environment variables."""
+        functions, name = self.client("lambda"), self.physical_id(function)
+        before = functions.get_function_configuration(FunctionName=name)["Environment"]
+        after = {"Variables": {**before["Variables"], **variables}}
+        functions.update_function_configuration(FunctionName=name, Environment=after)
+        try:
+            yield
+        finally:
+            functions.update_function_configuration(FunctionName=name, Environment=before)
+
+    def invoke(self, function: str) -> None:
+        """Let a function do what it does on its schedule."""
+        answer = self.client("lambda").invoke(FunctionName=self.physical_id(function), Payload=b"{}")
+        assert "FunctionError" not in answer, answer["Payload"].read()
+
     # --- permissions --------------------------------------------------------------------------------------------------
 
     def assume(self, role: str) -> "Aws":
@@ -123,21 +142,21 @@ class Aws:
         finally:
             iam.delete_role_policy(RoleName=name, PolicyName="more")
 
-    def key_policy(self, key: str) -> Policy:
-        return _document(self.client("kms").get_key_policy(KeyId=self.physical_id(key), PolicyName="default")["Policy"])
+    def key_policy(self, key_arn: str) -> Policy:
+        return _document(self.client("kms").get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"])
 
     @contextmanager
-    def without_signing(self, key: str) -> Iterator[None]:
+    def without_signing(self, key_arn: str) -> Iterator[None]:
         """Take the right to sign from a key's policy."""
-        kms, key_id = self.client("kms"), self.physical_id(key)
-        before = self.key_policy(key)
+        kms = self.client("kms")
+        before = self.key_policy(key_arn)
         after = _without(before, "kms:Sign")
-        assert after != before, f"nobody may sign with {key}"
+        assert after != before, f"nobody may sign with {key_arn}"
         try:
-            kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(after))
+            kms.put_key_policy(KeyId=key_arn, PolicyName="default", Policy=json.dumps(after))
             yield
         finally:
-            kms.put_key_policy(KeyId=key_id, PolicyName="default", Policy=json.dumps(before))
+            kms.put_key_policy(KeyId=key_arn, PolicyName="default", Policy=json.dumps(before))
 
 
 def actions(statement: Policy) -> list[str]:

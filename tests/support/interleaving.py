@@ -280,6 +280,7 @@ class World:
         self.fan_out = FanOut(providers, self.sessions, self.logouts, self.deliveries, self.ended, self.to_deliver)
         self.worker = DeliveryWorker(
             provider=providers.get,
+            current_provider=providers.get,
             client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),

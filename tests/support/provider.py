@@ -66,6 +66,11 @@ class Provider:
         self.put(f"/clients/{client_id}", {"backchannel_logout_uri": uri, "allowed_networks": LOOPBACK, **metadata})
         return client_id
 
+    def keys(self, **wanted: object) -> list[Json]:
+        """Return the keys of the ring that have these members."""
+        keys: list[Json] = self.get("/keys")["keys"]
+        return [key for key in keys if wanted.items() <= key.items()]
+
     def redeliver(self, logout: str) -> int:
         """Send again what is not accepted, of a logout with few deliveries; return how many that are."""
         answer = self.post(f"/logouts/{logout}/redeliveries", {})

@@ -19,8 +19,8 @@ LIFE = 2 * MINUTE
 """Of a logout token."""
 STALE = MINUTE
 """How long `delivery` may go on with a ring that it has read."""
-LAG = 19_000
-"""A write of up to 14 s, and the 5 s that `discovery` keeps a ring."""
+LAG = 14_000
+"""How long a write may take."""
 
 
 def key(kid: str, alg: str = "ES256", **members: object) -> SigningKey:
@@ -134,7 +134,11 @@ def test_a_key_of_the_providers_own_is_never_deleted_nor_due() -> None:
 
 @pytest.mark.parametrize(("days", "due"), [(None, []), (2, ["ES256"]), (3, [])])
 def test_a_key_is_due_when_it_has_signed_for_so_many_days(days: int | None, due: list[str]) -> None:
-    assert rotation.due(rotated(), days, 3 * DAY - 1) == due
+    assert rotation.due(rotation.added((), key("only"), 0), days, 3 * DAY - 1) == due
+
+
+def test_a_key_that_has_a_next_one_is_not_due_again() -> None:
+    assert rotation.due(rotated(), 1, 3 * DAY) == []
 
 
 @pytest.mark.parametrize(

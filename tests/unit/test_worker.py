@@ -160,6 +160,7 @@ class WorkerWorld:
         *,
         client: Client | Exception = WIKI,
         provider: Provider | Exception = PROVIDER,
+        current_provider: Provider = PROVIDER,
         begun: CheckedOut | NotDue | NothingToDo | InternalFailure = BEGUN,
         result: Response | errors.RelyingPartyFault | None = None,
         sessions: FakeSessions | None = None,
@@ -172,6 +173,7 @@ class WorkerWorld:
         self.egress = FakeEgress(result or _answer(200))
         self.worker = DeliveryWorker(
             provider=lambda _: _give(provider),
+            current_provider=lambda _: current_provider,
             client=lambda *_: _give(client),
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
@@ -569,8 +571,16 @@ def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: i
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
-def test_a_key_ring_that_cannot_sign_is_an_internal_failure() -> None:
+def test_a_key_that_was_made_after_the_ring_was_read_signs() -> None:
     world = WorkerWorld(provider=replace(PROVIDER, keys=()))
+
+    world.attempt()
+
+    assert verified(world.token).header["kid"] == ring()[0].kid
+
+
+def test_a_key_ring_that_cannot_sign_is_an_internal_failure() -> None:
+    world = WorkerWorld(provider=replace(PROVIDER, keys=()), current_provider=replace(PROVIDER, keys=()))
 
     _has_spent_no_attempt(world)
 

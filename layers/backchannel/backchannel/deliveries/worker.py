@@ -23,7 +23,7 @@ from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailabl
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, short_hash
-from backchannel.tokens.key_ring import signing_key
+from backchannel.tokens.key_ring import SigningKey, has_signing_key, signing_key
 
 WAIT_MAX = 900_000
 """The longest that a delivery waits, on top of RECOVERY, for a circuit to close or a client to be resumed."""
@@ -52,6 +52,7 @@ class DeliveryWorker:
     """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in milliseconds since the epoch."""
 
     provider: Callable[[str], Provider]
+    current_provider: Callable[[str], Provider]
     client: Callable[[str, str], Client]
     deliveries: Deliveries
     newer_logins: NewerLogins
@@ -95,7 +96,7 @@ class DeliveryWorker:
             return self._settle(delivery, named)
 
         claims = self._claims(provider, client, record, named)
-        key = signing_key(provider.keys, client.id_token_signed_response_alg)
+        key = self._key(provider, client)
         attempted = self.circuits.call(
             record.provider,
             record.client_id,
@@ -120,6 +121,12 @@ class DeliveryWorker:
         if client.backchannel_logout_uri is None:
             return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
         return provider, client
+
+    def _key(self, provider: Provider, client: Client) -> SigningKey:
+        alg = client.id_token_signed_response_alg
+        if not has_signing_key(provider.keys, alg):  # it may have been made since the ring was read
+            provider = self.current_provider(provider.provider)
+        return signing_key(provider.keys, alg)
 
     def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Named) -> Mapping[str, Any]:
         return logout_token.claims(

@@ -51,8 +51,7 @@ class KeyRotation:
     def withdraw(self, provider: str, kid: str) -> None:
         """Stop signing with a key, and publishing it, at once. Deliveries wait until another key of its algorithm signs."""
         self._change(provider, lambda ring: rotation.withdrawn(ring, kid, self.now()))
-        for alg in rotation.without_signer(self.advance(provider)):
-            self._add(provider, alg)
+        self._restored(provider, self.advance(provider))
 
     def advance(self, provider: str) -> Ring:
         """Do what is due for a provider's ring; return it."""
@@ -71,10 +70,9 @@ class KeyRotation:
         for name in names:
             try:
                 provider = self.providers.get(name)
-                self.begin(name, rotation.due(provider.keys, provider.key_rotation_days, self.now()))
-                for alg in rotation.without_signer(self.advance(name)):
+                for alg in rotation.due(provider.keys, provider.key_rotation_days, self.now()):
                     self._add(name, alg)
-                ring = self.providers.get(name).keys
+                ring = self._restored(name, self.advance(name))
                 named.update(key.kms_key_arn for key in ring)
                 foreign += [key.kms_key_arn for key in ring if self._has_foreign_policy(key)]
             except BackchannelError as error:
@@ -84,11 +82,18 @@ class KeyRotation:
                 self.keys.schedule_deletion(arn)
         return PassResult(len(names), failed, foreign)
 
-    def _add(self, provider: str, alg: str) -> None:
+    def _restored(self, provider: str, ring: Ring) -> Ring:
+        """Return the ring with a key that signs for each of its algorithms."""
+        for alg in rotation.without_signer(ring):
+            ring = self._add(provider, alg)
+        return ring
+
+    def _add(self, provider: str, alg: str) -> Ring:
         made = self.keys.create(provider, alg)
         ring = self._change(provider, lambda ring: rotation.added(ring, made, self.now()))
         if all(key.kms_key_arn != made.kms_key_arn for key in ring):
             self.keys.schedule_deletion(made.kms_key_arn)
+        return ring
 
     def _change(self, provider: str, change: Callable[[Ring], Ring]) -> Ring:
         return self.providers.change(provider, lambda found: replace(found, keys=change(found.keys))).keys

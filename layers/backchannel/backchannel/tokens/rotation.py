@@ -3,7 +3,7 @@
 Pure: each function returns the next ring, and the same ring where there is nothing to do; so each may be run again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey
@@ -16,7 +16,7 @@ PENDING_DAYS = 30
 """How long KMS waits before it deletes a key: the longest that it offers. Until then, ``CancelKeyDeletion`` brings it back."""
 
 MARGIN = 30_000
-"""Milliseconds on top of the wait for relying parties' caches: `discovery` keeps a ring for 5 s, a write takes up to 14 s."""
+"""Milliseconds on top of the wait for relying parties' caches: a write may take effect 14 s after it began, and clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,13 @@ def deleted(ring: Ring, kms_key_arn: str, now: int) -> Ring:
     )
 
 
-def due(ring: Iterable[SigningKey], days: int | None, now: int) -> list[str]:
-    """Return the algorithms whose key has signed for so many days and is to be followed by another; None is never."""
+def due(ring: Ring, days: int | None, now: int) -> list[str]:
+    """Return the algorithms whose key has signed for so many days and has no next one yet; None is never."""
     if days is None:
         return []
-    return [key.alg for key in ring if key.state == "signing" and not key.is_own and now - key.since >= days * DAY]
+    followed = {key.alg for key in ring if key.state == "published"}
+    signing = (key for key in ring if key.state == "signing" and not key.is_own and key.alg not in followed)
+    return [key.alg for key in signing if now - key.since >= days * DAY]
 
 
 def without_signer(ring: Ring) -> list[str]:

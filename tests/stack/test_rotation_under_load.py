@@ -1,0 +1,112 @@
+"""A rotation on the deployed stack while logouts never stop: whatever a relying party has cached, each token verifies at once."""
+
+import operator
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from tests.stack.conftest import MakeRelyingParty
+from tests.stack.tokens import published_keys
+from tests.support.aws import Aws
+from tests.support.polling import until
+from tests.support.provider import Provider
+from tests.support.relying_party import RelyingParty
+from tests.support.unspeakable import new_id
+
+WAIT = 15
+"""Seconds: what relying parties cache the keys for, and how long a key is published before it signs."""
+
+GRACE = 70
+"""Seconds that an old key stays published: `delivery` may go on with a ring for a minute."""
+
+
+@dataclass
+class CachingVerifier:
+    """Verifies each token as it arrives, by the keys that it read up to WAIT seconds ago; never reads them again before."""
+
+    keys: Callable[[], KeySet]
+    relying_party: RelyingParty
+    age: float
+    """How old the keys are that it begins with, in seconds."""
+    verified: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def run(self, stop: threading.Event) -> None:
+        known, read_at, seen = self.keys(), time.monotonic() - self.age, 0
+        while not (stop.wait(0.02) and seen == len(self.relying_party.tokens)):
+            if time.monotonic() - read_at >= WAIT:
+                known, read_at = self.keys(), time.monotonic()
+            tokens = self.relying_party.tokens[seen:]
+            seen += len(tokens)
+            for token in tokens:
+                try:
+                    self.verified.append(jwt.decode(token, known, algorithms=["ES256"]).header["kid"])
+                except JoseError as error:
+                    self.refused.append(repr(error))
+
+
+@dataclass
+class EndlessLogouts:
+    """Five logouts a second."""
+
+    provider: Provider
+    client_id: str
+    logouts: list[str] = field(default_factory=list)
+
+    def run(self, stop: threading.Event) -> None:
+        while not stop.wait(0.2):
+            sid = new_id("sid")
+            self.provider.start(self.client_id, sub=new_id("sub"), sid=sid)
+            self.logouts.append(self.provider.end_session(sid))
+
+    def are_accepted(self) -> bool:
+        return all(each["status"] == "accepted" for logout in self.logouts for each in self.provider.deliveries(logout))
+
+
+@contextmanager
+def running(*runs: Callable[[threading.Event], None]) -> Generator[None]:
+    stop = threading.Event()
+    threads = [threading.Thread(target=run, args=[stop]) for run in runs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_during_a_rotation_every_token_verifies_by_keys_cached_as_long_as_the_wait(
+    provider: Provider, aws: Aws, relying_party: MakeRelyingParty
+) -> None:
+    rp = relying_party()
+    load = EndlessLogouts(provider, provider.register_client(rp, id_token_signed_response_alg="ES256"))
+    verifiers = [CachingVerifier(lambda: published_keys(provider), rp, age) for age in (0, WAIT / 3, 2 * WAIT / 3)]
+    (old,) = provider.keys()
+
+    def states() -> list[str]:
+        aws.invoke("KeyRotationFunction")
+        return [key["state"] for key in provider.keys()]
+
+    with running(*(each.run for each in verifiers)):
+        with running(load.run), aws.with_variables("KeyRotationFunction", KEY_WAIT=str(WAIT), KEY_GRACE=str(GRACE)):
+            provider.post("/keys/rotation", {})
+            for wanted in (["signing", "published"], ["retired", "signing"], ["deleted", "signing"]):
+                found = until(states, holds=partial(operator.eq, wanted), seconds=GRACE + 60)
+                sys.stdout.write(f"{time.strftime('%H:%M:%S')} {found}\n")
+        until(load.are_accepted, seconds=60)
+
+    (new,) = provider.keys(state="signing")
+    for each in verifiers:
+        assert each.refused == []
+        assert set(each.verified) == {old["kid"], new["kid"]}
+        assert len(each.verified) == len(rp.tokens) >= len(load.logouts) > 2 * GRACE
