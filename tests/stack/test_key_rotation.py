@@ -168,7 +168,7 @@ def test_rotations_that_run_at_once_make_one_next_key_and_leave_no_other(rotatio
 
 
 def test_the_keys_of_a_provider_that_was_removed_are_deleted(rotation: Rotation) -> None:
-    (client,) = rotation.provider.keys()[0]["clients"]
+    (client,) = rotation.provider.ring()[0]["clients"]
     for path in (f"/clients/{client}", "/sources/app", ""):
         rotation.provider.stack.admin("DELETE", rotation.provider.path + path)
     assert len(rotation.enabled_in_kms()) == 1

@@ -28,18 +28,18 @@ def a_token(provider: Provider, make: MakeRelyingParty, alg: str) -> str:
 
 
 def test_a_provider_has_no_key_before_a_client_needs_one(provider: Provider) -> None:
-    assert provider.keys() == []
+    assert provider.ring() == []
     provider.put("/clients/silent", {})
 
-    assert provider.keys() == []
+    assert provider.ring() == []
 
 
 def test_a_key_is_made_for_the_first_client_that_needs_it_and_used_for_all(provider: Provider) -> None:
     first = provider.register_client("https://one.example/logout", id_token_signed_response_alg="ES384")
-    (key,) = provider.keys()
+    (key,) = provider.ring()
     second = provider.register_client("https://two.example/logout", id_token_signed_response_alg="ES384")
 
-    (shown,) = provider.keys()
+    (shown,) = provider.ring()
 
     assert (key["alg"], key["state"], key["clients"], key["until"], key["is_own"]) == ("ES384", "signing", [first], None, False)
     assert (shown["kid"], sorted(shown["clients"])) == (key["kid"], sorted([first, second]))
@@ -53,7 +53,7 @@ def test_an_algorithm_that_no_key_serves_is_refused_and_costs_no_key(provider: P
 
     assert (response.status, response.body["code"]) == (400, "registration_invalid")
     assert "id_token_signed_response_alg" in response.body["detail"]
-    assert provider.keys() == []
+    assert provider.ring() == []
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
@@ -62,7 +62,7 @@ def test_a_token_of_each_algorithm_verifies_by_the_served_keys(
 ) -> None:
     token = a_token(shared_provider, relying_party, alg)
 
-    (key,) = shared_provider.keys(alg=alg)
+    (key,) = shared_provider.ring(alg=alg)
 
     assert verified(shared_provider, token, alg).header == {"typ": "logout+jwt", "alg": alg, "kid": key["kid"]}
     assert [each.as_dict()["alg"] for each in published_keys(shared_provider).keys if each.kid == key["kid"]] == [alg]
@@ -70,7 +70,7 @@ def test_a_token_of_each_algorithm_verifies_by_the_served_keys(
 
 def test_a_normal_rotation_publishes_the_next_key_and_repeated_adds_no_other(provider: Provider) -> None:
     provider.register_client("https://rp.example/logout", id_token_signed_response_alg="ES256")
-    (before,) = provider.keys()
+    (before,) = provider.ring()
 
     begun = ask(provider, "POST", "/keys/rotation", {})
     repeated = ask(provider, "POST", "/keys/rotation", {"alg": "ES256"})
@@ -85,10 +85,10 @@ def test_a_normal_rotation_publishes_the_next_key_and_repeated_adds_no_other(pro
 
 def test_an_emergency_says_what_it_costs_and_asks_before_it_withdraws_a_key(provider: Provider, aws: Aws) -> None:
     provider.register_client("https://rp.example/logout", id_token_signed_response_alg="ES256")
-    (key,) = provider.keys()
+    (key,) = provider.ring()
 
     asked = ask(provider, "POST", "/keys/rotation", {"kid": key["kid"]})
-    unchanged = provider.keys()
+    unchanged = provider.ring()
     done = ask(provider, "POST", "/keys/rotation", {"kid": key["kid"], "emergency": True})
     repeated = ask(provider, "POST", "/keys/rotation", {"kid": key["kid"], "emergency": True})
 

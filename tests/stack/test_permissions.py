@@ -153,7 +153,7 @@ def permission(role: str, action: str, resource: str = "") -> Without:
 
 
 def signing(aws: Aws, provider: Provider) -> AbstractContextManager[None]:
-    (key,) = provider.keys(alg="RS256")
+    (key,) = provider.ring(alg="RS256")
     return aws.without_signing(key["kms_key_arn"])
 
 
@@ -249,7 +249,7 @@ def key_arn(stack: Stack) -> str:
     provider = Provider(stack)
     provider.create()
     provider.register_client("https://rp.example/logout")
-    (key,) = provider.keys(alg="RS256")
+    (key,) = provider.ring(alg="RS256")
     arn: str = key["kms_key_arn"]
     return arn
 

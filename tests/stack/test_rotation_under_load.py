@@ -91,11 +91,11 @@ def test_during_a_rotation_every_token_verifies_by_keys_cached_as_long_as_the_wa
     rp = relying_party()
     load = EndlessLogouts(provider, provider.register_client(rp, id_token_signed_response_alg="ES256"))
     verifiers = [CachingVerifier(lambda: published_keys(provider), rp, age) for age in (0, WAIT / 3, 2 * WAIT / 3)]
-    (old,) = provider.keys()
+    (old,) = provider.ring()
 
     def states() -> list[str]:
         aws.invoke("KeyRotationFunction")
-        return [key["state"] for key in provider.keys()]
+        return [key["state"] for key in provider.ring()]
 
     with running(*(each.run for each in verifiers)):
         with running(load.run), aws.with_variables("KeyRotationFunction", KEY_WAIT=str(WAIT), KEY_GRACE=str(GRACE)):
@@ -105,7 +105,7 @@ def test_during_a_rotation_every_token_verifies_by_keys_cached_as_long_as_the_wa
                 sys.stdout.write(f"{time.strftime('%H:%M:%S')} {found}\n")
         until(load.are_accepted, seconds=60)
 
-    (new,) = provider.keys(state="signing")
+    (new,) = provider.ring(state="signing")
     for each in verifiers:
         assert each.refused == []
         assert set(each.verified) == {old["kid"], new["kid"]}

@@ -66,7 +66,7 @@ class Provider:
         self.put(f"/clients/{client_id}", {"backchannel_logout_uri": uri, "allowed_networks": LOOPBACK, **metadata})
         return client_id
 
-    def keys(self, **wanted: object) -> list[Json]:
+    def ring(self, **wanted: object) -> list[Json]:
         """Return the keys of the ring that have these members."""
         keys: list[Json] = self.get("/keys")["keys"]
         return [key for key in keys if wanted.items() <= key.items()]
