@@ -217,6 +217,18 @@ class StorageUnavailable(InternalFailure):
     code = "storage_unavailable"
 
 
+class DocumentUnavailable(InternalFailure):
+    """A document of somebody else's was not to be had, and there is no copy that is young enough to do without."""
+
+    code = "document_unavailable"
+
+
+class DocumentInvalid(DocumentUnavailable):
+    """The document is there, but it is not what its reader needs."""
+
+    code = "document_invalid"
+
+
 class QueueUnavailable(InternalFailure):
     """SQS throttled, unreachable, or refusing a message."""
 
