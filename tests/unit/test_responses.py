@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.egress.connections import Connection, Key, Limits
+from backchannel.egress.connections import POST, Connection, Key, Limits
 from backchannel.egress.names import Resolver
 from backchannel.egress.responses import MAX_BODY
 from backchannel.egress.sockets import MAX_OCTETS, MAX_RECEIVES, Budget, ResponseFile
@@ -233,7 +233,7 @@ def read(receive: Callable[[int], bytes]) -> Read:
     limits = Limits(lambda: 0.0, 2.0, 5.0, cast("Resolver", None))
     connection = Connection(Key("https", "rp.example", 443, (), None), limits)
     connection.sock = cast("Any", Peer(receive))
-    response = connection.exchange("/", b"logout_token=a.b.c", 8.0)
+    response = connection.exchange(POST, "/", b"logout_token=a.b.c", 8.0)
     retry_after, content_type = response.field(b"retry-after"), response.field(b"content-type")
     return Read(response.status, retry_after, content_type, response.kept, connection.is_reusable)
 

@@ -1,1 +1,1 @@
-"""The POST to a relying party, and the only way out: which addresses, for how long, how much is read."""
+"""Every request that leaves for a relying party or a provider, and the only way out: which addresses, for how long, how much."""

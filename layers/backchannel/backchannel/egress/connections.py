@@ -1,4 +1,4 @@
-"""One connection to a relying party: to vetted addresses only. urllib3 connects and verifies, http.client reads."""
+"""One connection to a relying party or a provider: to vetted addresses only. urllib3 connects and verifies, http.client reads."""
 
 import contextlib
 import functools
@@ -8,14 +8,14 @@ import ssl
 import threading
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_network
-from typing import NamedTuple, cast
+from typing import NamedTuple, Self, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from backchannel.egress.addresses import Address, is_literal, vet
 from backchannel.egress.names import Resolver
-from backchannel.egress.responses import TolerantResponse
-from backchannel.egress.sockets import BoundedSocket, BoundedTlsSocket, Budget, Clock
+from backchannel.egress.responses import MAX_BODY, TolerantResponse
+from backchannel.egress.sockets import MAX_OCTETS, MAX_RECEIVES, BoundedSocket, BoundedTlsSocket, Budget, Clock
 from backchannel.errors import (
     AddressForbidden,
     AnswerMalformed,
@@ -30,7 +30,7 @@ from backchannel.errors import (
 MAX_DIALLED = 4
 """Addresses tried, each with its share of the connect timeout. Vetted are all that the resolver gave."""
 
-_HEAD = """\
+_POST_HEAD = """\
 POST {target} HTTP/1.1\r
 Host: {authority}\r
 Accept-Encoding: identity\r
@@ -39,6 +39,18 @@ User-Agent: backchannel\r
 Content-Type: application/x-www-form-urlencoded\r
 \r
 """
+
+_GET_HEAD = """\
+GET {target} HTTP/1.1\r
+Host: {authority}\r
+Accept: application/json\r
+Accept-Encoding: identity\r
+User-Agent: backchannel\r
+\r
+"""
+
+_OCTETS_IN_A_RECEIVE = 256
+"""On average, of a document: servers that write no more at once are not read to the end."""
 
 _TRUST_LOCK = threading.Lock()
 
@@ -69,8 +81,28 @@ class Limits(NamedTuple):
     lookup: Resolver
 
 
+class Method(NamedTuple):
+    """A kind of request, and how much of its response is read; ``cuts``: of a longer body, the beginning is enough."""
+
+    name: str
+    head: str
+    max_body: int
+    cuts: bool
+    max_octets: int
+    max_receives: int
+
+    @classmethod
+    def get(cls, max_body: int) -> Self:
+        """Return what reads a whole document, which may come in many small chunks."""
+        receives = MAX_RECEIVES + max_body // _OCTETS_IN_A_RECEIVE
+        return cls("GET", _GET_HEAD, max_body, cuts=False, max_octets=MAX_OCTETS + 2 * max_body, max_receives=receives)
+
+
+POST = Method("POST", _POST_HEAD, MAX_BODY, cuts=True, max_octets=MAX_OCTETS, max_receives=MAX_RECEIVES)
+
+
 class Connection(HTTPConnection):
-    """Dials vetted addresses only; keeps to the budget of the POST that it serves."""
+    """Dials vetted addresses only; keeps to the budget of the request that it serves."""
 
     sock: BoundedSocket | None
     budget: Budget
@@ -83,32 +115,37 @@ class Connection(HTTPConnection):
         self.key = key
         self._limits = limits
 
-    def exchange(self, target: str, form: bytes, deadline: float) -> TolerantResponse:
-        """Return the response, read; ``is_reusable`` tells whether the connection is good for another POST."""
+    def exchange(self, method: Method, target: str, body: bytes, deadline: float) -> TolerantResponse:
+        """Return the response, read; ``is_reusable`` tells whether the connection is good for another request."""
         self.is_reusable = False
-        self.budget = budget = Budget(self._limits.clock, deadline, self._limits.read_timeout)
+        self.budget = budget = Budget(
+            self._limits.clock, deadline, self._limits.read_timeout, method.max_octets, method.max_receives
+        )
         if self.sock is None:
             self.connect()
         sock = cast("BoundedSocket", self.sock)
         sock.budget = budget
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
-            sock.sendall(self._head(target, len(form)) + form)
-        response = self._read(sock)
+            sock.sendall(self._head(method, target, len(body)) + body)
+        response = self._read(method, sock)
         is_clean = response.is_whole and not budget.is_closed_by_peer and not budget.has_surplus
         self.is_reusable = is_clean and not response.will_close
         return response
 
-    def _head(self, target: str, length: int) -> bytes:
-        """Return the request line and the headers: in one piece with the form, they are one TLS record and one write."""
+    def _head(self, method: Method, target: str, length: int) -> bytes:
+        """Return the request line and the headers: in one piece with the body, they are one TLS record and one write."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if self.port == self.default_port else f"{host}:{self.port}"
-        return _HEAD.format(target=target, authority=authority, length=length).encode("ascii")
+        return method.head.format(target=target, authority=authority, length=length).encode("ascii")
 
-    def _read(self, sock: BoundedSocket) -> TolerantResponse:
+    def _read(self, method: Method, sock: BoundedSocket) -> TolerantResponse:
         try:
-            with contextlib.closing(TolerantResponse(sock, method="POST")) as response:
+            with contextlib.closing(TolerantResponse(sock, method=method.name)) as response:
                 response.begin()
-                response.keep()
+                if method.cuts:
+                    response.keep(method.max_body)
+                else:
+                    response.keep_all(method.max_body)
         except http.client.HTTPException as error:
             kind = ConnectionReset if self.budget.is_closed_by_peer else AnswerMalformed
             raise kind(type(error).__name__) from None  # the text of the error quotes the RP

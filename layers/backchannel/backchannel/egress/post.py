@@ -1,4 +1,4 @@
-"""The POST to a relying party: parses its URI, and keeps connections open for the next one."""
+"""Every request that leaves: the POST to a relying party, and the GET of a document. Keeps connections open for the next one."""
 
 import functools
 import re
@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from backchannel.egress.connections import Connection, Key, Limits, TlsConnection, faults, trust
+from backchannel.egress.connections import POST, Connection, Key, Limits, Method, TlsConnection, faults, trust
 from backchannel.egress.names import Resolve, Resolver
 from backchannel.egress.sockets import Clock
 from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFault
@@ -15,10 +15,10 @@ from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFa
 MAX_HEADER = 256
 
 DEADLINE = 8.0
-"""Seconds that a POST takes at the most, from name to body."""
+"""Seconds that a request takes at the most, from name to body."""
 
 MAX_IDLE = 30
-"""Seconds between two POSTs: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
+"""Seconds between two requests: a NAT or a firewall may forget a flow in silence, the most impatient of them after a minute."""
 
 _URI = re.compile(
     r"(https?)://(?:\[([0-9a-f:.]+)]|([a-z0-9._-]+))(?::([0-9]*))?((?:[/?][!\"$-~]*)?)",
@@ -29,7 +29,7 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the RP said: ``body`` and headers are cut, ``address`` is the one that was dialled."""
+    """What the server said: headers, and the body that answers a POST, are cut; ``address`` is the one that was dialled."""
 
     status: int
     retry_after: str | None
@@ -39,7 +39,7 @@ class Response:
 
 
 class Egress:
-    """Sends logout tokens. Thread-safe; keeps connections open for the next POST under the same policy."""
+    """Sends logout tokens and reads documents. Thread-safe; keeps connections open for the next request under the same policy."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Egress:
         deadline: float = DEADLINE,
         idle_connections: int = 500,
     ) -> None:
-        """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a POST from name to body.
+        """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a request from name to body.
 
         ``idle_connections`` is for all RPs together, and well below the 1024 file descriptors of a Lambda function.
         ``wall_clock`` tells how long they have been idle: it goes on while a Lambda function is frozen between invocations.
@@ -70,32 +70,46 @@ class Egress:
             RelyingPartyFault: there was no whole answer; the leaf says why.
 
         """
-        scheme, host, port, target = _parse(uri)
-        key = Key(scheme, host, port, allowed_networks, ca_bundle)
-        deadline = self._limits.clock() + self._deadline
-        connection = self._idle.take(key)
-        if connection is not None:
-            try:
-                return self._exchange(connection, target, body, deadline)
-            except ConnectionReset:
-                # The RP closed the idle connection while our request was on its way. Sending it again on a new one is
-                # safe: most likely nobody read the first, and a user who is logged out already stays logged out
-                # (Back-Channel Logout 1.0, section 2.7). Once an answer had begun, or on a new connection, it would be
-                # an attempt of its own, with a token of its own.
-                if connection.budget.received:
-                    raise
-        connection = (TlsConnection if scheme == "https" else Connection)(key, self._limits)
-        return self._exchange(connection, target, body, deadline)
+        return self._request(POST, uri, body, allowed_networks, ca_bundle)
+
+    def get(self, uri: str, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None, max_octets: int) -> Response:
+        """GET a document; its body is whole, or a fault is raised. A redirect is a response like any other: it is not followed.
+
+        Raises:
+            RelyingPartyFault: there was no whole answer, or one of more than ``max_octets``; the leaf says why.
+
+        """
+        return self._request(Method.get(max_octets), uri, b"", allowed_networks, ca_bundle)
 
     def close(self) -> None:
         """Close the idle connections, and wait for no lookup."""
         self._idle.close()
         self._limits.lookup.close()
 
-    def _exchange(self, connection: Connection, target: str, body: bytes, deadline: float) -> Response:
+    def _request(
+        self, method: Method, uri: str, body: bytes, allowed_networks: tuple[str, ...], ca_bundle: str | None
+    ) -> Response:
+        scheme, host, port, target = _parse(uri)
+        key = Key(scheme, host, port, allowed_networks, ca_bundle)
+        deadline = self._limits.clock() + self._deadline
+        connection = self._idle.take(key)
+        if connection is not None:
+            try:
+                return self._exchange(connection, method, target, body, deadline)
+            except ConnectionReset:
+                # The server closed the idle connection while our request was on its way. Sending it again on a new one is
+                # safe: most likely nobody read the first, and a user who is logged out already stays logged out
+                # (Back-Channel Logout 1.0, section 2.7). Once an answer had begun, or on a new connection, it would be
+                # an attempt of its own, with a token of its own.
+                if connection.budget.received:
+                    raise
+        connection = (TlsConnection if scheme == "https" else Connection)(key, self._limits)
+        return self._exchange(connection, method, target, body, deadline)
+
+    def _exchange(self, connection: Connection, method: Method, target: str, body: bytes, deadline: float) -> Response:
         try:
             with faults():
-                response = connection.exchange(target, body, deadline)
+                response = connection.exchange(method, target, body, deadline)
         except RelyingPartyFault as fault:
             fault.address = connection.address
             raise
@@ -127,7 +141,7 @@ def _cut(value: str | None) -> str | None:
 
 
 class _Idle:
-    """Open connections between two POSTs, the least recently used first; it is closed when there are too many."""
+    """Open connections between two requests, the least recently used first; it is closed when there are too many."""
 
     def __init__(self, most: int, now: Clock) -> None:
         self._most = most

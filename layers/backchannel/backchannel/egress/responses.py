@@ -10,13 +10,14 @@ import re
 from backchannel.errors import AnswerMalformed, ConnectionReset
 
 MAX_BODY = 4096
-"""Octets kept of a body; what comes after them is not read."""
+"""Octets kept of the body that answers a POST; what comes after them is not read."""
 
 _STATUS_LINE = re.compile(rb"HTTP/[0-9.]+[ \t]+[1-9][0-9]{2}\s")  # RFC 9112, section 4
 _INTERIM = re.compile(rb"HTTP/1\.[0-9][ \t]+1(?!01)[0-9][0-9]\s")  # RFC 9110, section 15.2; we ask to switch to no other protocol
 _FOLD = re.compile(rb"\r?\n[ \t]+")  # RFC 9112, section 5.2
 _FIELD = re.compile(
-    rb"^(connection|content-length|content-type|retry-after|transfer-encoding)[ \t]*:(.*)", re.IGNORECASE | re.MULTILINE
+    rb"^(connection|content-encoding|content-length|content-type|retry-after|transfer-encoding)[ \t]*:(.*)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _FRAMING = {
     b"connection": re.compile(rb"(.*)"),
@@ -82,7 +83,7 @@ class TolerantResponse(http.client.HTTPResponse):
         """Return the value of ``content-type`` or ``retry-after``."""
         return self._fields[name].decode("latin-1") if name in self._fields else None
 
-    def keep(self) -> None:
+    def keep(self, most: int = MAX_BODY) -> None:
         """Read the body up to what we keep of it.
 
         Raises:
@@ -92,10 +93,25 @@ class TolerantResponse(http.client.HTTPResponse):
         # A 204 or 304 has no body, whatever its headers say (RFC 9112, section 6.3); http.client would wait for chunks.
         if self.length == 0 and self.chunked:
             return
-        self.kept = self.read(MAX_BODY)
-        if self.length and len(self.kept) < MAX_BODY:
+        self.kept = self.read(most)
+        if self.length and len(self.kept) < most:
             raise ConnectionReset("closed within the body")
         self.is_whole = self.isclosed()
+
+    def keep_all(self, most: int) -> None:
+        """Read the whole body.
+
+        Raises:
+            AnswerMalformed: it is larger than ``most`` octets, or compressed.
+            ConnectionReset: the stream ended within it.
+
+        """
+        if self._fields.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise AnswerMalformed("compressed, which nobody asked for")
+        if self.length is None or self.length <= most:
+            self.keep(most + 1)
+        if (self.length or 0) > most or len(self.kept) > most:
+            raise AnswerMalformed(f"a body of more than {most} octets")
 
 
 def _head(file: io.BufferedReader) -> tuple[bytes, dict[bytes, bytes]]:

@@ -11,21 +11,30 @@ from backchannel.errors import AnswerMalformed, DeadlineExceeded, ReadTimeout, R
 type Clock = Callable[[], float]
 
 MAX_OCTETS = 65_536
-"""Received for one response with all its framing: interim responses, headers, chunk sizes, trailers."""
+"""Received for one response to a POST with all its framing: interim responses, headers, chunk sizes, trailers."""
 
 MAX_RECEIVES = 1024
-"""For one response. Each costs CPU time, however little it brings: a TLS record may hold a single octet."""
+"""For one response to a POST. Each costs CPU time, however little it brings: a TLS record may hold a single octet."""
 
 TLS_RECORD = 16_384
 
 
 class Budget:
-    """What one POST may take, and what it has taken. Times in seconds; ``deadline`` is a time of ``clock``."""
+    """What one request may take, and what it has taken. Times in seconds; ``deadline`` is a time of ``clock``."""
 
-    def __init__(self, clock: Clock, deadline: float, read_timeout: float) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        deadline: float,
+        read_timeout: float,
+        max_octets: int = MAX_OCTETS,
+        max_receives: int = MAX_RECEIVES,
+    ) -> None:
         self._clock = clock
         self._deadline = deadline
         self._read_timeout = read_timeout
+        self._max_octets = max_octets
+        self._max_receives = max_receives
         self._receives = 0
         self.received = 0
         self.is_closed_by_peer = False
@@ -51,12 +60,12 @@ class Budget:
         self._receives += 1
         self.received += octets
         self.is_closed_by_peer = self.is_over = octets == 0
-        if self.received > MAX_OCTETS or self._receives > MAX_RECEIVES:
+        if self.received > self._max_octets or self._receives > self._max_receives:
             raise AnswerMalformed(f"more than we read: {self.received} octets in {self._receives} pieces")
 
 
 class BoundedSocket(socket.socket):
-    """Keeps to the budget of the POST that it serves."""
+    """Keeps to the budget of the request that it serves."""
 
     budget: Budget
 

@@ -1,0 +1,290 @@
+"""JSON documents of others by their location: a provider's JWKS and metadata, a client's JWKS.
+
+A copy is fresh for a minute, in memory and in a table. When it is stale, one caller of all environments fetches the document
+anew; meanwhile, and for a day if that fails, all others go on with the last good copy. So however many ask, the document's server
+sees one request a minute.
+"""
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import cachetools
+
+from backchannel.errors import DocumentInvalid, DocumentUnavailable, RelyingPartyFault
+from backchannel.tokens.strict_json import parse
+
+FRESH = 60_000
+"""Milliseconds for which nobody looks for a newer document, and between two attempts to fetch one."""
+
+RETRY = 10_000
+"""Milliseconds between two attempts while there is no copy. A fetch is over sooner."""
+
+MAX_STALE = 86_400_000
+"""Milliseconds after which a copy is not used any more."""
+
+MAX_OCTETS = 262_144
+"""Of a document; an item of DynamoDB holds 400 KB."""
+
+MAX_MEMORY = 64 * MAX_OCTETS
+"""Octets of all the documents that an environment keeps."""
+
+_LOOK = 1000
+"""Milliseconds between two looks at the table while somebody else is fetching the document."""
+
+_PAUSE, _LOOKS = 250, 8
+"""A caller without any copy looks so often, with so many milliseconds between, for what somebody else is fetching."""
+
+_LOCKS = 64
+
+type Accept = Callable[[Mapping[str, Any]], object]
+"""Raises ValueError, with words for the operator, if a document is not what the caller needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where a document is, and what is trusted on the way there."""
+
+    uri: str
+    allowed_networks: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The name of its copy. One that was fetched under a looser policy must not serve a stricter one."""
+        return hashlib.sha256(json.dumps([self.uri, self.allowed_networks, self.ca_bundle]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A JSON object, which is shared by all who read it, and when it was fetched (in milliseconds since the epoch).
+
+    ``failure``: why there is no newer copy; None if nothing is wrong.
+    """
+
+    content: Mapping[str, Any]
+    fetched_at: int
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What all environments know of a document; ``failure`` is how the latest attempt ended, None if well or not at all yet.
+
+    Without a copy, ``fetched_at`` is 0.
+    """
+
+    attempted_at: int
+    body: str = ""
+    fetched_at: int = 0
+    failure: str | None = None
+
+    def age(self, now: int) -> int:
+        """Return how old the copy is."""
+        return now - self.fetched_at
+
+    def has_copy(self, now: int) -> bool:
+        """Whether there is a copy that may be used."""
+        return self.age(now) <= MAX_STALE
+
+    def interval(self, now: int) -> int:
+        """Return how long after the latest attempt the next may be made."""
+        return FRESH if self.has_copy(now) else RETRY
+
+
+class DocumentStore(Protocol):
+    """Keeps documents for all environments."""
+
+    def get(self, key: str) -> StoredDocument | None:
+        """Return what is known of a document."""
+
+    def claim(self, key: str, now: int, before: int) -> bool:
+        """Note that the caller attempts to fetch a document; False if somebody has done so after ``before``."""
+
+    def save(self, key: str, body: str, attempted_at: int) -> None:
+        """Store what an attempt has fetched, unless there was another attempt since."""
+
+    def fail(self, key: str, failure: str, attempted_at: int) -> None:
+        """Store how an attempt has failed, unless there was another attempt since."""
+
+
+class FetchResponse(Protocol):
+    """What a server answered: the body is whole."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
+
+
+class Fetch(Protocol):
+    """``Egress.get``."""
+
+    def __call__(
+        self, uri: str, /, *, allowed_networks: tuple[str, ...], ca_bundle: str | None, max_octets: int
+    ) -> FetchResponse: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """What this environment knows of a document; ``look_at``: when to look at the table again."""
+
+    content: Mapping[str, Any] | None
+    fetched_at: int
+    failure: str | None
+    look_at: int
+    octets: int
+
+    def document(self, accept: Accept, now: int) -> Document:
+        if self.content is None or now - self.fetched_at > MAX_STALE:
+            raise DocumentUnavailable(self.failure or "somebody else is fetching it")
+        _check(self.content, accept)
+        return Document(self.content, self.fetched_at, self.failure)
+
+
+class Documents:
+    """Thread-safe; ``clock`` is the wall's, in milliseconds, ``sleep`` takes seconds."""
+
+    def __init__(
+        self,
+        fetch: Fetch,
+        store: DocumentStore,
+        *,
+        clock: Callable[[], int] = lambda: round(time.time() * 1000),
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._fetch = fetch
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._copies = cachetools.LRUCache[str, _Copy](MAX_MEMORY, getsizeof=lambda copy: copy.octets)
+        self._copies_lock = threading.Lock()
+        self._locks: Sequence[threading.Lock] = [threading.Lock() for _ in range(_LOCKS)]
+
+    def get(self, location: Location, accept: Accept) -> Document:
+        """Return a document as it was at most a minute ago, or else the last good copy.
+
+        Raises:
+            DocumentUnavailable: there is no copy, or only one that is older than MAX_STALE.
+            DocumentInvalid: there is none but one that the caller does not accept.
+            StorageUnavailable: the table does not answer.
+
+        """
+        key = location.key
+        copy = self._known(key)
+        if copy is None or copy.look_at <= self._clock():
+            copy = self._look(key, location, accept, copy)
+        return copy.document(accept, self._clock())
+
+    def fetch(self, location: Location, accept: Accept) -> Document:
+        """Return a document as it is now; it becomes the copy of all environments.
+
+        Raises:
+            DocumentUnavailable: it was not to be had.
+            DocumentInvalid: it is not what the caller accepts; the last good copy stays as it is.
+            StorageUnavailable: the table does not answer.
+
+        """
+        key, now = location.key, self._clock()
+        self._store.claim(key, now, now)
+        copy = self._attempt(key, location, accept, now)
+        self._keep(key, copy)
+        return copy.document(accept, now)
+
+    def _look(self, key: str, location: Location, accept: Accept, known: _Copy | None) -> _Copy:
+        """Look for a newer copy. If another thread is doing so, it is waited for only where there is nothing to go on with."""
+        lock = self._locks[hash(key) % _LOCKS]
+        if known is None or known.content is None:
+            lock.acquire()
+        elif not lock.acquire(blocking=False):
+            return known
+        try:
+            copy = self._known(key)
+            if copy is None or copy.look_at <= self._clock():
+                copy = self._refresh(key, location, accept)
+                self._keep(key, copy)
+            return copy
+        finally:
+            lock.release()
+
+    def _refresh(self, key: str, location: Location, accept: Accept) -> _Copy:
+        now = self._clock()
+        stored = self._store.get(key) or StoredDocument(0)
+        if stored.age(now) < FRESH:
+            return _copy(stored, now)
+        due = now - stored.interval(now)
+        if stored.attempted_at <= due and self._store.claim(key, now, due):
+            try:
+                return self._attempt(key, location, accept, now)
+            except DocumentUnavailable as failure:
+                return _copy(replace(stored, attempted_at=now, failure=str(failure)), now)
+        if not stored.has_copy(now):
+            stored = self._wait(key)
+        return _copy(stored, self._clock())
+
+    def _attempt(self, key: str, location: Location, accept: Accept, now: int) -> _Copy:
+        """Fetch a document that is claimed, and let the others know what came of it."""
+        try:
+            body, content = self._load(location, accept)
+        except DocumentUnavailable as failure:
+            self._store.fail(key, str(failure), now)
+            raise
+        self._store.save(key, body, now)
+        return _Copy(content, now, None, now + FRESH, len(body))
+
+    def _load(self, location: Location, accept: Accept) -> tuple[str, Mapping[str, Any]]:
+        networks, ca_bundle = location.allowed_networks, location.ca_bundle
+        try:
+            answer = self._fetch(location.uri, allowed_networks=networks, ca_bundle=ca_bundle, max_octets=MAX_OCTETS)
+        except RelyingPartyFault as fault:
+            raise DocumentUnavailable(f"{fault.code}: {fault}") from fault
+        if answer.status != 200:  # noqa: PLR2004
+            raise DocumentUnavailable(f"http_{answer.status}")
+        try:
+            body = answer.body.decode("utf-8-sig")
+            content = parse(body)
+        except ValueError as error:
+            raise DocumentInvalid(str(error)) from error
+        _check(content, accept)
+        return body, content
+
+    def _wait(self, key: str) -> StoredDocument:
+        """Wait a little for what somebody else is fetching."""
+        for _ in range(_LOOKS):
+            self._sleep(_PAUSE / 1000)
+            stored = self._store.get(key) or StoredDocument(0)
+            if stored.has_copy(self._clock()) or stored.failure is not None:
+                break
+        return stored
+
+    def _known(self, key: str) -> _Copy | None:
+        with self._copies_lock:
+            return self._copies.get(key)
+
+    def _keep(self, key: str, copy: _Copy) -> None:
+        with self._copies_lock:
+            self._copies[key] = copy
+
+
+def _check(content: Mapping[str, Any], accept: Accept) -> None:
+    try:
+        accept(content)
+    except ValueError as error:
+        raise DocumentInvalid(str(error)) from error
+
+
+def _copy(stored: StoredDocument, now: int) -> _Copy:
+    """Return what an environment goes on with, and for how long."""
+    if stored.age(now) < FRESH:
+        look_at = stored.fetched_at + FRESH
+    elif stored.failure is None:  # somebody is fetching it
+        look_at = now + _LOOK
+    else:
+        look_at = max(stored.attempted_at + stored.interval(now), now + _LOOK)
+    content = parse(stored.body) if stored.has_copy(now) else None
+    return _Copy(content, stored.fetched_at, stored.failure, look_at, len(stored.body) + 1)
