@@ -21,6 +21,7 @@ from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.own_keys import OwnKeys
 from backchannel.tokens.rotation import Periods
 
 
@@ -39,12 +40,14 @@ class Settings:
     session_lifetime_days: int
     permit_private_networks: bool
     key_rotation_function: str
+    delivery_function: str
     key_wait: int
     key_grace: int
 
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
+lambda_ = boto3.client("lambda", config=FUNCTION_CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 sessions = Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days)
 dependencies = Dependencies(
@@ -57,7 +60,8 @@ dependencies = Dependencies(
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
-    key_rotation=Function(boto3.client("lambda", config=FUNCTION_CONFIG), settings.key_rotation_function),
+    key_rotation=Function(lambda_, settings.key_rotation_function),
+    own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",

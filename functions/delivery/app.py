@@ -24,6 +24,7 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.table import Sessions
 from backchannel.tokens.kms import KmsSigner
+from backchannel.tokens.probe import probe
 
 BATCH = 10
 
@@ -48,13 +49,14 @@ sqs = boto3.client("sqs", config=CONFIG)
 retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
+signer = KmsSigner(boto3.client("kms", config=CONFIG))
 worker = DeliveryWorker(
     provider=cached(providers.get),
     current_provider=providers.get,
     client=cached(providers.get_client),
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
-    signer=KmsSigner(boto3.client("kms", config=CONFIG)),
+    signer=signer,
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),
 )
@@ -71,7 +73,9 @@ pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
-    """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it."""
+    """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it. Or show `admin` that a key signs."""
+    if "probe" in event:
+        return probe(signer, **event["probe"])
     handled = list(pool.map(consumer.handle, map(SqsRecord.of, event["Records"])))
     count(handled)
     return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in handled if each.stays]}

@@ -14,6 +14,7 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.own_keys import OwnKeys
 from backchannel.tokens.rotation import Periods
 
 
@@ -31,6 +32,7 @@ class Dependencies:
     secrets: OwnSecrets
     secret_prefix: str
     key_rotation: Function
+    own_keys: OwnKeys
     periods: Periods
     permit_private_networks: bool
     permit_loopback: bool

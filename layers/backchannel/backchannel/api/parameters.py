@@ -12,6 +12,7 @@ _ESCAPED = 12
 """Characters of a path that one character can take: four octets, each as %XX."""
 
 Name = Annotated[str, Path(pattern=f"^{NAME}$")]
+Alg = Annotated[str, Path(min_length=1, max_length=16)]
 LogoutId = Annotated[str, Path(min_length=1, max_length=255)]
 EscapedClientId = Annotated[str, Path(min_length=1, max_length=_ESCAPED * MAX_IDENTIFIER)]
 QueryIdentifier = Annotated[str | None, Query(min_length=1, max_length=MAX_IDENTIFIER)]

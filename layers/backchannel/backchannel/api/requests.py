@@ -143,6 +143,12 @@ class KeyRotationRequest(_Request):
     ] = False
 
 
+class OwnKeyMetadata(_Request):
+    """A KMS key of the provider's own, of this account or another."""
+
+    kms_key_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,64}$")]
+
+
 def milliseconds(time: datetime) -> int:
     """Return a time of a request in milliseconds since the epoch."""
     return round(time.timestamp() * 1000)

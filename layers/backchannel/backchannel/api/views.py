@@ -46,6 +46,35 @@ class KeysView(BaseModel):
     keys: list[KeyView]
 
 
+class KeyTrustView(BaseModel):
+    """A published key, and whether the provider publishes it, too; null if its JWKS could not be read."""
+
+    kid: str
+    alg: str
+    state: KeyState
+    is_found: bool | None
+
+
+class ClientTrustView(BaseModel):
+    """A client, and whether a relying party that reads the provider's own JWKS accepts its tokens."""
+
+    client_id: str
+    alg: str
+    kid: Annotated[str | None, Field(description="the key that signs its tokens")]
+    is_found: bool | None
+    advice: str
+
+
+class KeysCheckView(BaseModel):
+    """What the provider publishes, read as relying parties do; ``failure``: why it could not be read."""
+
+    discovery: str | None
+    jwks_uri: str | None
+    failure: str | None
+    keys: list[KeyTrustView]
+    clients: list[ClientTrustView]
+
+
 class SourceView(BaseModel):
     """One configured webhook sender; its secrets are never shown."""
 

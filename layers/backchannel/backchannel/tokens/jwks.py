@@ -48,10 +48,17 @@ def jwk_set(ring: Iterable[SigningKey], upstream: Iterable[Mapping[str, Any]] = 
     theirs = list(_public(upstream))
     for key in theirs:
         kid = key.get("kid")
-        if isinstance(kid, str) and kid in ours and not _are_same(ours[kid], key):
+        if isinstance(kid, str) and kid in ours and not are_same(ours[kid], key):
             raise KidClash(f"the provider publishes another key under the kid {shown(kid)}, which is that of a signing key here")
     their_kids = [key.get("kid") for key in theirs]
     return {"keys": [*theirs, *(key for kid, key in ours.items() if kid not in their_kids)]}
+
+
+def are_same(our: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether a JWK of ours and another are one key, whatever their ``kid``. Some write numbers with leading zeros."""
+    if (our["kty"], our.get("crv")) != (other.get("kty"), other.get("crv")):
+        return False
+    return all(_number(our[name]) == _number(other.get(name)) for name in _NUMBERS[our["kty"]])
 
 
 def _public(keys: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -64,13 +71,6 @@ def _public(keys: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         if (not isinstance(kid, str) or not kid.strip()) and (thumbprint := _thumbprint(public)) is not None:
             public["kid"] = thumbprint  # without one, relying parties refuse a set of several keys (Core, section 10.1)
         yield public
-
-
-def _are_same(our: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two JWKs are one key. Some write numbers with leading zeros."""
-    if (our["kty"], our.get("crv")) != (other.get("kty"), other.get("crv")):
-        return False
-    return all(_number(our[name]) == _number(other.get(name)) for name in _NUMBERS[our["kty"]])
 
 
 def _number(text: object) -> int | None:

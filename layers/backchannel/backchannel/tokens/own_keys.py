@@ -60,7 +60,8 @@ class OwnKeys:
                 f"KMS does not let the delivery function sign with the key: {answer['code']}; the key's policy and the parameter"
                 " ProviderKeyArns must allow kms:Sign"
             )
-        JWA.signing_alg(alg).verify(_jwk(public_key), PROBE, base64.b64decode(answer["signature"]))
+        algorithm: Any = JWA.signing_alg(alg)
+        algorithm.verify(_jwk(public_key), PROBE, base64.b64decode(answer["signature"]))
 
 
 def _jwk(public_key: bytes) -> JWK:
