@@ -15,14 +15,20 @@ from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
+from backchannel.egress.post import Egress
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Documents
+from backchannel.tokens.fetched_documents import FetchedDocuments
 from backchannel.tokens.own_keys import OwnKeys
 from backchannel.tokens.rotation import Periods
+
+PATIENCE = 5.0
+"""Seconds for a document of somebody else's. API Gateway waits for 29 s; a request may need two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     circuits_table: str
+    fetched_documents_table: str
     session_ended_queue_url: str
     delivery_queue_url: str
     stack_name: str
@@ -60,6 +67,7 @@ dependencies = Dependencies(
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
+    documents=Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
     key_rotation=Function(lambda_, settings.key_rotation_function),
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),

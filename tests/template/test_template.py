@@ -92,7 +92,8 @@ def _statements() -> Iterator[Statement]:
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", []) if isinstance(policy, dict)]
         documents += [properties[key] for key in ("PolicyDocument", "KeyPolicy") if key in properties]
         for document in documents:
-            yield from (Statement(name, body) for body in document["Statement"])
+            for body in document["Statement"]:
+                yield Statement(name, body["Fn::If"][1] if "Fn::If" in body else body)  # a statement, or nothing
 
 
 def _settings(function: str) -> set[str]:
@@ -283,6 +284,23 @@ def test_every_action_on_secrets_is_needed_and_granted() -> None:
     }
 
 
+def test_discovery_reads_providers_and_keeps_copies_and_can_do_nothing_else() -> None:
+    granted = {
+        (action, resource["Fn::GetAtt"][0])
+        for statement in STATEMENTS
+        if statement.owner == "DiscoveryRole"
+        for action in statement.actions
+        for resource in statement.resources
+        if not action.startswith("logs:")
+    }
+
+    assert granted == {
+        ("dynamodb:GetItem", "ProvidersTable"),
+        ("dynamodb:GetItem", "FetchedDocumentsTable"),
+        ("dynamodb:UpdateItem", "FetchedDocumentsTable"),
+    }
+
+
 def test_no_policy_allows_all_actions_of_a_service() -> None:
     wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
 
@@ -296,17 +314,23 @@ def test_every_statement_allows_and_names_its_resources() -> None:
         assert statement.resources
 
 
-def test_only_delivery_can_sign_and_only_with_the_stacks_keys() -> None:
-    (signing,) = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
+def test_only_delivery_can_sign_with_the_stacks_keys_and_those_that_a_parameter_names() -> None:
+    ours, own = [statement for statement in STATEMENTS if {"kms:Sign", "kms:*", "*"} & set(statement.actions)]
 
-    assert (signing.owner, signing.actions) == ("SigningPolicy", ["kms:Sign"])
-    assert signing.body["Condition"] == _has_tag("aws:ResourceTag")
+    assert (ours.owner, own.owner) == ("SigningPolicy", "SigningPolicy")
+    assert ours.actions == own.actions == ["kms:Sign"]
+    assert ours.body["Condition"] == _has_tag("aws:ResourceTag")
+    assert own.resources == [{"Ref": "ProviderKeyArns"}]
     assert RESOURCES["SigningPolicy"]["Properties"]["Roles"] == [{"Ref": "DeliveryRole"}]
 
 
 def test_key_rotation_reaches_keys_of_this_stack_alone() -> None:
     of_keys = [statement for statement in STATEMENTS if any(each.startswith("kms:") for each in statement.actions)]
-    allowed = [statement for statement in of_keys if statement.body["Effect"] == "Allow" and statement.owner != "SigningPolicy"]
+    allowed = [each for each in of_keys if each.body["Effect"] == "Allow" and each.owner != "SigningPolicy"]
+    own = [each for each in allowed if each.resources == [{"Ref": "ProviderKeyArns"}]]
+    allowed = [each for each in allowed if each not in own]
+
+    assert [(each.owner, each.actions) for each in own] == [("AdminRole", ["kms:GetPublicKey"])]
 
     assert [(statement.owner, set(statement.actions), statement.body["Condition"]) for statement in allowed] == [
         ("KeyRotationRole", {"kms:CreateKey", "kms:TagResource"}, _has_tag("aws:RequestTag")),
@@ -449,8 +473,8 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
     assert TABLES[name]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable"])
-def test_sessions_and_deliveries_expire(name: str) -> None:
+@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable"])
+def test_what_is_not_configuration_expires(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
@@ -500,6 +524,14 @@ def test_every_alarm_has_a_row_in_the_operations_guide() -> None:
     assert [name for name in ALARMS if not any(name.endswith(each) for each in named)] == []
 
 
+@pytest.mark.parametrize(("metric", "seconds"), [("UpstreamStale", 600), ("KidClashes", 60)])
+def test_trouble_with_what_a_provider_publishes_raises_an_alarm(metric: str, seconds: int) -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, metric, {"service": "discovery"})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == seconds
+
+
 # --- API --------------------------------------------------------------------------------------------------------------
 
 
@@ -527,6 +559,14 @@ def test_no_two_functions_serve_the_same_method_and_path() -> None:
     methods = [method for name in FUNCTIONS for method in _methods(name)]
 
     assert len(set(methods)) == len(methods)
+
+
+def test_discovery_has_the_head_of_whatever_can_be_read() -> None:
+    methods = _methods("DiscoveryFunction")
+
+    paths = {path for _, path in methods}
+    assert paths == {f"/providers/{{provider}}/{name}" for name in ("jwks.json", ".well-known/openid-configuration")}
+    assert set(methods) == {(method, path) for method in ("GET", "HEAD") for path in paths}
 
 
 def test_the_operators_routes_are_those_of_the_resolver() -> None:

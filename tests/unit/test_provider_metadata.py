@@ -38,7 +38,7 @@ def test_a_document_with_what_is_required_is_accepted() -> None:
 
 @pytest.mark.parametrize("name", METADATA)
 def test_a_required_member_that_is_missing_or_of_another_type_is_named(name: str) -> None:
-    wrong = [None, 7, [], [7], {}, "text" if name.endswith("_supported") else ["text"]]
+    wrong: list[object] = [None, 7, [], [7], {}, "text" if name.endswith("_supported") else ["text"]]
 
     for document in (without(name), *({**METADATA, name: value} for value in wrong)):
         with pytest.raises(ValueError, match=name):
@@ -94,20 +94,22 @@ def reading(documents: dict[str, Any], seen: list[Location]) -> Any:
 def test_the_jwks_is_where_the_discovery_document_says_with_the_same_trust() -> None:
     seen: list[Location] = []
     upstream = Upstream(f"{ISSUER}/d", allowed_networks=("10.0.0.0/8",), ca_bundle="PEM")
-    documents = {f"{ISSUER}/d": METADATA, f"{ISSUER}/jwks": {"keys": [{"kid": "a"}]}}
+    read = reading({f"{ISSUER}/d": METADATA, f"{ISSUER}/jwks": {"keys": [{"kid": "a"}]}}, seen)
 
-    found = read_jwk_set(upstream, ISSUER, reading(documents, seen))
+    found = read_jwk_set(upstream, read_metadata(upstream, ISSUER, read), read)
 
     assert found.content == {"keys": [{"kid": "a"}]}
     assert seen == [Location(f"{ISSUER}/{name}", ("10.0.0.0/8",), "PEM") for name in ("d", "jwks")]
 
 
-def test_a_configured_jwks_uri_is_read_without_the_discovery_document() -> None:
+def test_a_configured_jwks_uri_comes_before_the_one_of_the_discovery_document() -> None:
     seen: list[Location] = []
+    read = reading({f"{ISSUER}/d": METADATA, f"{ISSUER}/k": {"keys": []}}, seen)
+    upstream = Upstream(f"{ISSUER}/d", f"{ISSUER}/k")
 
-    read_jwk_set(Upstream(f"{ISSUER}/d", f"{ISSUER}/k"), ISSUER, reading({f"{ISSUER}/k": {"keys": []}}, seen))
+    read_jwk_set(upstream, read_metadata(upstream, ISSUER, read), read)
 
-    assert [location.uri for location in seen] == [f"{ISSUER}/k"]
+    assert [location.uri for location in seen] == [f"{ISSUER}/d", f"{ISSUER}/k"]
 
 
 def test_beside_a_configured_jwks_uri_the_discovery_document_needs_none() -> None:
@@ -120,4 +122,4 @@ def test_beside_a_configured_jwks_uri_the_discovery_document_needs_none() -> Non
 def test_without_a_url_nothing_is_read() -> None:
     assert read_metadata(Upstream(jwks_uri=f"{ISSUER}/k"), ISSUER, reading({}, [])) is None
     with pytest.raises(DocumentUnavailable):
-        read_jwk_set(Upstream(), ISSUER, reading({}, []))
+        read_jwk_set(Upstream(), None, reading({}, []))

@@ -14,13 +14,14 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Documents
 from backchannel.tokens.own_keys import OwnKeys
 from backchannel.tokens.rotation import Periods
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Tables, queues, secrets, keys, and what this deployment permits."""
+    """Tables, queues, secrets, keys, documents of others, and what this deployment permits."""
 
     providers: Providers
     sessions: Sessions
@@ -31,6 +32,7 @@ class Dependencies:
     delivery_queue: Queue
     secrets: OwnSecrets
     secret_prefix: str
+    documents: Documents
     key_rotation: Function
     own_keys: OwnKeys
     periods: Periods

@@ -34,8 +34,8 @@ router = APIGatewayRouter()
 _NO_KEY = "no key signs its tokens; register the client again"
 _ADVICE = {
     True: "a relying party that reads the provider's own JWKS accepts its tokens",
-    False: "a relying party that reads the provider's own JWKS refuses its tokens: let it read the merged JWKS or discovery document"
-    " of this service, add the key to the provider's JWKS, or use a KMS key of the provider's own (docs/keys.md)",
+    False: "a relying party that reads the provider's own JWKS refuses its tokens: let it read the merged JWKS or discovery"
+    " document of this service, add the key to the provider's JWKS, or use a KMS key of the provider's own (docs/keys.md)",
     None: "the provider's JWKS could not be read; failure says why",
 }
 """By whether the key that signs a client's tokens is in the JWKS that the provider publishes."""
@@ -126,7 +126,7 @@ def _trust(client_id: str, alg: str, provider: Provider, published: ProvidersKey
     key = next((key for key in provider.keys if key.alg == alg and key.state == "signing"), None)
     is_found = None if key is None else published.has(key)
     advice = _NO_KEY if key is None else _ADVICE[is_found]
-    return ClientTrustView(client_id=client_id, alg=alg, kid=key and key.kid, is_found=is_found, advice=advice)
+    return ClientTrustView(client_id=client_id, alg=alg, kid=None if key is None else key.kid, is_found=is_found, advice=advice)
 
 
 def _published(provider: Provider) -> ProvidersKeys:

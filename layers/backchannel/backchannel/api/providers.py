@@ -1,13 +1,14 @@
 """``/providers/{provider}``."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
-from backchannel.api.requests import ProviderMetadata
+from backchannel.api.requests import ProviderMetadata, UpstreamMetadata
+from backchannel.api.upstreams import checked_upstream
 from backchannel.api.views import ProviderView, responses
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.table import Provider
@@ -21,7 +22,7 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     """Create or change a provider. Its issuer cannot change: sessions are kept under it. Keys are made for its clients."""
     using = dependencies(router)
     issuer = check_issuer(metadata.issuer, permit_private_networks=using.permit_private_networks)
-    settings = metadata.model_dump(exclude={"issuer"})
+    settings = {**metadata.model_dump(exclude={"issuer"}), "upstream": checked_upstream(metadata.upstream, issuer, using)}
 
     def changed(found: Provider) -> Provider:
         if found.issuer != issuer:
@@ -55,4 +56,5 @@ def _shown(provider: Provider) -> ProviderView:
         issuer=provider.issuer,
         session_lifetime=provider.session_lifetime,
         key_rotation_days=provider.key_rotation_days,
+        upstream=None if provider.upstream is None else UpstreamMetadata(**asdict(provider.upstream)),
     )

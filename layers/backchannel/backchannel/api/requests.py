@@ -22,6 +22,15 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class UpstreamMetadata(_Request):
+    """Where the provider itself publishes its discovery document, its JWKS or both."""
+
+    discovery: Annotated[str | None, Field(description="the URL of its discovery document")] = None
+    jwks_uri: Annotated[str | None, Field(description="if left out, the one that its discovery document names")] = None
+    allowed_networks: Annotated[list[str], Field(description="private networks these URLs may lead into")] = []
+    ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
+
+
 class ProviderMetadata(_Request):
     """An OpenID Provider."""
 
@@ -37,6 +46,9 @@ class ProviderMetadata(_Request):
             description="days after which a signing key is followed by another; if left out, that happens on request alone, as it"
             " should where relying parties were given the keys by hand",
         ),
+    ] = None
+    upstream: Annotated[
+        UpstreamMetadata | None, Field(description="the keys and the metadata that are published together with ours")
     ] = None
 
 

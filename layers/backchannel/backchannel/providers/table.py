@@ -2,7 +2,7 @@
 
 | pk | sk | |
 |---|---|---|
-| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring |
+| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring, upstream |
 | ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
 | ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
@@ -25,6 +25,7 @@ from backchannel.errors import ConflictError, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.upstream import Upstream
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -44,6 +45,7 @@ class Provider:
 
     ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known. A key that
     has signed for ``key_rotation_days`` is followed by another; None leaves that to requests.
+    ``upstream`` is where the provider publishes keys and metadata of its own, None where that is not known.
     """
 
     provider: str
@@ -51,6 +53,7 @@ class Provider:
     keys: tuple[SigningKey, ...]
     session_lifetime: int | None = None
     key_rotation_days: int | None = None
+    upstream: Upstream | None = None
 
 
 class _ProviderItem(Model):
@@ -66,7 +69,10 @@ class _VersionedItem(_ProviderItem):
 
 
 class Providers:
-    """The operations on ProvidersTable; without ``permit_private_networks``, clients are read without ``allowed_networks``."""
+    """The operations on ProvidersTable.
+
+    Without ``permit_private_networks``, clients and upstreams are read without their ``allowed_networks``.
+    """
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
         self._items = bind(_ProviderItem, dynamodb, table_name)
@@ -83,7 +89,10 @@ class Providers:
         document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
             raise NotFoundError.of("provider", provider)
-        return _provider(document)
+        found = _provider(document)
+        if found.upstream is None or self._permit_private_networks:
+            return found
+        return replace(found, upstream=replace(found.upstream, allowed_networks=()))
 
     def names(self) -> list[str]:
         """Return the names of all providers."""
@@ -260,7 +269,12 @@ def _known[T](kind: type[T], document: Mapping[str, Any], **changed: Any) -> T:
 
 
 def _provider(document: Mapping[str, Any]) -> Provider:
-    return _known(Provider, document, keys=tuple(_known(SigningKey, each) for each in document["keys"]))
+    keys = tuple(_known(SigningKey, each) for each in document["keys"])
+    return _known(Provider, document, keys=keys, upstream=_upstream(document.get("upstream")))
+
+
+def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:
+    return None if document is None else _known(Upstream, document, allowed_networks=tuple(document["allowed_networks"]))
 
 
 def _client(document: Mapping[str, Any]) -> Client:

@@ -42,16 +42,15 @@ def read_metadata(upstream: Upstream, issuer: str, read: Read) -> Document | Non
     return read(upstream.location(upstream.discovery), accept)
 
 
-def read_jwk_set(upstream: Upstream, issuer: str, read: Read) -> Document:
-    """Return the provider's JWKS.
+def read_jwk_set(upstream: Upstream, metadata: Document | None, read: Read) -> Document:
+    """Return the provider's JWKS; ``metadata`` says where it is if the operator has not said that.
 
     Raises:
-        DocumentUnavailable: it, or the discovery document that says where it is, was not to be had or is not valid.
+        DocumentUnavailable: it was not to be had, it is none, or nobody says where it is.
 
     """
     jwks_uri = upstream.jwks_uri
     if jwks_uri is None:
-        metadata = read_metadata(upstream, issuer, read)
         if metadata is None:
             raise DocumentUnavailable("neither discovery nor jwks_uri is configured")
         jwks_uri = metadata.content["jwks_uri"]
