@@ -2,8 +2,9 @@
 
 import hmac
 import json
+from base64 import b64decode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -19,10 +20,11 @@ from backchannel.aws.secrets import Secrets
 from backchannel.deliveries.consumer import Handled
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.verdicts import Done
-from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.errors import KeyServiceUnavailable, NotFoundError, StorageUnavailable
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
 from backchannel.providers.clients import Client
+from backchannel.providers.key_rotation import PassResult
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_id
@@ -30,11 +32,12 @@ from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
 from backchannel.tokens.documents import Accept, Document, Documents, Location
+from backchannel.tokens.probe import PROBE
 from backchannel.tokens.upstream import Upstream
 from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue
-from tests.support.signing import ring
+from tests.support.signing import private_key, ring, signer
 from tests.unit.conftest import Log
 from tests.unit.fakes import EVENTS, Steady, sample
 
@@ -661,3 +664,73 @@ def test_a_scheduled_pass_ends_what_has_expired(load: Load) -> None:
     answer = load("session_expiry", expiry_pass=expiry_pass).handler(sample("schedule-session_expiry.json"), Context())
 
     assert answer == {"ended": 3}
+
+
+# --- key_rotation -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class RecordedRotation:
+    """In the place of the function's rotation."""
+
+    result: PassResult = field(default_factory=lambda: PassResult(1, [], []))
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def ensure(self, *args: Any) -> None:
+        self.calls.append(("ensure", *args))
+
+    def begin(self, *args: Any) -> None:
+        self.calls.append(("begin", *args))
+
+    def withdraw(self, *args: Any) -> None:
+        self.calls.append(("withdraw", *args))
+
+    def run(self) -> PassResult:
+        self.calls.append(("run",))
+        return self.result
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(
+    ("event", "call"),
+    [
+        ({"do": "ensure", "provider": "op", "alg": "ES256"}, ("ensure", "op", "ES256")),
+        ({"do": "begin", "provider": "op", "algs": ["ES256"]}, ("begin", "op", ["ES256"])),
+        ({"do": "withdraw", "provider": "op", "kid": "one"}, ("withdraw", "op", "one")),
+        ({}, ("run",)),
+    ],
+)
+def test_the_function_does_what_it_is_asked_for(load: Load, event: dict[str, Any], call: tuple[Any, ...]) -> None:
+    recorded = RecordedRotation()
+
+    load("key_rotation", rotation=recorded).handler(event, Context())
+
+    assert recorded.calls == [call]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_pass_that_failed_for_a_provider_fails_after_all_others_and_says_for_which(
+    load: Load, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = RecordedRotation(PassResult(2, [("op", StorageUnavailable("ThrottlingException"))], ["arn:changed"]))
+
+    with pytest.raises(KeyServiceUnavailable):
+        load("key_rotation", rotation=recorded).handler({}, Context())
+
+    said = {line["message"]: line for line in log.lines}
+    assert (said["keys.not_rotated"]["provider"], said["keys.not_rotated"]["code"]) == ("op", "storage_unavailable")
+    assert said["key.policy_changed"]["kms_key_arn"] == "arn:changed"
+    assert '"KeyPoliciesChanged":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+# --- delivery is asked whether a key signs ------------------------------------------------------------------------------
+
+
+def test_delivery_shows_that_a_key_signs_and_signs_nothing_that_it_is_given(load: Load) -> None:
+    function = load("delivery", signer=signer())
+
+    answer = function.handler({"probe": {"kms_key_arn": "arn:aws:kms:key/EdDSA", "alg": "EdDSA"}}, Context())
+
+    private_key("EdDSA").public_key().verify(b64decode(answer["signature"]), PROBE)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        function.handler({"probe": {"kms_key_arn": "arn", "alg": "EdDSA", "octets": "a token"}}, Context())

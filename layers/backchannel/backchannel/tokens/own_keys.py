@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from jwcrypto.jwa import JWA
 from jwcrypto.jwk import JWK
@@ -61,7 +62,10 @@ class OwnKeys:
                 " ProviderKeyArns must allow kms:Sign"
             )
         algorithm: Any = JWA.signing_alg(alg)
-        algorithm.verify(_jwk(public_key), PROBE, base64.b64decode(answer["signature"]))
+        try:
+            algorithm.verify(_jwk(public_key), PROBE, base64.b64decode(answer["signature"]))
+        except InvalidSignature as error:
+            raise RegistrationInvalidError("a signature of the key does not verify") from error
 
 
 def _jwk(public_key: bytes) -> JWK:

@@ -1,0 +1,132 @@
+"""A pass over the rings of all providers, and what the function does with what it is asked for."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import pytest
+
+from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.providers.key_rotation import KeyRotation
+from backchannel.providers.table import Provider
+from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.rotation import DAY, Periods
+
+NOW = 100 * DAY
+
+
+class MemoryProviders:
+    def __init__(self, *providers: Provider) -> None:
+        self.stored = {each.provider: each for each in providers}
+        self.broken: set[str] = set()
+
+    def names(self) -> list[str]:
+        return [*self.stored]
+
+    def get(self, name: str) -> Provider:
+        if name in self.broken:
+            raise StorageUnavailable("ThrottlingException")
+        if name not in self.stored:
+            raise NotFoundError.of("provider", name)
+        return self.stored[name]
+
+    def change(self, name: str, change: Callable[[Provider], Provider]) -> Provider:
+        self.stored[name] = change(self.get(name))
+        return self.stored[name]
+
+
+@dataclass
+class MemoryKeys:
+    foreign: set[str] = field(default_factory=set)
+    surplus: list[str] = field(default_factory=list)
+    made: int = 0
+    deleted: list[str] = field(default_factory=list)
+    named: set[str] | None = None
+
+    def create(self, provider: str, alg: str) -> SigningKey:
+        self.made += 1
+        return SigningKey(f"{provider}-{alg}-{self.made}", alg, f"arn:{provider}:{alg}:{self.made}")
+
+    def schedule_deletion(self, kms_key_arn: str) -> None:
+        self.deleted.append(kms_key_arn)
+
+    def has_our_policy(self, kms_key_arn: str) -> bool:
+        return kms_key_arn not in self.foreign
+
+    def left_over(self, named: Collection[str], now: int) -> list[str]:
+        assert now == NOW
+        self.named = set(named)
+        return self.surplus
+
+
+def key(kid: str, **members: Any) -> SigningKey:
+    return replace(SigningKey(kid, "ES256", f"arn:{kid}"), **members)
+
+
+class World:
+    def __init__(self, *providers: Provider) -> None:
+        self.providers, self.keys = MemoryProviders(*providers), MemoryKeys()
+        self.rotation = KeyRotation(
+            cast("Any", self.providers), cast("Any", self.keys), Periods(wait=DAY, grace=DAY), now=lambda: NOW
+        )
+
+    def states(self, provider: str) -> list[str]:
+        return [each.state for each in self.providers.stored[provider].keys]
+
+
+def test_a_pass_lets_keys_follow_those_that_are_due() -> None:
+    world = World(
+        Provider("due", "https://due.example", (key("one", since=NOW - 30 * DAY),), key_rotation_days=30),
+        Provider("young", "https://young.example", (key("two", since=NOW - 29 * DAY),), key_rotation_days=30),
+        Provider("never", "https://never.example", (key("three"),)),
+    )
+
+    world.rotation.run()
+
+    assert [world.states(name) for name in ("due", "young", "never")] == [["signing", "published"], ["signing"], ["signing"]]
+
+
+def test_a_pass_makes_the_key_that_an_emergency_was_cut_off_from() -> None:
+    world = World(Provider("hurt", "https://hurt.example", (key("suspect", state="withdrawn"),)))
+
+    world.rotation.run()
+
+    assert world.states("hurt") == ["deleted", "signing"]
+    assert world.keys.deleted == ["arn:suspect"]
+
+
+def test_a_pass_deletes_what_no_ring_names() -> None:
+    world = World(Provider("op", "https://op.example", (key("one"), key("old", state="deleted", since=NOW))))
+    world.keys.surplus = ["arn:lost"]
+
+    world.rotation.run()
+
+    assert world.keys.named == {"arn:one", "arn:old"}
+    assert world.keys.deleted == ["arn:lost"]
+
+
+def test_one_provider_that_fails_keeps_no_other_back_and_nothing_is_taken_for_left_over() -> None:
+    world = World(*(Provider(name, f"https://{name}.example", (key(name, state="withdrawn"),)) for name in ("a", "b", "c")))
+    world.providers.broken = {"b"}
+    world.keys.surplus = ["arn:b"]
+
+    done = world.rotation.run()
+
+    assert (done.providers, [(name, error.code) for name, error in done.failed]) == (3, [("b", "storage_unavailable")])
+    assert world.keys.deleted == ["arn:a", "arn:c"]
+
+
+def test_a_pass_names_the_published_keys_of_ours_whose_policy_was_changed() -> None:
+    ring = (key("one"), key("old", state="retired", since=NOW), key("gone", state="deleted", since=NOW), key("own", is_own=True))
+    world = World(Provider("op", "https://op.example", ring))
+    world.keys.foreign = {"arn:one", "arn:old", "arn:gone", "arn:own"}
+
+    assert world.rotation.run().foreign_policies == ["arn:one", "arn:old"]
+
+
+def test_a_provider_that_is_not_there_gets_no_key() -> None:
+    world = World()
+
+    with pytest.raises(NotFoundError):
+        world.rotation.ensure("nobody", "ES256")
+    assert world.keys.made == 0
