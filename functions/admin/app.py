@@ -62,7 +62,9 @@ dependencies = Dependencies(
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
     public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
-    documents=Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
+    documents=Documents(
+        Egress(deadline=PATIENCE, preload=False).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)
+    ),
     signing_key_arns=json.loads(settings.signing_key_arns),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
