@@ -67,7 +67,9 @@ dependencies = Dependencies(
     delivery_queue=Queue(sqs, settings.delivery_queue_url),
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
-    documents=Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
+    documents=Documents(
+        Egress(deadline=PATIENCE, preload=False).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)
+    ),
     key_rotation=Function(lambda_, settings.key_rotation_function),
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),

@@ -40,7 +40,7 @@ dynamodb = boto3.client("dynamodb", config=CONFIG)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 publisher = Publisher(
     providers.get,  # not cached: a key is published before it signs, and withdrawn at once
-    Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
+    Documents(Egress(deadline=PATIENCE, preload=False).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
 )
 app = APIGatewayRestResolver(strip_prefixes=[BASE])
 answer_with_problems(app)

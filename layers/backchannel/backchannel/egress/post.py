@@ -51,17 +51,20 @@ class Egress:
         read_timeout: float = 5.0,
         deadline: float = DEADLINE,
         idle_connections: int = 500,
+        preload: bool = True,
     ) -> None:
         """Times in seconds: ``read_timeout`` is the longest silence, ``deadline`` is for a request from name to body.
 
         ``idle_connections`` is for all RPs together, and well below the 1024 file descriptors of a Lambda function.
         ``wall_clock`` tells how long they have been idle: it goes on while a Lambda function is frozen between invocations.
+        ``preload``: read the trust store at once, not with the first connection over TLS, which may never come.
         """
         self._deadline = deadline
         self._limits = Limits(clock, connect_timeout, read_timeout, Resolver(resolve))
         self._idle = _Idle(idle_connections, wall_clock)
         # Reading the whole trust store takes its time: beside the rest of a cold start.
-        threading.Thread(target=trust, args=(None,), daemon=True).start()
+        if preload:
+            threading.Thread(target=trust, args=(None,), daemon=True).start()
 
     def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:
         """POST a form to the RP; ``ca_bundle`` (PEM) is trusted instead of the public certificate authorities.
