@@ -1,5 +1,6 @@
 """delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.consumer import DeliveryConsumer, count
+from backchannel.deliveries.encryption import FETCH_WITHIN, Encryption
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
@@ -23,6 +25,8 @@ from backchannel.runtime import cpu
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Documents
+from backchannel.tokens.fetched_documents import FetchedDocuments
 from backchannel.tokens.kms import KmsSigner
 
 BATCH = 10
@@ -36,6 +40,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     circuits_table: str
+    fetched_documents_table: str
     permit_private_networks: bool
     retry_queue_url: str
     retry_queue_arn: str
@@ -48,11 +53,17 @@ sqs = boto3.client("sqs", config=CONFIG)
 retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
+slow_clients = SlowClients()
+key_egress = functools.cache(lambda: Egress(deadline=FETCH_WITHIN))  # made when a client has its keys at a jwks_uri
+documents = Documents(
+    lambda *uri, **options: key_egress().get(*uri, **options), FetchedDocuments(dynamodb, settings.fetched_documents_table)
+)
 worker = DeliveryWorker(
     provider=cached(providers.get),
     client=cached(providers.get_client),
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
+    encryption=Encryption(documents, slow_clients),
     signer=KmsSigner(boto3.client("kms", config=CONFIG)),
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),
@@ -62,7 +73,7 @@ consumer = DeliveryConsumer(
     retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
-    slow_clients=SlowClients(),
+    slow_clients=slow_clients,
 )
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import batched
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from unittest import mock
 
 import boto3
@@ -22,8 +22,10 @@ from botocore.config import Config
 
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.attempt import AttemptResult
+from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
 from backchannel.deliveries.verdicts import Done, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
@@ -283,6 +285,7 @@ class World:
             client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
+            encryption=Encryption(cast("Any", None), SlowClients()),
             signer=signer(),
             egress=self,
             circuits=_NoCircuits(),

@@ -47,6 +47,7 @@ ENVIRONMENT = {
     "SESSIONS_TABLE": "sessions",
     "DELIVERIES_TABLE": "deliveries",
     "CIRCUITS_TABLE": "circuits",
+    "FETCHED_DOCUMENTS_TABLE": "fetched_documents",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",

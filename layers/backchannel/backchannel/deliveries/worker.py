@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from backchannel.aws.clients import LONGEST_CALL
 from backchannel.deliveries import attempt, logout_token, outcomes
 from backchannel.deliveries.addressing import Named, ReplaceBySid, address
-from backchannel.deliveries.attempt import AttemptResult, Poster, Signer
+from backchannel.deliveries.attempt import AttemptResult, Poster, Signer, clean
 from backchannel.deliveries.circuits import RECOVERY
+from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -19,7 +20,7 @@ from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.egress.post import DEADLINE
-from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailable
+from backchannel.errors import EncryptionKeyUnavailable, InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, short_hash
@@ -55,6 +56,7 @@ class DeliveryWorker:
     client: Callable[[str, str], Client]
     deliveries: Deliveries
     newer_logins: NewerLogins
+    encryption: Encryption
     signer: Signer
     egress: Poster
     circuits: Guard
@@ -94,13 +96,18 @@ class DeliveryWorker:
         if isinstance(named, Outcome):
             return self._settle(delivery, named)
 
+        try:
+            seal = self.encryption.of(provider, client)
+        except EncryptionKeyUnavailable as fault:
+            return self._settle(delivery, self._wait(record, client, fault.code, clean(str(fault))))
+
         claims = self._claims(provider, client, record, named)
         key = signing_key(provider.keys, client.id_token_signed_response_alg)
         attempted = self.circuits.call(
             record.provider,
             record.client_id,
             lambda: attempt.send(
-                client, key, claims, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
+                client, key, claims, seal, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
             ),
         )
         if attempted is None:
@@ -131,12 +138,13 @@ class DeliveryWorker:
             now=self.now() // 1000,
         )
 
-    def _wait(self, record: DeliveryRecord, client: Client, code: str) -> Outcome:
+    def _wait(self, record: DeliveryRecord, client: Client, code: str, detail: str | None = None) -> Outcome:
         """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue."""
         age = self.now() - record.created_at
         if age >= client.give_up_after * 1000:
-            return Outcome(Status.UNDELIVERABLE, code)
-        return Outcome(record.status, code, round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX))))
+            return Outcome(Status.UNDELIVERABLE, code, detail=detail)
+        delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
+        return Outcome(record.status, code, delay, detail=detail)
 
     def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult) -> Outcome:
         return outcomes.decide(
@@ -167,6 +175,7 @@ class DeliveryWorker:
                 client_id=record.client_id,
                 status=outcome.status,
                 code=outcome.code,
+                detail=outcome.detail,
             )
         return Done(outcome, measured) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured)
 
