@@ -1,6 +1,5 @@
 """Keys that relying parties encrypt to, and tokens decrypted as they do it: with a JOSE library that is not ours."""
 
-import json
 import warnings
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
 from backchannel.tokens.encryption_keys import KEY_TYPES
 from backchannel.tokens.jwe import ENCS
+from tests.support.unspeakable import note
 
 type Jwk = dict[str, Any]
 
@@ -59,4 +59,4 @@ def decrypted(token: str, key: Key) -> tuple[dict[str, Any], str]:
     with warnings.catch_warnings(category=SecurityWarning, action="ignore"):
         found = jwe.decrypt_compact(token, key, registry=_READER)
     assert found.plaintext is not None
-    return json.loads(json.dumps(found.headers())), found.plaintext.decode()
+    return dict(found.headers()), note(found.plaintext.decode())
