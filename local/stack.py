@@ -54,7 +54,9 @@ def up() -> None:
     print("local stack: deploying", flush=True)
     _deploy(running)
     _make_concurrencies_numbers(running)
-    _write_atomically(_RECORD, json.dumps(_describe(running) | {"sources": sources}, indent=2))
+    description = _describe(running)
+    _tell_public_url(running, description)
+    _write_atomically(_RECORD, json.dumps(description | {"sources": sources}, indent=2))
     print(f"local stack: up at {running.url} after {time.monotonic() - started:.0f} s")
 
 
@@ -113,6 +115,14 @@ def _make_concurrencies_numbers(running: Emulator) -> None:
     for source in functions.list_event_source_mappings()["EventSourceMappings"]:
         maximum = int(source["ScalingConfig"]["MaximumConcurrency"])
         functions.update_event_source_mapping(UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": maximum})
+
+
+def _tell_public_url(running: Emulator, description: dict[str, Any]) -> None:
+    """Tell discovery where the API is: ministack leaves the domain out of a request's context."""
+    functions, name = _client("lambda", running), description["functions"]["DiscoveryFunction"]
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    variables["PUBLIC_URL"] = description["api_url"]
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
 
 def _describe(running: Emulator) -> dict[str, Any]:

@@ -14,13 +14,19 @@ from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
+from backchannel.egress.post import Egress
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Documents
+from backchannel.tokens.fetched_documents import FetchedDocuments
 from backchannel.tokens.public_keys import PublicKeys
+
+PATIENCE = 5.0
+"""Seconds for a document of somebody else's. API Gateway waits for 29 s; a request may need two of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     circuits_table: str
+    fetched_documents_table: str
     session_ended_queue_url: str
     delivery_queue_url: str
     stack_name: str
@@ -55,6 +62,7 @@ dependencies = Dependencies(
     secrets=OwnSecrets(boto3.client("secretsmanager", config=CONFIG), settings.stack_name),
     secret_prefix=f"backchannel/{settings.stack_name}",
     public_keys=PublicKeys(boto3.client("kms", config=CONFIG)),
+    documents=Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
     signing_key_arns=json.loads(settings.signing_key_arns),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",

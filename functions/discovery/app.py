@@ -1,7 +1,6 @@
-"""discovery: publishes a provider's public keys, and what its discovery document says about back-channel logout."""
+"""discovery: publishes the provider's keys together with ours, and its discovery document, which says where they are."""
 
-import hashlib
-import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +8,22 @@ import boto3
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from backchannel.api.discovery import Publisher, cacheable
 from backchannel.api.event_handler import answer_with_problems
 from backchannel.aws.clients import CONFIG
-from backchannel.providers.cache import cached
+from backchannel.egress.post import Egress
+from backchannel.providers.cache import PUBLISHED_SECONDS, cached
 from backchannel.providers.table import Providers
-from backchannel.runtime.observability import logger
+from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
-from backchannel.tokens.jwks import jwk_set
+from backchannel.tokens.documents import Documents
+from backchannel.tokens.fetched_documents import FetchedDocuments
 
-MAX_AGE = 300
-"""Seconds that a relying party may keep what it read."""
+PATIENCE = 3.0
+"""Seconds for one of the provider's documents. A relying party waits for both, and for no more than a few seconds."""
+
+BASE = re.compile(r"^.*?(?=/providers/)")
+"""What comes before our own path: the stage, or the base path of a custom domain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,43 +31,40 @@ class Settings:
     """What the template gives this function."""
 
     providers_table: str
+    fetched_documents_table: str
+    permit_private_networks: bool
+    public_url: str
 
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
-provider_of = cached(Providers(dynamodb, settings.providers_table).get)
-app = APIGatewayRestResolver()
+providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
+publisher = Publisher(
+    cached(providers.get, seconds=PUBLISHED_SECONDS),
+    Documents(Egress(deadline=PATIENCE).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)),
+)
+app = APIGatewayRestResolver(strip_prefixes=[BASE])
 answer_with_problems(app)
 
 
-@app.get("/providers/<provider>/jwks.json")
+@app.route("/providers/<provider>/jwks.json", ["GET", "HEAD"])
 def jwks(provider: str) -> Response[str]:
-    """Return the JWK Set of the provider's ring."""
-    return _cacheable(jwk_set(provider_of(provider).keys), "application/json")
+    """Return the provider's keys and those of the ring."""
+    return cacheable(publisher.jwks(provider), app.current_event.headers.get("if-none-match"))
 
 
-@app.get("/providers/<provider>/openid-configuration")
+@app.route("/providers/<provider>/.well-known/openid-configuration", ["GET", "HEAD"])
 def openid_configuration(provider: str) -> Response[str]:
-    """Return the additions to the provider's discovery document (section 2.1)."""
-    additions = {
-        "issuer": provider_of(provider).issuer,
-        "backchannel_logout_supported": True,
-        "backchannel_logout_session_supported": True,
-    }
-    return _cacheable(additions, "application/json")
-
-
-def _cacheable(document: dict[str, Any], content_type: str) -> Response[str]:
-    body = json.dumps(document, separators=(",", ":"), sort_keys=True)
-    etag = f'"{hashlib.sha256(body.encode()).hexdigest()[:32]}"'
-    headers = {"Cache-Control": f"public, max-age={MAX_AGE}", "ETag": etag}
-    known = [tag.strip().removeprefix("W/") for tag in (app.current_event.headers.get("if-none-match") or "").split(",")]
-    if etag in known or "*" in known:
-        return Response(304, body="", headers=headers)
-    return Response(200, content_type, body, headers)
+    """Return the provider's discovery document with the URL of the JWKS above."""
+    event = app.current_event
+    base = settings.public_url or f"https://{event.request_context.domain_name}{BASE.findall(event.request_context.path)[0]}"
+    document = publisher.openid_configuration(provider, f"{base}/providers/{provider}/jwks.json")
+    return cacheable(document, event.headers.get("if-none-match"))
 
 
 @logger.inject_lambda_context(clear_state=True)
+@metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Answer one request."""
-    return app.resolve(event, context)
+    """Answer one request; HEAD as GET, but without the body."""
+    answer = app.resolve(event, context)
+    return answer | {"body": ""} if event["httpMethod"] == "HEAD" else answer

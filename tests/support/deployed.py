@@ -19,6 +19,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "RETRY_QUEUE_ARN": f"arn:aws:sqs:{ACCOUNT}:retry",
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "true",
+    "PUBLIC_URL": "",
     "POWERTOOLS_METRICS_NAMESPACE": "Backchannel",
 }
 """Tables and queues under plain names."""

@@ -284,6 +284,23 @@ def test_every_action_on_secrets_is_needed_and_granted() -> None:
     }
 
 
+def test_discovery_reads_providers_and_keeps_copies_and_can_do_nothing_else() -> None:
+    granted = {
+        (action, resource["Fn::GetAtt"][0])
+        for statement in STATEMENTS
+        if statement.owner == "DiscoveryRole"
+        for action in statement.actions
+        for resource in statement.resources
+        if not action.startswith("logs:")
+    }
+
+    assert granted == {
+        ("dynamodb:GetItem", "ProvidersTable"),
+        ("dynamodb:GetItem", "FetchedDocumentsTable"),
+        ("dynamodb:UpdateItem", "FetchedDocumentsTable"),
+    }
+
+
 def test_no_policy_allows_all_actions_of_a_service() -> None:
     wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
 
@@ -452,8 +469,8 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
     assert TABLES[name]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable"])
-def test_sessions_and_deliveries_expire(name: str) -> None:
+@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable"])
+def test_what_is_not_configuration_expires(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
@@ -503,6 +520,14 @@ def test_every_alarm_has_a_row_in_the_operations_guide() -> None:
     assert [name for name in ALARMS if not any(name.endswith(each) for each in named)] == []
 
 
+@pytest.mark.parametrize(("metric", "seconds"), [("UpstreamStale", 600), ("KidClashes", 60)])
+def test_trouble_with_what_a_provider_publishes_raises_an_alarm(metric: str, seconds: int) -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, metric, {"service": "discovery"})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == seconds
+
+
 # --- API --------------------------------------------------------------------------------------------------------------
 
 
@@ -530,6 +555,14 @@ def test_no_two_functions_serve_the_same_method_and_path() -> None:
     methods = [method for name in FUNCTIONS for method in _methods(name)]
 
     assert len(set(methods)) == len(methods)
+
+
+def test_discovery_has_the_head_of_whatever_can_be_read() -> None:
+    methods = _methods("DiscoveryFunction")
+
+    paths = {path for _, path in methods}
+    assert paths == {f"/providers/{{provider}}/{name}" for name in ("jwks.json", ".well-known/openid-configuration")}
+    assert set(methods) == {(method, path) for method in ("GET", "HEAD") for path in paths}
 
 
 def test_the_operators_routes_are_those_of_the_resolver() -> None:
@@ -580,7 +613,7 @@ def test_every_parameter_is_used() -> None:
     assert unused == []
 
 
-def _alarms(namespace: str, metric: str, dimensions: dict[str, Any]) -> list[dict[str, Any]]:
+def _alarms(namespace: Any, metric: str, dimensions: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the alarms on a metric that are raised when it reaches their threshold."""
     wanted = [{"Name": name, "Value": value} for name, value in dimensions.items()]
     return [

@@ -37,6 +37,17 @@ def test_a_value_is_kept_for_less_than_cache_seconds(age: float, expected: str) 
     assert cache("wiki") == expected
 
 
+@pytest.mark.parametrize(("age", "expected"), [(4.999, "wiki-0"), (5.0, "wiki-1")])
+def test_a_value_is_kept_for_less_than_its_cache_s_own_seconds(age: float, expected: str) -> None:
+    clock = StoppedClock()
+    cache = cached(counting(), clock, seconds=5.0)
+    cache("wiki")
+
+    clock.now += age
+
+    assert cache("wiki") == expected
+
+
 def test_a_value_that_was_loaded_anew_is_kept_as_long_as_the_first() -> None:
     clock = StoppedClock()
     cache = cached(counting(), clock)

@@ -18,6 +18,7 @@ from backchannel.providers.table import Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.fetched_documents import FetchedDocuments
 from tests.support.aws_responses import response
 
 if TYPE_CHECKING:
@@ -129,3 +130,7 @@ def test_a_read_of_logouts_is_consistent(read: Read[Logouts]) -> None:
 @pytest.mark.parametrize("read", OF_PROVIDERS.values(), ids=OF_PROVIDERS)
 def test_a_read_of_providers_is_consistent(read: Read[Providers]) -> None:
     check(Providers, read)
+
+
+def test_a_read_of_a_fetched_document_is_consistent() -> None:
+    check(FetchedDocuments, lambda at: at.get("key"))

@@ -2,8 +2,8 @@
 
 import hmac
 import json
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 from unittest.mock import Mock
@@ -12,6 +12,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
+from backchannel.api.discovery import Publisher
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.secrets import Secrets
@@ -28,6 +29,8 @@ from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_i
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Accept, Document, Documents, Location
+from backchannel.tokens.upstream import Upstream
 from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue
@@ -47,7 +50,7 @@ ENVIRONMENT = {
     "SESSIONS_TABLE": "sessions",
     "DELIVERIES_TABLE": "deliveries",
     "CIRCUITS_TABLE": "circuits",
-    "FETCHED_DOCUMENTS_TABLE": "fetched_documents",
+    "FETCHED_DOCUMENTS_TABLE": "fetched-documents",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",
@@ -58,11 +61,13 @@ ENVIRONMENT = {
     "ENVIRONMENT": "dev",
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "false",
+    "PUBLIC_URL": "",
     "SIGNING_KEY_ARNS": "{}",
 }
 
 pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
 
+type Json = dict[str, Any]
 type Load = Callable[..., ModuleType]
 
 
@@ -474,47 +479,165 @@ def test_a_refused_secret_is_not_repeated_even_as_a_members_name(load: Load, log
 
 # --- discovery --------------------------------------------------------------------------------------------------------
 
+METADATA = {
+    "issuer": ISSUER,
+    "authorization_endpoint": f"{ISSUER}auth",
+    "token_endpoint": f"{ISSUER}token",
+    "jwks_uri": f"{ISSUER}jwks",
+    "response_types_supported": ["code"],
+    "subject_types_supported": ["public"],
+    "id_token_signing_alg_values_supported": ["RS256"],
+}
+THEIRS = {"kty": "RSA", "n": "sXch", "e": "AQAB", "kid": "theirs"}
+WITH_UPSTREAM = replace(ACME, upstream=Upstream(discovery=f"{ISSUER}.well-known/openid-configuration"))
 
-def _discovery(load: Load) -> ModuleType:
-    return load("discovery", provider_of=lambda _: ACME)
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Stands in for ``Documents``."""
+
+    keys: Sequence[dict[str, Any]] = (THEIRS,)
+    failure: str | None = None
+
+    def get(self, location: Location, accept: Accept) -> Document:
+        content = {"keys": list(self.keys)} if location.uri.endswith("jwks") else METADATA
+        accept(content)
+        return Document(content, AT, self.failure)
+
+
+def _discovery(load: Load, provider: Provider = ACME, documents: Copies | None = None) -> ModuleType:
+    publisher = Publisher(lambda _: provider, cast("Documents", documents or Copies()))
+    return load("discovery", publisher=publisher)
+
+
+def _asks(document: str = "jwks.json", **headers: str) -> Json:
+    """Return the event of a request to discovery."""
+    event: Json = sample("api-discovery.json")
+    path = f"/providers/acme/{document}"
+    event["requestContext"]["path"] = f"/live{path}"
+    event["headers"] |= headers
+    event["multiValueHeaders"] |= {name: [value] for name, value in headers.items()}
+    return event | {"path": path}
 
 
 def test_the_published_keys_are_those_of_the_ring_and_may_be_cached(load: Load) -> None:
-    answer = _discovery(load).handler(sample("api-discovery.json"), Context())
+    answer = _discovery(load).handler(_asks(), Context())
 
     assert answer["statusCode"] == 200
     assert [key["kid"] for key in json.loads(answer["body"])["keys"]] == [key.kid for key in ring()]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
-    assert answer["multiValueHeaders"]["Cache-Control"][0].startswith("public, max-age=")
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["public, max-age=60, stale-if-error=86400"]
+
+
+def test_the_providers_own_keys_are_published_with_ours(load: Load) -> None:
+    answer = _discovery(load, WITH_UPSTREAM).handler(_asks(), Context())
+
+    assert [key["kid"] for key in json.loads(answer["body"])["keys"]] == ["theirs", *(key.kid for key in ring())]
 
 
 @pytest.mark.parametrize("quoted", ["{}", "W/{}", '"other", {}', "*"])
 def test_whoever_has_the_keys_is_not_sent_them_again(load: Load, quoted: str) -> None:
-    function, event = _discovery(load), sample("api-discovery.json")
-    etag = function.handler(event, Context())["multiValueHeaders"]["ETag"][0]
-    event["headers"]["If-None-Match"] = quoted.format(etag)
-    event["multiValueHeaders"]["If-None-Match"] = [quoted.format(etag)]
+    function = _discovery(load)
+    etag = function.handler(_asks(), Context())["multiValueHeaders"]["ETag"][0]
 
-    answer = function.handler(event, Context())
+    answer = function.handler(_asks(**{"If-None-Match": quoted.format(etag)}), Context())
 
     assert answer["statusCode"] == 304
     assert not answer["body"]
     assert answer["multiValueHeaders"]["ETag"] == [etag]
+    assert "Content-Type" not in answer["multiValueHeaders"]
 
 
-def test_the_discovery_document_announces_back_channel_logout_in_booleans(load: Load) -> None:
-    event = sample("api-discovery.json") | {"path": "/providers/acme/openid-configuration"}
+@pytest.mark.parametrize("document", ["jwks.json", ".well-known/openid-configuration", "nothing"])
+@pytest.mark.parametrize("headers", [{}, {"If-None-Match": "*"}], ids=["all", "validated"])
+def test_head_is_get_without_the_body(load: Load, document: str, headers: dict[str, str]) -> None:
+    function = _discovery(load, WITH_UPSTREAM)
 
-    document = json.loads(_discovery(load).handler(event, Context())["body"])
+    get = function.handler(_asks(document, **headers), Context())
+    head = function.handler(_asks(document, **headers) | {"httpMethod": "HEAD"}, Context())
 
-    assert document == {
-        "issuer": ISSUER,
+    assert head == get | {"body": ""}
+
+
+@pytest.mark.parametrize(
+    ("context", "public_url", "base"),
+    [
+        ({"domainName": "a1.example.com", "path": "/live{path}"}, "", "https://a1.example.com/live"),
+        ({"domainName": "keys.example.com", "path": "{path}"}, "", "https://keys.example.com"),
+        ({"domainName": "keys.example.com", "path": "/logout{path}"}, "", "https://keys.example.com/logout"),
+        ({"domainName": "a1.example.com", "path": "/live{path}"}, "https://op.example/logout", "https://op.example/logout"),
+        ({"path": "/live{path}"}, "http://127.0.0.1:20000/api", "http://127.0.0.1:20000/api"),
+    ],
+)
+def test_the_discovery_document_names_our_jwks_where_it_was_asked_for(
+    load: Load, monkeypatch: pytest.MonkeyPatch, context: dict[str, str], public_url: str, base: str
+) -> None:
+    function = _discovery(load, WITH_UPSTREAM)
+    monkeypatch.setattr(function, "settings", replace(function.settings, public_url=public_url))
+    event = _asks(".well-known/openid-configuration")
+    path = context["path"].format(path=event["path"])
+    event |= {"path": path.removeprefix("/live"), "requestContext": {**context, "path": path}}
+
+    answer = function.handler(event, Context())
+
+    assert json.loads(answer["body"]) == METADATA | {
+        "jwks_uri": f"{base}/providers/acme/jwks.json",
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
     }
+    assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
 
 
-@pytest.mark.parametrize("document", ["jwks.json", "openid-configuration"])
+@pytest.mark.parametrize("name", ["providers", "jwks.json"])
+def test_a_provider_may_have_the_name_of_a_part_of_the_path(load: Load, name: str) -> None:
+    event = _asks() | {"path": f"/logout/providers/{name}/jwks.json"}
+    asked: list[str] = []
+    publisher = Publisher(lambda name: asked.append(name) or ACME, cast("Documents", Copies()))  # type: ignore[func-returns-value]
+
+    assert load("discovery", publisher=publisher).handler(event, Context())["statusCode"] == 200
+    assert asked == [name]
+
+
+@pytest.mark.parametrize("upstream", [None, Upstream(jwks_uri=f"{ISSUER}jwks")])
+def test_without_the_providers_document_there_is_none_but_advice(load: Load, upstream: Upstream | None) -> None:
+    function = _discovery(load, replace(ACME, upstream=upstream))
+
+    answer = function.handler(_asks(".well-known/openid-configuration"), Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (404, "discovery_not_configured")
+    assert "upstream.discovery" in json.loads(answer["body"])["detail"]
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_copy_that_is_served_for_want_of_a_newer_one_is_counted(
+    load: Load, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = _discovery(load, WITH_UPSTREAM, Copies(failure="connect_failed: refused")).handler(_asks(), Context())
+
+    assert answer["statusCode"] == 200
+    assert json.loads(capsys.readouterr().out)["UpstreamStale"] == [1.0, 1.0], "discovery document and JWKS"
+    stale = [line for line in log.lines if line["message"] == "upstream.stale"]
+    assert [(line["uri"], line["failure"], line["fetched_at"]) for line in stale] == [
+        (f"{ISSUER}{name}", "connect_failed: refused", AT) for name in (".well-known/openid-configuration", "jwks")
+    ]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_kid_clash_is_reported_and_no_keys_are_served(load: Load, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    kid = ring()[0].kid
+
+    answer = _discovery(load, WITH_UPSTREAM, Copies([{**THEIRS, "kid": kid}])).handler(_asks(), Context())
+
+    document = json.loads(answer["body"])
+    assert (answer["statusCode"], document["code"]) == (503, "kid_clash")
+    assert kid in document["detail"]
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["no-store"]
+    assert json.loads(capsys.readouterr().out)["KidClashes"] == [1.0]
+    assert [line["code"] for line in log.lines if line["message"] == "request.failed"] == ["kid_clash"]
+
+
+@pytest.mark.parametrize("document", ["jwks.json", ".well-known/openid-configuration"])
 def test_a_name_that_cannot_exist_has_no_documents_without_a_look(load: Load, document: str) -> None:
     event = sample("api-discovery.json") | {"path": f"/providers/{'x' * 2100}/{document}"}
 

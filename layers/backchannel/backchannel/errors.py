@@ -112,6 +112,25 @@ class RegistrationInvalidError(CallerError):
     code = "registration_invalid"
 
 
+class UpstreamUnavailableError(CallerError):
+    """The provider's own discovery document or JWKS was not to be had."""
+
+    code = "upstream_unavailable"
+
+
+class UpstreamInvalidError(CallerError):
+    """The provider's own discovery document or JWKS is not valid, or it is that of another issuer."""
+
+    code = "upstream_invalid"
+
+
+class DiscoveryNotConfiguredError(CallerError):
+    """There is no discovery document, since it is not known where the provider's own is."""
+
+    code = "discovery_not_configured"
+    status = 404
+
+
 class ConflictError(CallerError):
     """The change contradicts what is stored: another issuer for a provider, an issuer that another provider has."""
 
@@ -207,9 +226,10 @@ class EncryptionKeyUnavailable(RelyingPartyFault):
 
 
 class InternalFailure(BackchannelError):  # noqa: N818 - the counterpart of RelyingPartyFault
-    """Something on our side is missing or does not answer."""
+    """Something on our side is missing or does not answer; ``shown`` is what a caller is told, None for the message."""
 
     code = "internal_failure"
+    shown: ClassVar[str | None] = "something on our side does not answer; nothing was lost, send it again"
 
 
 class SigningUnavailable(InternalFailure):
@@ -234,6 +254,13 @@ class DocumentInvalid(DocumentUnavailable):
     """The document is there, but it is not what its reader needs."""
 
     code = "document_invalid"
+
+
+class KidClash(InternalFailure):
+    """The provider publishes another key under the ``kid`` of one of ours: whichever a relying party took could be wrong."""
+
+    code = "kid_clash"
+    shown = None
 
 
 class QueueUnavailable(InternalFailure):

@@ -14,12 +14,13 @@ from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Documents
 from backchannel.tokens.public_keys import PublicKeys
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Tables, queues, secrets, keys, and what this deployment permits."""
+    """Tables, queues, secrets, keys, documents of others, and what this deployment permits."""
 
     providers: Providers
     sessions: Sessions
@@ -31,6 +32,7 @@ class Dependencies:
     secrets: OwnSecrets
     secret_prefix: str
     public_keys: PublicKeys
+    documents: Documents
     signing_key_arns: Mapping[str, str]
     permit_private_networks: bool
     permit_loopback: bool

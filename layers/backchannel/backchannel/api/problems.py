@@ -35,5 +35,5 @@ def problem_of(error: CallerError | InternalFailure) -> Problem:
         logger.info("request.refused", code=error.code, detail=str(error))
         return problem(error.status, error.code, error.shown or str(error))
     logger.error("request.failed", code=error.code, detail=str(error))
-    answer = problem(503, error.code, "something on our side does not answer; nothing was lost, send it again")
+    answer = problem(503, error.code, error.shown or str(error))
     return Problem(answer.status, answer.body, {**answer.headers, "Retry-After": str(_RETRY_AFTER)})

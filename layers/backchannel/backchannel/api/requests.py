@@ -23,12 +23,24 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class UpstreamMetadata(_Request):
+    """Where the provider itself publishes its discovery document, its JWKS or both."""
+
+    discovery: Annotated[str | None, Field(description="the URL of its discovery document")] = None
+    jwks_uri: Annotated[str | None, Field(description="if left out, the one that its discovery document names")] = None
+    allowed_networks: Annotated[list[str], Field(description="private networks these URLs may lead into")] = []
+    ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
+
+
 class ProviderMetadata(_Request):
     """An OpenID Provider."""
 
     issuer: Annotated[str, Field(max_length=512, description="exactly as in the provider's ID tokens")]
     session_lifetime: Annotated[
         int | None, Field(ge=60, le=31_536_000, description="seconds after which sessions end by themselves")
+    ] = None
+    upstream: Annotated[
+        UpstreamMetadata | None, Field(description="the keys and the metadata that are published together with ours")
     ] = None
 
 

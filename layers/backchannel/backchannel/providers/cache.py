@@ -12,18 +12,21 @@ from backchannel.errors import NotFoundError
 CACHE_SECONDS = 60.0
 """How long a function may go on with the configuration it has read."""
 
+PUBLISHED_SECONDS = 5.0
+"""How long the keys that it has read may be published: a key that is suspected must disappear at once."""
+
 MISS_SECONDS = 5.0
 """How long it may go on without what it has not found. Short: whoever has just configured a source sends webhooks next."""
 
 MAX_ENTRIES = 4096
 
 
-def cached[**P, V](load: Callable[P, V], clock: Callable[[], float] = time.time) -> Callable[P, V]:
-    """Return ``load`` with a memory: of a result, for at most CACHE_SECONDS, and of no error.
+def cached[**P, V](load: Callable[P, V], clock: Callable[[], float] = time.time, seconds: float | None = None) -> Callable[P, V]:
+    """Return ``load`` with a memory: of a result, for at most ``seconds`` (default: CACHE_SECONDS), and of no error.
 
     The clock is the wall's: a monotonic one may stop while Lambda has frozen the environment.
     """
-    results = cachetools.TTLCache[Any, V](MAX_ENTRIES, CACHE_SECONDS, clock)
+    results = cachetools.TTLCache[Any, V](MAX_ENTRIES, CACHE_SECONDS if seconds is None else seconds, clock)
     return cachetools.cached(results, lock=threading.Lock())(load)
 
 

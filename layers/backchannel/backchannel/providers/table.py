@@ -2,7 +2,7 @@
 
 | pk | sk | |
 |---|---|---|
-| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring |
+| ``PROVIDER#<provider>`` | ``PROVIDER`` | issuer, key ring, upstream |
 | ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
 | ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
@@ -24,6 +24,7 @@ from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.upstream import Upstream
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -37,12 +38,14 @@ class Provider:
     """An OpenID Provider: one issuer and the keys that sign its logout tokens.
 
     ``session_lifetime`` is how many seconds after its start a session ends by itself, None where that is not known.
+    ``upstream`` is where the provider publishes keys and metadata of its own, None where that is not known.
     """
 
     provider: str
     issuer: str
     keys: tuple[SigningKey, ...]
     session_lifetime: int | None = None
+    upstream: Upstream | None = None
 
 
 class _ProviderItem(Model):
@@ -52,7 +55,10 @@ class _ProviderItem(Model):
 
 
 class Providers:
-    """The operations on ProvidersTable; without ``permit_private_networks``, clients are read without ``allowed_networks``."""
+    """The operations on ProvidersTable.
+
+    Without ``permit_private_networks``, clients and upstreams are read without their ``allowed_networks``.
+    """
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
         self._items = bind(_ProviderItem, dynamodb, table_name)
@@ -68,7 +74,10 @@ class Providers:
         document = self._read(_pk(provider), "PROVIDER") if _is_name(provider) else None
         if document is None:
             raise NotFoundError.of("provider", provider)
-        return _provider(document)
+        found = _provider(document)
+        if found.upstream is None or self._permit_private_networks:
+            return found
+        return replace(found, upstream=replace(found.upstream, allowed_networks=()))
 
     def create(self, provider: Provider) -> None:
         """Store a new provider; the issuer becomes its own.
@@ -208,7 +217,12 @@ def _known[T](kind: type[T], document: Mapping[str, Any], **changed: Any) -> T:
 
 
 def _provider(document: Mapping[str, Any]) -> Provider:
-    return _known(Provider, document, keys=tuple(_known(SigningKey, each) for each in document["keys"]))
+    keys = tuple(_known(SigningKey, each) for each in document["keys"])
+    return _known(Provider, document, keys=keys, upstream=_upstream(document.get("upstream")))
+
+
+def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:
+    return None if document is None else _known(Upstream, document, allowed_networks=tuple(document["allowed_networks"]))
 
 
 def _client(document: Mapping[str, Any]) -> Client:

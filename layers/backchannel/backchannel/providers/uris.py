@@ -85,6 +85,16 @@ def check_uri(name: str, uri: str, allowed_networks: Sequence[str]) -> SplitResu
     return parts
 
 
+def leads_to_loopback(name: str, uri: str) -> bool:
+    """Whether a URI is one of this very machine.
+
+    Raises:
+        RegistrationInvalidError: it is not a URI.
+
+    """
+    return _is_loopback(_split(uri, name).hostname or "")
+
+
 def _split(uri: str, name: str) -> SplitResult:
     """Split an absolute http(s) URI without userinfo and fragment (RFC 3986, section 4.3)."""
     if len(uri) > MAX_URI:

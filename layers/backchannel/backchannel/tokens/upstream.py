@@ -1,0 +1,57 @@
+"""What the provider itself publishes: its discovery document and its JWKS."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backchannel.errors import DocumentUnavailable
+from backchannel.tokens import provider_metadata
+from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.jwks import check_jwk_set
+
+type Read = Callable[[Location, Accept], Document]
+"""``Documents.get``, or ``Documents.fetch``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a provider publishes its discovery document, its JWKS or both, and what is trusted on the way there.
+
+    The JWKS is at ``jwks_uri``, or else where the discovery document says.
+    """
+
+    discovery: str | None = None
+    jwks_uri: str | None = None
+    allowed_networks: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+
+    def location(self, uri: str) -> Location:
+        """Return the location of one of the provider's documents."""
+        return Location(uri, self.allowed_networks, self.ca_bundle)
+
+
+def read_metadata(upstream: Upstream, issuer: str, read: Read) -> Document | None:
+    """Return the provider's discovery document, None if it is not known where that is.
+
+    Raises:
+        DocumentUnavailable: it was not to be had, or it is not a valid one of this issuer.
+
+    """
+    if upstream.discovery is None:
+        return None
+    accept = provider_metadata.checks(issuer, needs_jwks_uri=upstream.jwks_uri is None)
+    return read(upstream.location(upstream.discovery), accept)
+
+
+def read_jwk_set(upstream: Upstream, metadata: Document | None, read: Read) -> Document:
+    """Return the provider's JWKS; ``metadata`` says where it is if the operator has not said that.
+
+    Raises:
+        DocumentUnavailable: it was not to be had, it is none, or nobody says where it is.
+
+    """
+    jwks_uri = upstream.jwks_uri
+    if jwks_uri is None:
+        if metadata is None:
+            raise DocumentUnavailable("neither discovery nor jwks_uri is configured")
+        jwks_uri = metadata.content["jwks_uri"]
+    return read(upstream.location(jwks_uri), check_jwk_set)
