@@ -3,7 +3,7 @@
 import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -13,7 +13,6 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.consumer import DeliveryConsumer, count
-from backchannel.deliveries.encryption import FETCH_WITHIN, Encryption
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
@@ -25,9 +24,10 @@ from backchannel.runtime import cpu
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.documents import Documents
-from backchannel.tokens.fetched_documents import FetchedDocuments
 from backchannel.tokens.kms import KmsSigner
+
+if TYPE_CHECKING:
+    from backchannel.deliveries.encryption import Encryption
 
 BATCH = 10
 
@@ -54,16 +54,22 @@ retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
 slow_clients = SlowClients()
-key_egress = functools.cache(lambda: Egress(deadline=FETCH_WITHIN))  # made when a client has its keys at a jwks_uri
-documents = Documents(
-    lambda *uri, **options: key_egress().get(*uri, **options), FetchedDocuments(dynamodb, settings.fetched_documents_table)
-)
+
+
+@functools.cache
+def encryption() -> "Encryption":
+    """Return what encrypts tokens. It is imported when a client wants that: nobody else waits for it."""
+    from backchannel.deliveries.encryption import Encryption  # noqa: PLC0415
+
+    return Encryption.with_copies_in(dynamodb, settings.fetched_documents_table, slow_clients)
+
+
 worker = DeliveryWorker(
     provider=cached(providers.get),
     client=cached(providers.get_client),
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
-    encryption=Encryption(documents, slow_clients),
+    encryption=encryption,
     signer=KmsSigner(boto3.client("kms", config=CONFIG)),
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),

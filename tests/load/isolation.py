@@ -22,7 +22,6 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.consumer import DeliveryConsumer
-from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -103,7 +102,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
         newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
-        encryption=Encryption(NOBODY, SlowClients()),
+        encryption=NOBODY,
         signer=KmsSigner(cast("Any", InProcessKms())),
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),

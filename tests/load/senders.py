@@ -22,12 +22,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries import logout_token
 from backchannel.deliveries.circuits import Circuits
-from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
-from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import CheckedOut, Deliveries
 from backchannel.deliveries.verdicts import Done
 from backchannel.deliveries.worker import DeliveryWorker
@@ -106,7 +104,7 @@ def ours(uri: str, ca_bundle: str) -> Send:
         client=cached(lambda _, client_id: clients[client_id]),
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
         newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
-        encryption=Encryption(NOBODY, SlowClients()),
+        encryption=NOBODY,
         signer=_signer(),
         egress=Egress(),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),

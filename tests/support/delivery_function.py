@@ -226,8 +226,6 @@ class Function:
     def close(self) -> None:
         self.app.pool.shutdown()
         self.app.worker.egress.close()
-        if self.app.key_egress.cache_info().currsize:
-            self.app.key_egress().close()
 
     @property
     def _sqs(self) -> Any:

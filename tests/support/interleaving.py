@@ -22,10 +22,8 @@ from botocore.config import Config
 
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.attempt import AttemptResult
-from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
-from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
 from backchannel.deliveries.verdicts import Done, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
@@ -285,7 +283,7 @@ class World:
             client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
-            encryption=Encryption(cast("Any", None), SlowClients()),
+            encryption=cast("Any", None),
             signer=signer(),
             egress=self,
             circuits=_NoCircuits(),

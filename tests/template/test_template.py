@@ -301,6 +301,18 @@ def test_discovery_reads_providers_and_keeps_copies_and_can_do_nothing_else() ->
     }
 
 
+def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
+    granted = {
+        (statement.owner, action)
+        for statement in STATEMENTS
+        for action in statement.actions
+        if {"Fn::GetAtt": ["FetchedDocumentsTable", "Arn"]} in statement.resources
+    }
+
+    owners, actions = ("AdminRole", "DiscoveryRole", "DeliveryRole"), ("dynamodb:GetItem", "dynamodb:UpdateItem")
+    assert granted == {(owner, action) for owner in owners for action in actions}
+
+
 def test_no_policy_allows_all_actions_of_a_service() -> None:
     wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
 

@@ -4,17 +4,20 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any, cast
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 
+from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.egress.post import Response
 from backchannel.providers.clients import Client
 from backchannel.sessions.messages import EndMessage
+from backchannel.tokens.documents import Documents
 from tests.support.aws_answers import Answers, AwsAnswers
 from tests.support.aws_responses import response
 from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_repeated_end
@@ -121,7 +124,9 @@ def test_a_token_that_is_encrypted_to_keys_in_the_registration_takes_no_call_mor
 def test_keys_at_a_uri_take_three_calls_a_minute(connect: Connect) -> None:
     client = replace(ENCRYPTED, jwks_uri="https://wiki.example/jwks.json")
     aws, app = _delivery(of_deliveries([client], SID, whole_session=True), connect)
-    app.key_egress = lambda: SimpleNamespace(get=lambda *_, **__: Response(200, None, JWKS, None, "192.0.2.1"))  # type: ignore[attr-defined]
+    documents = Documents(lambda *_, **__: Response(200, None, JWKS, None, "192.0.2.1"), app.encryption().documents._store)
+    worker = replace(app.consumer.worker, encryption=lambda: Encryption(documents, SlowClients()))
+    app.consumer = replace(app.consumer, worker=worker)  # type: ignore[attr-defined]
 
     _deliver(app)
     first = dict(aws.calls)

@@ -278,6 +278,17 @@ def test_a_delivery_to_a_plain_client_imports_no_jwcrypto() -> None:
     assert found == {"first_delivery": "0 False", "is_encrypted_to_keys": "0 True"}
 
 
+def test_a_cold_start_of_delivery_imports_nothing_of_encryption() -> None:
+    program = (
+        "import os, sys; from tests.support.deployed import ENVIRONMENT, load;"
+        "os.environ |= {**ENVIRONMENT, 'AWS_DEFAULT_REGION': 'eu-central-1'}; load('delivery');"
+        "print([name for name in sys.modules if name.endswith(('jwcrypto', 'encryption', '_keys', 'jwe', 'fetched_documents'))])"
+    )
+
+    assert _last_line(program) == "[]"
+
+
 def _last_line(program: str) -> str:
-    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env=os.environ)  # noqa: S603
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "layers" / "backchannel")])}
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, env=env)  # noqa: S603
     return run.stdout.splitlines()[-1]

@@ -182,12 +182,13 @@ class WorkerWorld:
         self.queue = FakeQueue()
         self.slow_clients = SlowClients()
         self.egress = FakeEgress(result or _answer(200))
+        encryption = Encryption(documents or NoDocuments(), self.slow_clients)
         self.worker = DeliveryWorker(
             provider=lambda _: _give(provider),
             client=lambda *_: _give(client),
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
-            encryption=Encryption(documents or NoDocuments(), self.slow_clients),
+            encryption=lambda: encryption,
             signer=BrokenSigner(signing_fault) if signing_fault else signer(),
             egress=self.egress,
             circuits=FakeCircuits(is_open=circuit_is_open),

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backchannel.deliveries import logout_token, outcomes
-from backchannel.deliveries.encryption import Seal
 from backchannel.deliveries.records import AttemptReport
 from backchannel.egress.post import Response
 from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.providers.clients import Client
 from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
+
+type Seal = Callable[[str], str]
+"""What is done to a signed token before it is sent: it is encrypted, or left as it is."""
 
 _CHARACTERS = 200
 _TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){1,4}")

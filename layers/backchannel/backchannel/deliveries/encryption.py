@@ -1,22 +1,31 @@
-"""How a client's tokens are encrypted: its key comes before the signature, so that nothing is signed that cannot be sent."""
+"""How a client's tokens are encrypted: its key comes before the signature, so that nothing is signed that cannot be sent.
+
+The first client that wants encrypted tokens has this module imported; whoever encrypts nothing does not wait for that.
+"""
+
+from __future__ import annotations
 
 import functools
 import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from backchannel.deliveries.slow_clients import SlowClients
+from backchannel.egress.post import Egress
 from backchannel.errors import DocumentUnavailable, EncryptionKeyUnavailable
-from backchannel.providers.clients import Client
-from backchannel.providers.table import Provider
 from backchannel.tokens import jwe
-from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.documents import Accept, Document, Documents, Location
 from backchannel.tokens.encryption_keys import choose
+from backchannel.tokens.fetched_documents import FetchedDocuments
 
-type Seal = Callable[[str], str]
-"""What is done to a signed token before it is sent."""
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+    from backchannel.deliveries.attempt import Seal
+    from backchannel.deliveries.slow_clients import SlowClients
+    from backchannel.providers.clients import Client
+    from backchannel.providers.table import Provider
 
 MAX_RECIPIENTS = 1024
 
@@ -46,18 +55,22 @@ class Encryption:
     slow_clients: SlowClients
     recipients: Callable[[str, str, str], jwe.Recipient] = field(default_factory=_recipients)
 
+    @classmethod
+    def with_copies_in(cls, dynamodb: DynamoDBClient, table_name: str, slow_clients: SlowClients) -> Encryption:
+        """Return one that fetches keys itself, and shares them with all environments."""
+        documents = Documents(Egress(deadline=FETCH_WITHIN).get, FetchedDocuments(dynamodb, table_name))
+        return cls(documents, slow_clients)
+
     def of(self, provider: Provider, client: Client) -> Seal:
-        """Return what encrypts a client's tokens, or leaves them as they are if that is what it registered.
+        """Return what encrypts the tokens of a client that wants that.
 
         Raises:
-            EncryptionKeyUnavailable: it wants them encrypted, and there is no key, or more than one.
+            EncryptionKeyUnavailable: there is no key, or more than one.
 
         """
         alg, enc = client.id_token_encrypted_response_alg, client.id_token_encrypted_response_enc
-        if alg is None:
-            return str  # the token as it is
-        if enc is None:
-            raise EncryptionKeyUnavailable("the client has no id_token_encrypted_response_enc")
+        if alg is None or enc is None:
+            raise EncryptionKeyUnavailable("the client has no alg or no enc")
         jwks = self._fetched(provider, client) if client.jwks is None else client.jwks
         key = choose(jwks["keys"], alg)
         return functools.partial(jwe.encrypt, self.recipients(alg, enc, json.dumps(key, sort_keys=True)), provider.issuer)

@@ -5,14 +5,13 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backchannel.aws.clients import LONGEST_CALL
 from backchannel.deliveries import attempt, logout_token, outcomes
 from backchannel.deliveries.addressing import Named, ReplaceBySid, address
-from backchannel.deliveries.attempt import AttemptResult, Poster, Signer, clean
+from backchannel.deliveries.attempt import AttemptResult, Poster, Seal, Signer, clean
 from backchannel.deliveries.circuits import RECOVERY
-from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -25,6 +24,9 @@ from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, short_hash
 from backchannel.tokens.key_ring import signing_key
+
+if TYPE_CHECKING:
+    from backchannel.deliveries.encryption import Encryption
 
 WAIT_MAX = 900_000
 """The longest that a delivery waits, on top of RECOVERY, for a circuit to close or a client to be resumed."""
@@ -50,13 +52,16 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWorker:
-    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in milliseconds since the epoch."""
+    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in milliseconds since the epoch.
+
+    ``encryption`` is called for clients that want encrypted tokens alone.
+    """
 
     provider: Callable[[str], Provider]
     client: Callable[[str, str], Client]
     deliveries: Deliveries
     newer_logins: NewerLogins
-    encryption: Encryption
+    encryption: "Callable[[], Encryption]"
     signer: Signer
     egress: Poster
     circuits: Guard
@@ -97,7 +102,7 @@ class DeliveryWorker:
             return self._settle(delivery, named)
 
         try:
-            seal = self.encryption.of(provider, client)
+            seal = self._seal(provider, client)
         except EncryptionKeyUnavailable as fault:
             return self._settle(delivery, self._wait(record, client, fault.code, clean(str(fault))))
 
@@ -127,6 +132,11 @@ class DeliveryWorker:
         if client.backchannel_logout_uri is None:
             return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
         return provider, client
+
+    def _seal(self, provider: Provider, client: Client) -> Seal:
+        if client.id_token_encrypted_response_alg is None:
+            return str  # the token as it is
+        return self.encryption().of(provider, client)
 
     def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Named) -> Mapping[str, Any]:
         return logout_token.claims(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from backchannel.providers.encryption import check_encryption
 from backchannel.providers.trust import check_ca_bundle, check_networks
 from backchannel.providers.uris import check_uri, refuse
 from backchannel.tokens.jws import ALGORITHMS
@@ -69,6 +68,8 @@ def register(client: Client, *, permit_private_networks: bool, permit_loopback: 
         RegistrationInvalidError: the specification or this deployment does not permit its metadata.
 
     """
+    from backchannel.providers.encryption import check_encryption  # noqa: PLC0415 - other functions import this module, too
+
     check_algorithm(client.id_token_signed_response_alg)
     if client.subject == "sub_only" and client.backchannel_logout_session_required:
         refuse("subject sub_only contradicts backchannel_logout_session_required")
