@@ -1,8 +1,9 @@
 """delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there."""
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,6 +27,9 @@ from backchannel.sessions.table import Sessions
 from backchannel.tokens.kms import KmsSigner
 from backchannel.tokens.probe import probe
 
+if TYPE_CHECKING:
+    from backchannel.deliveries.encryption import Encryption
+
 BATCH = 10
 
 
@@ -37,6 +41,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     circuits_table: str
+    client_documents_table: str
     permit_private_networks: bool
     retry_queue_url: str
     retry_queue_arn: str
@@ -50,6 +55,17 @@ retry_queue = Queue(sqs, settings.retry_queue_url)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
 signer = KmsSigner(boto3.client("kms", config=CONFIG))
+slow_clients = SlowClients()
+
+
+@functools.cache
+def encryption() -> "Encryption":
+    """Return what encrypts tokens. It is imported when a client wants that: nobody else waits for it."""
+    from backchannel.deliveries.encryption import Encryption  # noqa: PLC0415
+
+    return Encryption.with_copies_in(dynamodb, settings.client_documents_table, slow_clients)
+
+
 worker = DeliveryWorker(
     provider=cached(providers.get),
     current_provider=providers.get,
@@ -57,6 +73,7 @@ worker = DeliveryWorker(
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
     signer=signer,
+    encryption=encryption,
     egress=Egress(),
     circuits=Circuits(dynamodb, settings.circuits_table),
 )
@@ -65,7 +82,7 @@ consumer = DeliveryConsumer(
     retry_queue=retry_queue,
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
-    slow_clients=SlowClients(),
+    slow_clients=slow_clients,
 )
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 

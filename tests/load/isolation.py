@@ -103,6 +103,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
         newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
+        encryption=NOBODY,
         signer=KmsSigner(cast("Any", InProcessKms())),
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),

@@ -105,6 +105,7 @@ def ours(uri: str, ca_bundle: str) -> Send:
         client=cached(lambda _, client_id: clients[client_id]),
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
         newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
+        encryption=NOBODY,
         signer=_signer(),
         egress=Egress(),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),

@@ -12,6 +12,7 @@ from local.client import Response, Stack
 from local.stack import STACK_NAME
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
+from tests.support.encrypting import public_jwk
 from tests.support.polling import until
 from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import Answer
@@ -298,6 +299,9 @@ def test_a_client_is_registered_shown_replaced_and_removed(provider: Provider) -
         "backchannel_logout_uri": "https://rp.example/logout?tenant=1",
         "backchannel_logout_session_required": True,
         "id_token_signed_response_alg": "ES256",
+        "id_token_encrypted_response_alg": "ECDH-ES",
+        "id_token_encrypted_response_enc": "A256GCM",
+        "jwks": {"keys": [public_jwk("P-256", kid="k1", use="enc")]},
         "token_endpoint_auth_method": "private_key_jwt",
         "subject": "sid_only",
         "typ": "JWT",
@@ -318,6 +322,10 @@ def test_a_client_is_registered_shown_replaced_and_removed(provider: Provider) -
         "backchannel_logout_uri": None,
         "backchannel_logout_session_required": False,
         "id_token_signed_response_alg": "RS256",
+        "id_token_encrypted_response_alg": None,
+        "id_token_encrypted_response_enc": None,
+        "jwks": None,
+        "jwks_uri": None,
         "token_endpoint_auth_method": "client_secret_basic",
         "subject": "both",
         "typ": "logout+jwt",
@@ -346,6 +354,12 @@ def test_a_client_is_registered_shown_replaced_and_removed(provider: Provider) -
         ({"backchannel_logout_uri": "https://büro.example/"}, "registration_invalid"),
         ({"id_token_signed_response_alg": "none"}, "registration_invalid"),
         ({"id_token_encrypted_response_alg": "RSA-OAEP"}, "registration_invalid"),
+        ({"id_token_encrypted_response_enc": "A128GCM"}, "registration_invalid"),
+        ({"id_token_encrypted_response_alg": "RSA1_5", "jwks_uri": "https://rp.example/jwks"}, "registration_invalid"),
+        ({"jwks": {"keys": [{"kty": "OKP", "crv": "X25519", "x": "AAAA", "d": "PRIVATE KEY"}]}}, "registration_invalid"),
+        ({"jwks": {"keys": [{"kty": "oct", "k": "PRIVATE KEY"}]}}, "registration_invalid"),
+        ({"jwks": [{"kty": "oct", "k": "PRIVATE KEY"}]}, "malformed_request"),
+        ({"jwks": {"keys": []}, "jwks_uri": "https://rp.example/jwks"}, "registration_invalid"),
         ({"subject": "sub_only", "backchannel_logout_session_required": True}, "registration_invalid"),
     ],
 )

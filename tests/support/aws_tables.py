@@ -33,6 +33,8 @@ def of_deliveries(clients: Iterable[Client], sid: str | None, *, whole_session: 
     answers: dict[str, Json] = {
         "GetItem providers PROVIDER": _document(_PROVIDER_KEY, "PROVIDER", PROVIDER),
         "GetItem circuits": {},
+        "GetItem client_documents": {},
+        "UpdateItem client_documents": _WRITTEN,
         "Query sessions": {"Items": [], "Count": 0, "ScannedCount": 0},
         "SendMessageBatch retry": _SENT,
         "ChangeMessageVisibility retry": {},

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import batched
 from random import Random
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 from unittest import mock
 
 import boto3
@@ -284,6 +284,7 @@ class World:
             client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
+            encryption=cast("Any", None),
             signer=signer(),
             egress=self,
             circuits=_NoCircuits(),

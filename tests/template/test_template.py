@@ -301,6 +301,27 @@ def test_discovery_reads_providers_and_keeps_copies_and_can_do_nothing_else() ->
     }
 
 
+def _who_reaches(table: str) -> set[tuple[str, str]]:
+    return {
+        (statement.owner, action)
+        for statement in STATEMENTS
+        for action in statement.actions
+        if {"Fn::GetAtt": [table, "Arn"]} in statement.resources
+    }
+
+
+def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
+    assert _who_reaches("FetchedDocumentsTable") == {
+        ("DiscoveryRole", "dynamodb:GetItem"),
+        ("DiscoveryRole", "dynamodb:UpdateItem"),
+        ("AdminRole", "dynamodb:UpdateItem"),  # it fetches, and goes on with no copy
+    }
+    assert _who_reaches("ClientDocumentsTable") == {
+        ("DeliveryRole", "dynamodb:GetItem"),
+        ("DeliveryRole", "dynamodb:UpdateItem"),
+    }
+
+
 def test_no_policy_allows_all_actions_of_a_service() -> None:
     wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
 
@@ -473,7 +494,7 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
     assert TABLES[name]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable"])
+@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable", "ClientDocumentsTable"])
 def test_what_is_not_configuration_expires(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 

@@ -1,5 +1,6 @@
 """How many calls to AWS one delivery and one fan-out take. A call more is money and CPU time for every logout."""
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,17 +11,23 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 
+from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.egress.post import Response
 from backchannel.providers.clients import Client
 from backchannel.sessions.messages import EndMessage
+from backchannel.tokens.documents import Documents
 from tests.support.aws_answers import Answers, AwsAnswers
 from tests.support.aws_responses import response
 from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_repeated_end
 from tests.support.deployed import CONTEXT, ENVIRONMENT, load, sqs_event
+from tests.support.encrypting import public_jwk
 
 SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
 WIKI = Client("counted-calls", "https://wiki.example/logout", id_token_signed_response_alg="ES256")
+ENCRYPTED = replace(WIKI, id_token_encrypted_response_alg="ECDH-ES", id_token_encrypted_response_enc="A128GCM")
+JWKS = json.dumps({"keys": [public_jwk("P-256")]}).encode()
 
 CONFIGURATION = {"GetItem providers": 2, "GetItem circuits": 1}
 """What a function reads once and then keeps for a while."""
@@ -103,6 +110,31 @@ def test_a_first_token_by_sid_alone_needs_no_look(connect: Connect) -> None:
     _deliver(app)
 
     assert dict(aws.calls) == {**CONFIGURATION, "UpdateItem deliveries": 2, "Sign": 1}
+
+
+def test_a_token_that_is_encrypted_to_keys_in_the_registration_takes_no_call_more(connect: Connect) -> None:
+    client = replace(ENCRYPTED, jwks={"keys": [public_jwk("P-256")]})
+    aws, app = _delivery(of_deliveries([client], SID, whole_session=True), connect)
+
+    _deliver(app)
+
+    assert dict(aws.calls) == {**CONFIGURATION, **ATTEMPT}
+
+
+def test_keys_at_a_uri_take_three_calls_a_minute(connect: Connect) -> None:
+    client = replace(ENCRYPTED, jwks_uri="https://wiki.example/jwks.json")
+    aws, app = _delivery(of_deliveries([client], SID, whole_session=True), connect)
+    documents = Documents(lambda *_, **__: Response(200, None, JWKS, None, "192.0.2.1"), app.encryption().documents._store)
+    worker = replace(app.consumer.worker, encryption=lambda: Encryption(documents, SlowClients()))
+    app.consumer = replace(app.consumer, worker=worker)  # type: ignore[attr-defined]
+
+    _deliver(app)
+    first = dict(aws.calls)
+    aws.calls.clear()
+    _deliver(app)
+
+    assert first == {**CONFIGURATION, **ATTEMPT, "GetItem client_documents": 1, "UpdateItem client_documents": 2}
+    assert dict(aws.calls) == ATTEMPT
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 import ssl
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import trustme
@@ -231,12 +229,6 @@ def test_a_public_client_with_https_may_be_stored() -> None:
     assert _register(replace(WIKI, token_endpoint_auth_method="none"))
 
 
-@pytest.mark.parametrize("name", ["id_token_encrypted_response_alg", "id_token_encrypted_response_enc"])
-def test_a_client_that_asks_for_encryption_is_refused_rather_than_sent_plain_tokens(name: str) -> None:
-    with pytest.raises(RegistrationInvalidError, match="encryption"):
-        _register(WIKI, {name: "RSA-OAEP"})
-
-
 @pytest.mark.parametrize("alg", ["RS256", "PS256", "ES256"])
 def test_an_algorithm_that_kms_signs_may_be_asked_for(alg: str) -> None:
     assert _register(replace(WIKI, id_token_signed_response_alg=alg))
@@ -398,13 +390,5 @@ def test_an_issuer_may_be_as_long_in_a_key_as_the_limit_and_no_longer() -> None:
         check_issuer(longest + "a", permit_private_networks=False)
 
 
-def _register(
-    client: Client,
-    encryption: Mapping[str, Any] | None = None,
-    *,
-    permit_private_networks: bool = False,
-    permit_loopback: bool = True,
-) -> Client:
-    absent = {"id_token_encrypted_response_alg": None, "id_token_encrypted_response_enc": None}
-    encryption = absent | dict(encryption or {})
-    return register(client, encryption, permit_private_networks=permit_private_networks, permit_loopback=permit_loopback)
+def _register(client: Client, *, permit_private_networks: bool = False, permit_loopback: bool = True) -> Client:
+    return register(client, permit_private_networks=permit_private_networks, permit_loopback=permit_loopback)

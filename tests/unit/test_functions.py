@@ -54,6 +54,7 @@ ENVIRONMENT = {
     "DELIVERIES_TABLE": "deliveries",
     "CIRCUITS_TABLE": "circuits",
     "FETCHED_DOCUMENTS_TABLE": "fetched-documents",
+    "CLIENT_DOCUMENTS_TABLE": "client-documents",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",

@@ -39,6 +39,7 @@ FAULTS: Mapping[type[RelyingPartyFault], Status] = {
     errors.AnswerMalformed: Status.UNDELIVERABLE,
     errors.AddressForbidden: Status.BLOCKED,
     errors.TlsFailed: Status.BLOCKED,
+    errors.EncryptionKeyUnavailable: Status.BLOCKED,
 }
 """What becomes of a delivery whose attempts end in such a fault until the deadline."""
 

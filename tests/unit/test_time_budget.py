@@ -10,6 +10,7 @@ from botocore.compat import HTTPHeaders
 from botocore.retries.standard import ExponentialBackoff, RetryContext, ThrottlingErrorDetector
 
 from backchannel.aws.clients import CONFIG, LONGEST_CALL
+from backchannel.deliveries.encryption import FETCH_WITHIN
 from backchannel.deliveries.table import LEASE
 from backchannel.deliveries.worker import POST_WITHIN
 from backchannel.egress.post import DEADLINE, Egress
@@ -33,6 +34,12 @@ def test_an_attempt_can_wait_for_a_throttled_signature_and_still_post() -> None:
     before_signing = ["lease", "provider", "client", "newer logins", "circuit"]
 
     assert len(before_signing) * CALL + PATIENCE + CALL < POST_WITHIN
+
+
+def test_an_attempt_can_wait_for_the_clients_keys_and_still_post() -> None:
+    before_signing = ["lease", "provider", "client", "newer logins", "copy of the keys", "claim", "new copy", "circuit"]
+
+    assert len(before_signing) * CALL + FETCH_WITHIN * 1000 + CALL < POST_WITHIN
 
 
 def test_no_call_to_aws_takes_longer_than_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,12 @@ from backchannel import errors
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.attempt import AttemptResult
 from backchannel.deliveries.circuits import RECOVERY
+from backchannel.deliveries.encryption import DocumentSource, Encryption
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import PAGE, PAGES, NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import AttemptReport, DeliveryRecord, PlannedDelivery, Run
+from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
 from backchannel.deliveries.worker import POST_WITHIN, WAIT_MAX, DeliveryWorker
@@ -24,6 +26,7 @@ from backchannel.providers.table import Provider
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
+from backchannel.tokens.documents import Accept, Document, Location
 from backchannel.tokens.key_ring import SigningKey
 from tests.support.queues import FakeQueue
 from tests.support.signing import ring, signer, unverified_part, verified
@@ -144,6 +147,13 @@ class FakeEgress:
         return self.result
 
 
+class NoDocuments:
+    """Nobody's documents are to be had: for clients that have none."""
+
+    def get(self, location: Location, accept: Accept) -> Document:
+        raise NotImplementedError
+
+
 @dataclass
 class BrokenSigner:
     fault: InternalFailure
@@ -166,17 +176,21 @@ class WorkerWorld:
         sessions: FakeSessions | None = None,
         circuit_is_open: bool = False,
         signing_fault: InternalFailure | None = None,
+        documents: DocumentSource | None = None,
     ) -> None:
         self.deliveries = FakeDeliveries(begun)
         self.sessions = sessions or FakeSessions()
         self.queue = FakeQueue()
+        self.slow_clients = SlowClients()
         self.egress = FakeEgress(result or _answer(200))
+        encryption = Encryption(documents or NoDocuments(), self.slow_clients)
         self.worker = DeliveryWorker(
             provider=lambda _: _give(provider),
             current_provider=lambda _: current_provider,
             client=lambda *_: _give(client),
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
+            encryption=lambda: encryption,
             signer=BrokenSigner(signing_fault) if signing_fault else signer(),
             egress=self.egress,
             circuits=FakeCircuits(is_open=circuit_is_open),

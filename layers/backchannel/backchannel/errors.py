@@ -221,6 +221,13 @@ class AnswerMalformed(RelyingPartyFault):
     code = "answer_malformed"
 
 
+class EncryptionKeyUnavailable(RelyingPartyFault):
+    """The client wants encrypted tokens, and there is no key of its own to encrypt to: none fits, several do, or no answer."""
+
+    code = "encryption_key_unavailable"
+    nothing_sent = True
+
+
 # --- Internal: no attempt is spent, the message goes back to its queue ----------------------------------------------
 
 

@@ -23,11 +23,9 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
     using = dependencies(router)
     ring = using.providers.get(provider).keys
     members = metadata.model_dump()
-    encryption = {name: members.pop(name) for name in list(members) if name.startswith("id_token_encrypted")}
     members["allowed_networks"] = tuple(members["allowed_networks"])
     client = register(
         Client(client_id_in_path(client_id), **members),
-        encryption,
         permit_private_networks=using.permit_private_networks,
         permit_loopback=using.permit_loopback,
     )

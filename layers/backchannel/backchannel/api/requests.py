@@ -1,12 +1,13 @@
 """The bodies of requests. A member that is not described here is refused: a misspelt one must not be ignored in silence."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 
 from backchannel.deliveries.outcomes import Status
 from backchannel.providers.clients import DEADLINE_MAX, Client, Subject, Typ
+from backchannel.providers.encryption import DEFAULT_ENC
 from backchannel.sessions.events import MAX_IDENTIFIER
 
 MAX_SECRET = 1024
@@ -86,8 +87,16 @@ class ClientMetadata(_Request):
     backchannel_logout_uri: str | None = _DEFAULT.backchannel_logout_uri
     backchannel_logout_session_required: bool = _DEFAULT.backchannel_logout_session_required
     id_token_signed_response_alg: str = _DEFAULT.id_token_signed_response_alg
-    id_token_encrypted_response_alg: str | None = None
-    id_token_encrypted_response_enc: str | None = None
+    id_token_encrypted_response_alg: Annotated[
+        str | None, Field(description="its tokens are encrypted, too; needs jwks or jwks_uri")
+    ] = _DEFAULT.id_token_encrypted_response_alg
+    id_token_encrypted_response_enc: Annotated[str | None, Field(description=f"with an alg, {DEFAULT_ENC} if left out")] = (
+        _DEFAULT.id_token_encrypted_response_enc
+    )
+    jwks: Annotated[
+        dict[str, Any] | None, Field(description="its public keys as a JWK Set; other members than those of a key are dropped")
+    ] = None
+    jwks_uri: Annotated[str | None, Field(description="where its JWK Set is, instead of jwks")] = _DEFAULT.jwks_uri
     token_endpoint_auth_method: Annotated[str, Field(max_length=64)] = _DEFAULT.token_endpoint_auth_method
     subject: Annotated[Subject, Field(description="which of sub and sid its tokens carry")] = _DEFAULT.subject
     typ: Annotated[Typ, Field(description="null for no typ at all")] = _DEFAULT.typ

@@ -15,9 +15,12 @@ from backchannel.providers.clients import Client
 from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
 
+type Seal = Callable[[str], str]
+"""What is done to a signed token before it is sent: it is encrypted, or left as it is."""
+
 _CHARACTERS = 200
-_TOKEN = re.compile(r"eyJ[\w-]*\.[\w-]*\.?[\w-]*")
-"""A JWS, whole or cut: its header begins as every JSON object does."""
+_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){1,4}")
+"""A JWS or a JWE, whole or cut: its header begins as every JSON object does."""
 
 
 class Signer(Protocol):
@@ -66,7 +69,7 @@ class AttemptResult:
     @property
     def detail(self) -> str | None:
         """What a fault says beyond its code; for the log alone."""
-        return _clean(str(self.reply)) if isinstance(self.reply, RelyingPartyFault) else None
+        return clean(str(self.reply)) if isinstance(self.reply, RelyingPartyFault) else None
 
     @property
     def report(self) -> AttemptReport:
@@ -81,21 +84,22 @@ class AttemptResult:
         except (ValueError, RecursionError):
             said = None
         if isinstance(said, dict):
-            return AttemptReport(response.status, _clean(said.get("error")), _clean(said.get("error_description")))
+            return AttemptReport(response.status, clean(said.get("error")), clean(said.get("error_description")))
         is_text = (response.content_type or "text/plain").lower().startswith("text/")
-        return AttemptReport(response.status, _clean(response.body.decode(errors="replace").strip()) if is_text else None)
+        return AttemptReport(response.status, clean(response.body.decode(errors="replace").strip()) if is_text else None)
 
 
 def send(
     client: Client,
     key: SigningKey,
     claims: Mapping[str, Any],
+    seal: Seal,
     *,
     signer: Signer,
     egress: Poster,
     time_left: Callable[[], int],
 ) -> AttemptResult:
-    """Sign a token and POST it; ``time_left`` is how many milliseconds from now the POST has to begin.
+    """Sign a token, seal it and POST it; ``time_left`` is how many milliseconds from now the POST has to begin.
 
     Raises:
         SigningUnavailable: there is no token to POST.
@@ -104,11 +108,11 @@ def send(
     """
     started = time.perf_counter()
     octets = jws.signing_input(logout_token.header(client, key.kid), claims)
-    token = jws.serialize(octets, signer.sign(key, octets, within=time_left()))
+    token = seal(jws.serialize(octets, signer.sign(key, octets, within=time_left())))
     signed = time.perf_counter()
     if time_left() < 0:
         raise OutOfTime
-    body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS needs no escaping
+    body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS or JWE needs no escaping
     uri = client.backchannel_logout_uri or ""
     response: Response | RelyingPartyFault
     try:
@@ -118,7 +122,7 @@ def send(
     return AttemptResult(response, key.kid, (signed - started) * 1000, (time.perf_counter() - signed) * 1000)
 
 
-def _clean(text: object) -> str | None:
+def clean(text: object) -> str | None:
     """Cut a text of foreign origin; replace control characters by spaces, and a token that it repeats by a mark."""
     if not isinstance(text, str):
         return None

@@ -76,13 +76,15 @@ type Result = int | RelyingPartyFault
 class Outcome:
     """Where an attempt leaves its delivery; ``delay`` until the next attempt, None if there is none.
 
-    ``cursor`` tells the next attempt where to go on, if one attempt could not do everything.
+    ``cursor`` tells the next attempt where to go on, if one attempt could not do everything. ``detail`` is what the operator is
+    told beside the code, if no attempt was made.
     """
 
     status: Status
     code: str
     delay: int | None = None
     cursor: str | None = None
+    detail: str | None = None
 
 
 def decide(

@@ -133,6 +133,8 @@ class Deliveries:
                 error=report.error,
                 error_description=report.error_description,
             )
+        elif outcome.detail is not None:
+            actions += self._assign(error=None, error_description=outcome.detail)
         return self._update(record, self._items.lease == delivery.lease, actions)
 
     def release(self, delivery: CheckedOut) -> None:

@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backchannel.aws.clients import LONGEST_CALL
 from backchannel.deliveries import attempt, logout_token, outcomes
 from backchannel.deliveries.addressing import Named, ReplaceBySid, address
-from backchannel.deliveries.attempt import AttemptResult, Poster, Signer
+from backchannel.deliveries.attempt import AttemptResult, Poster, Seal, Signer, clean
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
@@ -19,11 +19,14 @@ from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.egress.post import DEADLINE
-from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailable
+from backchannel.errors import EncryptionKeyUnavailable, InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, short_hash
 from backchannel.tokens.key_ring import SigningKey, has_signing_key, signing_key
+
+if TYPE_CHECKING:
+    from backchannel.deliveries.encryption import Encryption
 
 WAIT_MAX = 900_000
 """The longest that a delivery waits, on top of RECOVERY, for a circuit to close or a client to be resumed."""
@@ -49,13 +52,17 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWorker:
-    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in milliseconds since the epoch."""
+    """Attempts deliveries. ``provider`` and ``client`` may be caches; ``now`` is in milliseconds since the epoch.
+
+    ``encryption`` is called for clients that want encrypted tokens alone.
+    """
 
     provider: Callable[[str], Provider]
     current_provider: Callable[[str], Provider]
     client: Callable[[str, str], Client]
     deliveries: Deliveries
     newer_logins: NewerLogins
+    encryption: "Callable[[], Encryption]"
     signer: Signer
     egress: Poster
     circuits: Guard
@@ -95,13 +102,18 @@ class DeliveryWorker:
         if isinstance(named, Outcome):
             return self._settle(delivery, named)
 
+        try:
+            seal = self._seal(provider, client)
+        except EncryptionKeyUnavailable as fault:
+            return self._settle(delivery, self._wait(record, client, fault.code, clean(str(fault))))
+
         claims = self._claims(provider, client, record, named)
         key = self._key(provider, client)
         attempted = self.circuits.call(
             record.provider,
             record.client_id,
             lambda: attempt.send(
-                client, key, claims, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
+                client, key, claims, seal, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
             ),
         )
         if attempted is None:
@@ -128,6 +140,11 @@ class DeliveryWorker:
             provider = self.current_provider(provider.provider)
         return signing_key(provider.keys, alg)
 
+    def _seal(self, provider: Provider, client: Client) -> Seal:
+        if client.id_token_encrypted_response_alg is None:
+            return str  # the token as it is
+        return self.encryption().of(provider, client)
+
     def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Named) -> Mapping[str, Any]:
         return logout_token.claims(
             client,
@@ -138,12 +155,13 @@ class DeliveryWorker:
             now=self.now() // 1000,
         )
 
-    def _wait(self, record: DeliveryRecord, client: Client, code: str) -> Outcome:
+    def _wait(self, record: DeliveryRecord, client: Client, code: str, detail: str | None = None) -> Outcome:
         """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue."""
         age = self.now() - record.created_at
         if age >= client.give_up_after * 1000:
-            return Outcome(Status.UNDELIVERABLE, code)
-        return Outcome(record.status, code, round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX))))
+            return Outcome(Status.UNDELIVERABLE, code, detail=detail)
+        delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
+        return Outcome(record.status, code, delay, detail=detail)
 
     def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult) -> Outcome:
         return outcomes.decide(
@@ -174,6 +192,7 @@ class DeliveryWorker:
                 client_id=record.client_id,
                 status=outcome.status,
                 code=outcome.code,
+                detail=outcome.detail,
             )
         return Done(outcome, measured) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured)
 

@@ -1,7 +1,7 @@
 """A relying party's registration: its metadata under the names of Dynamic Client Registration, and the checks before storing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from backchannel.providers.trust import check_ca_bundle, check_networks
@@ -41,6 +41,10 @@ class Client:
     backchannel_logout_uri: str | None = None
     backchannel_logout_session_required: bool = False
     id_token_signed_response_alg: str = "RS256"
+    id_token_encrypted_response_alg: str | None = None
+    id_token_encrypted_response_enc: str | None = None
+    jwks: Mapping[str, Any] | None = field(default=None, hash=False)
+    jwks_uri: str | None = None
     token_endpoint_auth_method: str = "client_secret_basic"
     subject: Subject = "both"
     typ: Typ = "logout+jwt"
@@ -57,17 +61,15 @@ class Client:
         return self.backchannel_logout_session_required or self.subject == "sid_only"
 
 
-def register(
-    client: Client, encryption: Mapping[str, Any], *, permit_private_networks: bool, permit_loopback: bool = False
-) -> Client:
-    """Return the client if it may be stored. ``permit_loopback``: its ``allowed_networks`` may lead to the function itself.
+def register(client: Client, *, permit_private_networks: bool, permit_loopback: bool = False) -> Client:
+    """Return the client as it may be stored. ``permit_loopback``: its ``allowed_networks`` may lead to the function itself.
 
     Raises:
         RegistrationInvalidError: the specification or this deployment does not permit its metadata.
 
     """
-    if any(value is not None for value in encryption.values()):
-        refuse("ID token encryption is not supported, and a client that asks for it must not get a plain logout token")
+    from backchannel.providers.encryption import check_encryption  # noqa: PLC0415 - other functions import this module, too
+
     check_algorithm(client.id_token_signed_response_alg)
     if client.subject == "sub_only" and client.backchannel_logout_session_required:
         refuse("subject sub_only contradicts backchannel_logout_session_required")
@@ -78,7 +80,9 @@ def register(
         parts = check_uri("backchannel_logout_uri", client.backchannel_logout_uri, client.allowed_networks)
         if parts.scheme == "http" and client.token_endpoint_auth_method == "none":
             refuse("backchannel_logout_uri of a public client must be https")  # section 2.2
-    return client
+    if client.jwks_uri is not None:
+        check_uri("jwks_uri", client.jwks_uri, client.allowed_networks)
+    return check_encryption(client)
 
 
 def check_algorithm(alg: str) -> None:

@@ -1,4 +1,4 @@
-"""FetchedDocumentsTable: the last good copies of documents, and when each was last attempted.
+"""FetchedDocumentsTable and ClientDocumentsTable: the last good copies of documents, and when each was last attempted.
 
 | pk | |
 |---|---|
@@ -32,7 +32,7 @@ class _DocumentItem(Model):
 
 
 class FetchedDocuments:
-    """The operations on FetchedDocumentsTable: a ``DocumentStore``."""
+    """The operations on one of these tables: a ``DocumentStore``."""
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(_DocumentItem, dynamodb, table_name)
