@@ -1,7 +1,8 @@
-"""A user's browser without a screen: cookies, redirects and one form."""
+"""A user's browser without a screen: cookies, redirects and forms."""
 
 import json
 import re
+from html import unescape
 from http.cookiejar import CookieJar
 from typing import Any
 from urllib.error import HTTPError
@@ -9,6 +10,8 @@ from urllib.parse import urlencode
 from urllib.request import HTTPCookieProcessor, ProxyHandler, build_opener
 
 _TIMEOUT_S = 60.0  # a login waits for the webhook, and that for a Lambda function's first start
+_FORM_POST = re.compile(r'<form method="post" action="([^"]+)">')  # OAuth 2.0 Form Post Response Mode: sent by a script
+_HIDDEN = re.compile(r'<input type="hidden" name="([^"]+)" value="([^"]*)"/>')
 _XSRF = re.compile(r'name="xsrf" value="([^"]+)"')
 
 
@@ -20,8 +23,12 @@ class Browser:
         self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar()))
 
     def log_in(self, relying_party: str, user: str) -> dict[str, str]:
-        """Log in at a relying party and return the ``sub`` and ``sid`` of the ID token that it got."""
-        status, body = self._open(f"{relying_party}/login?{urlencode({'user': user})}")
+        """Log in at a relying party and return the ``sub``, ``sid`` and ``kid`` of the ID token that it got."""
+        status, page = self._open(f"{relying_party}/login?{urlencode({'user': user})}")
+        form = _FORM_POST.search(page)
+        assert form, (status, page)
+
+        status, body = self._open(unescape(form[1]), {name: unescape(value) for name, value in _HIDDEN.findall(page)})
 
         assert status == 200, body
         claims: dict[str, str] = json.loads(body)

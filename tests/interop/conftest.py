@@ -11,7 +11,6 @@ import pytest
 import urllib3
 
 from local.client import Stack
-from tests.support.polling import until
 
 from .processes import running
 from .recorder import Recorder, recording
@@ -40,10 +39,15 @@ class OidcProvider:
         self.issuer = ""
         self._stack = stack
 
-    def register(self, issuer: str, webhook_secret: str) -> None:
+    @property
+    def merged_discovery_url(self) -> str:
+        """Where the service serves the provider's discovery document with the keys of both."""
+        return f"{self._stack.api_url}{self.path}/.well-known/openid-configuration"
+
+    def register(self, issuer: str, webhook_secret: str, **metadata: Any) -> None:
         """Make it and its webhook source known."""
         self.issuer = issuer
-        self._put("", {"issuer": issuer})
+        self._put("", {"issuer": issuer, **metadata})
         source = {"format": "standard-webhooks", "secret": webhook_secret, "sid_trust": "claim"}
         self._put(f"/sources/{SOURCE}", source)
 
@@ -61,10 +65,21 @@ class OidcProvider:
         keys: list[dict[str, Any]] = _json(self.jwks_url)["keys"]
         return keys
 
-    def publishes_service_keys(self) -> bool:
-        """Tell whether the provider's own JWKS holds the service's keys."""
-        kids = {key["kid"] for key in self.service_keys()}
-        return bool(kids) and kids <= {key["kid"] for key in _json(f"{self.issuer}/jwks")["keys"]}
+    def own_kids(self) -> set[str]:
+        """Return the ``kid`` of each key that the provider itself publishes."""
+        return {key["kid"] for key in _json(f"{self.issuer}/jwks")["keys"]}
+
+    def signing_kid(self) -> str:
+        """Return the ``kid`` of the one key that signs logout tokens."""
+        (key,) = self._get("/keys")["keys"]
+        kid: str = key["kid"]
+        return kid
+
+    def finds_service_key(self, client_id: str) -> bool | None:
+        """Return whether the service says that this client finds its key in the provider's own JWKS."""
+        (is_found,) = (each["is_found"] for each in self._get("/keys/check")["clients"] if each["client_id"] == client_id)
+        found: bool | None = is_found
+        return found
 
     def log_out_everywhere(self, sub: str) -> str:
         """End all sessions of a user through the admin API; return the ``logout_id``."""
@@ -82,10 +97,13 @@ class OidcProvider:
 
     def accepted_by(self, client_id: str) -> list[str]:
         """Return the ``sid`` of each delivery that this client accepted."""
-        path = f"{self.path}/deliveries?client_id={client_id}&status=accepted"
-        status, found = self._stack.admin("GET", path)
-        assert status == 200, found
-        return [delivery["sid"] for delivery in found["deliveries"]]
+        path = f"/deliveries?client_id={client_id}&status=accepted"
+        return [delivery["sid"] for delivery in self._get(path)["deliveries"]]
+
+    def _get(self, path: str) -> Any:
+        status, answer = self._stack.admin("GET", f"{self.path}{path}")
+        assert status == 200, answer
+        return answer
 
     def _put(self, path: str, document: dict[str, Any]) -> None:
         status, answer = self._stack.admin("PUT", f"{self.path}{path}", json=document)
@@ -94,29 +112,38 @@ class OidcProvider:
 
 @pytest.fixture(scope="session")
 def provider(stack: Stack) -> Iterator[OidcProvider]:
-    """Run a provider whose JWKS holds the service's keys before any relying party reads it.
+    """Run a provider that adds the service's keys to its own JWKS."""
+    provider, config = _new_provider(stack)
+    with running("op.mjs", config | {"jwks_url": provider.jwks_url}) as ready:
+        provider.register(ready["url"], config["webhook_secret"])
+        yield provider
 
-    That order matters: express-openid-connect refuses an unknown ``kid`` for 30 s after it fetched the JWKS.
-    """
-    provider = OidcProvider(stack, f"interop-{secrets.token_hex(4)}")
-    secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
-    config = {"webhook_url": provider.webhook_url, "webhook_secret": secret, "jwks_url": provider.jwks_url}
+
+@pytest.fixture(scope="session")
+def untouched_provider(stack: Stack) -> Iterator[OidcProvider]:
+    """Run a provider that publishes its own keys alone; the service publishes them together with its keys."""
+    provider, config = _new_provider(stack)
     with running("op.mjs", config) as ready:
-        provider.register(ready["url"], secret)
-        until(provider.publishes_service_keys, seconds=30)
+        upstream = {"discovery": f"{ready['url']}/.well-known/openid-configuration"}
+        provider.register(ready["url"], config["webhook_secret"], upstream=upstream)
         yield provider
 
 
 @contextmanager
-def _relying_party(provider: OidcProvider) -> Generator[ExpressClient]:
-    with running("rp.mjs", {"issuer": provider.issuer}) as ready:
+def relying_party(provider: OidcProvider, **config: str) -> Generator[ExpressClient]:
+    """Run a relying party, not yet registered at the service.
+
+    Register it before anybody logs in there. Its key is made then, and express-openid-connect, once it has fetched a JWKS,
+    refuses an unknown ``kid`` for 30 s.
+    """
+    with running("rp.mjs", {"issuer": provider.issuer, **config}) as ready:
         yield ExpressClient(ready["url"], ready["client_id"])
 
 
 @pytest.fixture(scope="session")
 def first_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
     """Run a relying party that gets its logout tokens straight from the service."""
-    with _relying_party(provider) as rp:
+    with relying_party(provider) as rp:
         provider.register_client(rp.client_id, f"{rp.url}/backchannel-logout")
         yield rp
 
@@ -124,7 +151,7 @@ def first_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
 @pytest.fixture(scope="session")
 def second_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
     """Run another one."""
-    with _relying_party(provider) as rp:
+    with relying_party(provider) as rp:
         provider.register_client(rp.client_id, f"{rp.url}/backchannel-logout")
         yield rp
 
@@ -132,9 +159,16 @@ def second_rp(provider: OidcProvider) -> Iterator[ExpressClient]:
 @pytest.fixture(scope="session")
 def recorded_rp(provider: OidcProvider) -> Iterator[tuple[ExpressClient, Recorder]]:
     """Run a relying party whose logout requests are recorded on their way."""
-    with _relying_party(provider) as rp, recording(f"{rp.url}/backchannel-logout") as recorder:
+    with relying_party(provider) as rp, recording(f"{rp.url}/backchannel-logout") as recorder:
         provider.register_client(rp.client_id, recorder.url)
         yield rp, recorder
+
+
+def _new_provider(stack: Stack) -> tuple[OidcProvider, dict[str, str]]:
+    """Return a provider that does not run yet, and what it is to run with."""
+    provider = OidcProvider(stack, f"interop-{secrets.token_hex(4)}")
+    secret = "whsec_" + b64encode(secrets.token_bytes(32)).decode("ascii")
+    return provider, {"webhook_url": provider.webhook_url, "webhook_secret": secret}
 
 
 def _json(url: str) -> Any:

@@ -1,8 +1,8 @@
 // An OpenID Provider: oidc-provider, which tells our service of its sessions by Standard Webhooks and leaves all
 // back-channel logout sending to it. Users log in without a form, as whoever `login_hint` names.
 //
-// argv[2]: {"webhook_url", "webhook_secret", "jwks_url"}, all three of our service. Clients register themselves.
-// Prints {"url"}, which is the issuer, when it is ready.
+// argv[2]: {"webhook_url", "webhook_secret"} of our service. With its "jwks_url", too, the provider adds our keys to its own.
+// Clients register themselves. Prints {"url"}, which is the issuer, when it is ready.
 
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -95,35 +95,17 @@ provider.use(async (ctx, next) => {
 provider.use(async (ctx, next) => {
   if (!ctx.path.startsWith('/interaction/')) return next();
   const { params } = await provider.interactionDetails(ctx.req, ctx.res);
-  const result = { login: { accountId: params.login_hint } };
+  const result = { login: { accountId: params.login_hint }, consent: {} }; // native clients have to ask for consent
   ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, result, { mergeWithLastSubmission: false }));
 });
 
-let serviceKeys = [];
-let asking = false;
-
-async function askForServiceKeys() {
-  // Our service may merge this provider's JWKS into its own and so ask back while it is being asked.
-  if (asking) return;
-  asking = true;
-  try {
-    const answer = await fetch(config.jwks_url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
-    ({ keys: serviceKeys } = await answer.json());
-  } catch (error) {
-    console.error(`service JWKS not read: ${error}`);
-  } finally {
-    asking = false;
-  }
-}
-
 provider.use(async (ctx, next) => {
   await next();
-  if (ctx.oidc?.route !== 'jwks') return;
-  await askForServiceKeys();
-  const own = ctx.body.keys;
-  const others = serviceKeys.filter(({ kid }) => !own.some((key) => key.kid === kid));
-  ctx.body = { keys: [...own, ...others] };
+  if (ctx.oidc?.route !== 'jwks' || !config.jwks_url) return;
+  const answer = await fetch(config.jwks_url, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (!answer.ok) throw new Error(`service JWKS not read: ${answer.status} ${await answer.text()}`);
+  const { keys } = await answer.json();
+  ctx.body = { keys: [...ctx.body.keys, ...keys] };
 });
 
 server.on('request', provider.callback());

@@ -16,7 +16,7 @@ _ENDED_WITHIN_S = 10.0
 
 
 @contextmanager
-def running(program: str, config: Mapping[str, str]) -> Generator[dict[str, Any]]:
+def running(program: str, config: Mapping[str, Any]) -> Generator[dict[str, Any]]:
     """Run a program with its configuration and yield what it printed when it was ready.
 
     Its standard error is the test run's own, so pytest shows it beside a failure.

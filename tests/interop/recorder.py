@@ -13,10 +13,11 @@ from tests.support.servers import LoopbackServer
 
 @dataclass(slots=True)
 class Recorder:
-    """Where it listens, and the bodies it passed on."""
+    """Where it listens, the bodies it passed on, and the status of each answer."""
 
     url: str
     bodies: list[bytes] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
 
 
 @contextmanager
@@ -31,6 +32,7 @@ def recording(backchannel_logout_uri: str) -> Generator[Recorder]:
             answer = urllib3.request(
                 "POST", backchannel_logout_uri, body=body, headers=headers, redirect=False, retries=False, timeout=5.0
             )
+            recorder.statuses.append(answer.status)
             self.send_response(answer.status)
             self.end_headers()
             self.wfile.write(answer.data)

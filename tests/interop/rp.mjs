@@ -1,8 +1,10 @@
 // A relying party: express-openid-connect with its back-channel logout, registered at the provider by dynamic client
-// registration. It verifies logout tokens by itself, with the keys that the provider publishes.
+// registration. It verifies ID tokens and logout tokens by itself, with the keys at the `jwks_uri` of its discovery document.
 //
-// argv[2]: {"issuer"}. Prints {"url", "client_id"} when it is ready.
-// GET /login?user=… logs in as that user, GET /profile tells who is logged in, POST /backchannel-logout ends sessions.
+// argv[2]: {"issuer"}, and {"discovery"} to read that document at another URL than the issuer's own.
+// Prints {"url", "client_id"} when it is ready.
+// GET /login?user=… logs in as that user, GET /profile tells who is logged in and by which key's ID token,
+// POST /backchannel-logout ends sessions.
 
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
@@ -11,8 +13,9 @@ import { createServer } from 'node:http';
 import express from 'express';
 import openid from 'express-openid-connect';
 import session from 'express-session';
+import { decodeProtectedHeader } from 'jose';
 
-const { issuer } = JSON.parse(process.argv[2]);
+const { issuer, discovery } = JSON.parse(process.argv[2]);
 
 const server = createServer().listen(0, '127.0.0.1');
 await once(server, 'listening');
@@ -23,6 +26,9 @@ const registration = await fetch(`${issuer}/reg`, {
   headers: { 'content-type': 'application/json' },
   body: JSON.stringify({
     redirect_uris: [`${url}/callback`],
+    response_types: ['code id_token'],
+    grant_types: ['authorization_code', 'implicit'],
+    application_type: 'native', // may have ID tokens sent to plain http, on loopback
     backchannel_logout_uri: `${url}/backchannel-logout`,
     backchannel_logout_session_required: true, // for a `sid` in its ID tokens
   }),
@@ -33,13 +39,13 @@ const client = await registration.json();
 const app = express();
 app.use(
   openid.auth({
-    issuerBaseURL: issuer,
+    issuerBaseURL: discovery ?? issuer,
     baseURL: url,
     clientID: client.client_id,
     clientSecret: client.client_secret,
     secret: randomBytes(32).toString('base64url'),
-    // By redirects alone: the default, a form post, needs https and a browser that runs scripts.
-    authorizationParams: { response_type: 'code', scope: 'openid' },
+    // With `code` alone it would not verify the signature of ID tokens: they come from the provider itself then.
+    authorizationParams: { response_type: 'code id_token', scope: 'openid' },
     authRequired: false,
     backchannelLogout: { store: new session.MemoryStore() },
     enableTelemetry: false,
@@ -59,7 +65,8 @@ app.get('/login', (req, res) =>
 app.get('/profile', (req, res) => {
   if (!req.oidc.isAuthenticated()) return res.sendStatus(401);
   const { sub, sid } = req.oidc.idTokenClaims;
-  return res.json({ sub, sid });
+  const { kid } = decodeProtectedHeader(req.oidc.idToken);
+  return res.json({ sub, sid, kid });
 });
 
 server.on('request', app);
