@@ -93,7 +93,7 @@ def test_an_emergency_says_what_it_costs_and_asks_before_it_withdraws_a_key(prov
     repeated = ask(provider, "POST", "/keys/rotation", {"kid": key["kid"], "emergency": True})
 
     assert (asked.status, asked.body["code"]) == (400, "emergency_unconfirmed")
-    assert "1 clients" in asked.body["detail"]
+    assert "clients with ES256 (1 of them)" in asked.body["detail"]
     assert '"emergency": true' in asked.body["detail"]
     assert unchanged == [key]
     assert (done.status, repeated.body) == (202, done.body)

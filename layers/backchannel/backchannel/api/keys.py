@@ -148,14 +148,17 @@ def _suspect(provider: Provider, request: KeyRotationRequest) -> str:
 
 def _cost(provider: Provider, key: SigningKey) -> str:
     """Say what it costs to withdraw a key."""
-    told = len(_clients(provider)[key.alg]) if key.state == "signing" else 0
-    has_next = any(each.alg == key.alg and each.state == "published" for each in provider.keys)
-    return (
-        f"the key would be withdrawn at once. {told} clients would be sent tokens of"
-        f" {'the next key, which is published already' if has_next else 'a new key'}; a relying party that has not read the keys"
-        " again by then refuses them, and a logout that it refuses twice is not sent again by itself. To do that, repeat the"
-        ' request with "emergency": true'
-    )
+    if key.state != "signing":
+        effect = "it signs no token now"
+    else:
+        told = len(_clients(provider)[key.alg])
+        has_next = any(each.alg == key.alg and each.state == "published" for each in provider.keys)
+        successor = "the next key, which is published already" if has_next else "a new key"
+        effect = (
+            f"tokens for clients with {key.alg} ({told} of them) would be signed by {successor}; a relying party that has not"
+            " read the keys again by then refuses them, and a logout that it refuses twice is not sent again by itself"
+        )
+    return f'the key would be withdrawn at once: {effect}. To do that, repeat the request with "emergency": true'
 
 
 def _algs(provider: Provider, alg: str | None) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
 
 CONFIG = Config(connect_timeout=1, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 1})
-"""Longer than the function's own timeout, and no second call beside one that is still running."""
+"""Shorter than API Gateway waits (29 s), and no second call beside one that is still running."""
 
 
 @dataclass(frozen=True, slots=True)
