@@ -36,7 +36,7 @@ from backchannel.runtime.observability import logger
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.kms import KmsSigner
 from tests.load.delivery import sink
-from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits
+from tests.load.senders import NOBODY, InProcessKms, NoOpenCircuits, NoSessions
 from tests.support.deployed import CONTEXT, load, sqs_event
 
 RPS = 10
@@ -102,7 +102,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         current_provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
-        newer_logins=NewerLogins(NOBODY, NOBODY, NOBODY),
+        newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
         encryption=NOBODY,
         signer=KmsSigner(cast("Any", InProcessKms())),
         egress=Egress(read_timeout=HANG),
