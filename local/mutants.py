@@ -26,9 +26,16 @@ TESTS = {
     "egress.addresses": ("addresses",),
     "logouts.recipients": ("recipients",),
     "providers.clients": ("clients",),
+    "providers.key_trust": ("key_trust",),
+    "providers.uris": ("clients",),
     "sessions.events": ("events",),
     "sessions.rp_sessions": ("rp_sessions",),
+    "tokens.encryption_keys": ("encryption_keys",),
+    "tokens.jwks": ("jwks", "key_ring"),
     "tokens.jws": ("jws",),
+    "tokens.key_policy": ("key_policy",),
+    "tokens.provider_metadata": ("provider_metadata",),
+    "tokens.rotation": ("rotation",),
     "webhooks.*": ("formats", "hmac_signatures", "keycloak", "standard_webhooks", "webhook_request"),
 }
 """The modules that call nobody and decide what is sent to whom, each with the unit tests that have to notice a change in it."""

@@ -217,3 +217,60 @@ def test_a_ring_has_one_signing_and_at_most_one_next_key(run: list[tuple[int, st
 
     assert found.count("signing") == 1
     assert found.count("published") <= 1
+
+
+START, LATER = 1000 * DAY, 2000 * DAY
+
+
+def since(ring: Ring) -> dict[str, int]:
+    return {each.kid: each.since for each in ring}
+
+
+def test_each_state_begins_when_it_is_entered() -> None:
+    first = rotation.added((), key("old", state="withdrawn", since=7), START)
+    both = rotation.added(first, key("new", state="withdrawn", since=7), START + 1)
+    signing = rotation.advanced(both, PERIODS, LATER)
+    withdrawn = rotation.advanced(signing, PERIODS, LATER + PERIODS.grace)
+    gone = rotation.deleted(withdrawn, "arn:old", LATER + PERIODS.grace + 5)
+
+    assert since(both) == {"old": START, "new": START + 1}
+    assert since(signing) == {"old": LATER, "new": LATER}
+    assert since(withdrawn) == {"old": LATER + PERIODS.grace, "new": LATER}
+    assert since(gone) == {"old": LATER + PERIODS.grace + 5, "new": LATER}
+    assert since(rotation.withdrawn(both, "old", LATER)) == {"old": LATER, "new": LATER}
+
+
+def test_a_deleted_key_is_forgotten_after_its_month_and_not_before() -> None:
+    ring = (key("gone", state="deleted", since=START), key("new", since=START))
+
+    assert rotation.advanced(ring, PERIODS, START + PENDING_DAYS * DAY - 1) == ring
+    assert states(rotation.advanced(ring, PERIODS, START + PENDING_DAYS * DAY)) == {"new": "signing"}
+
+
+def test_a_key_of_the_providers_own_changes_nothing_for_other_algorithms_nor_for_keys_that_are_gone() -> None:
+    ring = (key("rsa", "RS256", since=START), key("gone", state="deleted", since=START), key("old", since=START))
+
+    replaced = rotation.replaced_by_own(ring, key("own", state="published", since=7, is_own=True), LATER)
+
+    assert states(replaced) == {"rsa": "signing", "gone": "deleted", "old": "retired", "own": "signing"}
+    assert since(replaced) == {"rsa": START, "gone": START, "old": LATER, "own": LATER}
+
+
+def test_the_days_of_a_key_are_counted_from_when_it_began_to_sign() -> None:
+    ring = (key("only", since=START),)
+
+    assert rotation.due(ring, 30, START + 30 * DAY - 1) == []
+    assert rotation.due(ring, 30, START + 30 * DAY) == ["ES256"]
+
+
+def test_only_an_algorithm_without_a_signing_key_wants_one() -> None:
+    ring = (key("rsa", "RS256"), key("next", state="published"), key("old", state="retired"))
+
+    assert rotation.without_signer(ring) == ["ES256"]
+
+
+def test_a_withdrawn_key_of_the_providers_own_is_kept_until_another_signs() -> None:
+    own = key("own", is_own=True, state="withdrawn")
+
+    assert rotation.advanced((own,), PERIODS, DAY) == (own,)
+    assert states(rotation.advanced((own, key("new")), PERIODS, DAY)) == {"new": "signing"}
