@@ -61,3 +61,37 @@ def test_whatever_has_no_condition_only_reads() -> None:
     free = [action for each in statements(ADMINISTRATOR) if "Condition" not in each for action in each["Action"]]
 
     assert all(re.match("kms:(Describe|Get|List|Verify)", action) for action in free)
+
+
+def test_the_whole_policy_is_what_kms_takes() -> None:
+    reads, administers, deletes, signs = statements()
+
+    assert KeyPolicy(DELIVERY, ROTATION, "").document()["Version"] == "2012-10-17"
+    assert signs == {
+        "Sid": "OnlyDeliverySigns",
+        "Effect": "Allow",
+        "Principal": {"AWS": ACCOUNT},
+        "Action": ["kms:Sign"],
+        "Resource": "*",
+        "Condition": {
+            "ArnLike": {"aws:PrincipalArn": [DELIVERY, "arn:aws-cn:sts::123456789012:assumed-role/prod-DeliveryRole-1A2B/*"]}
+        },
+    }
+    assert set(reads) == set(administers) == {"Sid", "Effect", "Principal", "Action", "Resource"}
+    assert [each["Sid"] for each in (reads, administers, deletes)] == [
+        "AccountReads",
+        "KeyAdministratorAdministers",
+        "KeyRotationDeletes",
+    ]
+    assert reads["Action"] == [
+        f"kms:{action}"
+        for action in (
+            "DescribeKey",
+            "GetKeyPolicy",
+            "GetKeyRotationStatus",
+            "GetPublicKey",
+            "ListKeyPolicies",
+            "ListResourceTags",
+            "Verify",
+        )
+    ]
