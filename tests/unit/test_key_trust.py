@@ -55,10 +55,12 @@ class Web:
         ({**OURS.jwk, "kid": "another"}, False),
         (dict(OURS.jwk), False),
         ({**OTHER.jwk, "kid": OURS.kid}, False),
+        ({**OURS.jwk, "kid": OURS.kid, "use": "enc"}, False),
+        ({**OURS.jwk, "kid": OURS.kid, "alg": "RS512"}, False),
     ],
-    ids=["same", "with more members", "another kid", "no kid", "another key"],
+    ids=["same", "with more members", "another kid", "no kid", "another key", "for encryption", "for another alg"],
 )
-def test_a_key_is_found_by_its_kid(theirs: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
+def test_a_key_is_found_by_its_kid_where_it_is_for_these_signatures(theirs: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
     assert published(theirs).has(OURS) is is_found
 
 
