@@ -27,7 +27,7 @@ from backchannel.providers.upstreams import LOOPBACK
 from backchannel.tokens.jws import ALGORITHMS
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey
 from backchannel.tokens.public_keys import public_jwk
-from backchannel.tokens.rotation import replaced_by_own, until
+from backchannel.tokens.rotation import Ring, replaced_by_own, until
 
 router = APIGatewayRouter()
 
@@ -83,8 +83,14 @@ def put_own(provider: Name, alg: Alg, metadata: OwnKeyMetadata) -> KeysView:
             f"relying parties would not find the key in the provider's JWKS ({published.jwks_uri}): {why}"
         )
     own = SigningKey(kid, alg, metadata.kms_key_arn, jwk=jwk, is_own=True)
-    changed = using.providers.change(provider, lambda now: replace(now, keys=replaced_by_own(now.keys, own, milliseconds())))
-    return _shown(changed)
+    return _shown(using.providers.change(provider, lambda now: replace(now, keys=_with_own(now.keys, own))))
+
+
+def _with_own(ring: Ring, own: SigningKey) -> Ring:
+    other = next((key.alg for key in ring if key.kid == own.kid and key.alg != own.alg and key.state in PUBLISHED), None)
+    if other is not None:
+        raise RegistrationInvalidError(f"the key {shown(own.kid)} signs {other} already; one key is for one alg (RFC 8725, 3.1)")
+    return replaced_by_own(ring, own, milliseconds())
 
 
 @router.delete(
