@@ -338,6 +338,7 @@ class DocumentPromises:
         [
             ({"is_down": True}, (DocumentUnavailable, "connect_failed")),
             ({"status": 404}, (DocumentUnavailable, "http_404")),
+            ({"status": 301}, (DocumentUnavailable, "http_301; redirects are not followed")),
             ({"content": {}}, (DocumentInvalid, "no keys")),
             ({"content": []}, (DocumentInvalid, "not a JSON object")),
             ({"body": b'{"keys": 1, "keys": 2}'}, (DocumentInvalid, "the member 'keys' is there twice")),

@@ -244,7 +244,8 @@ class Documents:
         except RelyingPartyFault as fault:
             raise DocumentUnavailable(f"{fault.code}: {fault}") from fault
         if answer.status != 200:  # noqa: PLR2004
-            raise DocumentUnavailable(f"http_{answer.status}")
+            hint = "; redirects are not followed" if answer.status // 100 == 3 else ""  # noqa: PLR2004
+            raise DocumentUnavailable(f"http_{answer.status}{hint}")
         try:
             body = answer.body.decode("utf-8-sig")
             content = parse(body)
