@@ -10,17 +10,8 @@ from typing import Any
 import pytest
 
 from backchannel.errors import ConnectFailed, DocumentInvalid, DocumentUnavailable
-from backchannel.tokens.documents import (
-    FRESH,
-    MAX_OCTETS,
-    MAX_STALE,
-    RETRY,
-    Documents,
-    DocumentStore,
-    FetchResponse,
-    Location,
-    StoredDocument,
-)
+from backchannel.tokens.document_store import FRESH, MAX_STALE, RETRY, DocumentStore, Location, StoredDocument
+from backchannel.tokens.documents import MAX_OCTETS, Documents, FetchResponse
 
 
 @dataclass(frozen=True, slots=True)

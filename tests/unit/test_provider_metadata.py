@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import DocumentUnavailable
-from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.provider_metadata import checks, merged
 from backchannel.tokens.upstream import Upstream, read_jwk_set, read_metadata
 from tests.support.json_values import json_values
