@@ -2,7 +2,7 @@
 
 import pytest
 
-from backchannel.tokens.documents import DocumentStore
+from backchannel.tokens.document_store import DocumentStore
 from backchannel.tokens.fetched_documents import FetchedDocuments
 from tests.support.aws import Aws
 from tests.support.documents import DocumentPromises, HandClock

@@ -99,6 +99,19 @@ def test_a_key_that_relying_parties_would_not_find_is_refused(
     assert provider.ring() == []
 
 
+def test_one_key_is_refused_for_a_second_algorithm(provider: Provider, upstream: UpstreamServer, aws: Aws) -> None:
+    arn = aws.client("kms").create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    upstream.pages[JWKS] = {"keys": [published_as(aws, arn)]}
+
+    with aws.with_permission("AdminRole", "kms:GetPublicKey"), aws.with_permission("DeliveryRole", "kms:Sign"):
+        first = ask(provider, "PUT", "/keys/RS256", {"kms_key_arn": arn})
+        second = ask(provider, "PUT", "/keys/PS256", {"kms_key_arn": arn})
+
+    assert first.status == 200, first.body
+    assert "'2026-own' signs RS256 already" in refusal(second)
+    assert [key["alg"] for key in provider.ring()] == ["RS256"]
+
+
 def test_a_key_of_another_kind_is_refused(provider: Provider, upstream: UpstreamServer, kms_key_arn: str) -> None:
     assert upstream.pages
     assert "ECC_NIST_P256, which cannot sign RS256" in refusal(ask(provider, "PUT", "/keys/RS256", {"kms_key_arn": kms_key_arn}))

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from backchannel.tokens.documents import FRESH
+from backchannel.tokens.document_store import FRESH
 from tests.stack.conftest import MakeRelyingParty
 from tests.stack.tokens import published_keys, verified
 from tests.support.aws import Aws

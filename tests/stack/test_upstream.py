@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backchannel.providers.upstreams import LOOPBACK
-from backchannel.tokens.documents import FRESH, MAX_STALE, Location
+from backchannel.tokens.document_store import FRESH, MAX_STALE, Location
 from local.client import Response, Stack
 from tests.support.aws import Aws
 from tests.support.deployed import CONTEXT, load

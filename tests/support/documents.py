@@ -10,17 +10,8 @@ from typing import Any
 import pytest
 
 from backchannel.errors import ConnectFailed, DocumentInvalid, DocumentUnavailable
-from backchannel.tokens.documents import (
-    FRESH,
-    MAX_OCTETS,
-    MAX_STALE,
-    RETRY,
-    Documents,
-    DocumentStore,
-    FetchResponse,
-    Location,
-    StoredDocument,
-)
+from backchannel.tokens.document_store import FRESH, MAX_STALE, RETRY, DocumentStore, Location, StoredDocument
+from backchannel.tokens.documents import MAX_OCTETS, Documents, FetchResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +329,7 @@ class DocumentPromises:
         [
             ({"is_down": True}, (DocumentUnavailable, "connect_failed")),
             ({"status": 404}, (DocumentUnavailable, "http_404")),
+            ({"status": 301}, (DocumentUnavailable, "http_301; redirects are not followed")),
             ({"content": {}}, (DocumentInvalid, "no keys")),
             ({"content": []}, (DocumentInvalid, "not a JSON object")),
             ({"body": b'{"keys": 1, "keys": 2}'}, (DocumentInvalid, "the member 'keys' is there twice")),

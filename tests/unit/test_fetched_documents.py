@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backchannel.tokens.documents import FRESH, MAX_MEMORY, MAX_OCTETS, Documents, DocumentStore, Location
+from backchannel.tokens.document_store import FRESH, DocumentStore, Location
+from backchannel.tokens.documents import MAX_MEMORY, MAX_OCTETS, Documents
 from tests.support.documents import NEW, OLD, DocumentPromises, DocumentServer, HandClock, MemoryStore, anything, with_keys
 
 

@@ -31,7 +31,8 @@ from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_i
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.documents import Accept, Document, Documents, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document, Documents
 from backchannel.tokens.probe import PROBE
 from backchannel.tokens.upstream import Upstream
 from backchannel.webhooks.request import Request

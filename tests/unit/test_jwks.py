@@ -2,6 +2,7 @@
 
 import base64
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -111,6 +112,17 @@ def test_a_key_of_ours_that_the_provider_publishes_appears_once(ours: Key) -> No
     published = jwk_set(ring(), [theirs])["keys"]
 
     assert published == [theirs, *(key for key in OURS if key != ours)]
+
+
+@pytest.mark.parametrize("misstated", [{"use": "enc"}, {"alg": "RSA-OAEP"}])
+def test_a_key_of_ours_that_the_provider_publishes_for_another_purpose_is_published_as_it_is(misstated: Key) -> None:
+    assert jwk_set(ring(), [THEIRS, {**RSA, **misstated}])["keys"] == [THEIRS, *OURS]
+
+
+def test_a_key_of_the_providers_own_is_published_as_the_provider_does() -> None:
+    theirs = {**RSA, "alg": "PS256"}
+
+    assert jwk_set([replace(key, is_own=True) for key in ring()], [theirs])["keys"][0] == theirs
 
 
 def test_a_number_with_leading_zeros_is_the_same_number() -> None:

@@ -9,7 +9,8 @@ import pytest
 from backchannel.errors import DocumentUnavailable
 from backchannel.providers.key_trust import ProvidersKeys, read_as_a_relying_party_does
 from backchannel.providers.table import Provider
-from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.upstream import Upstream
 from tests.support.signing import ring
@@ -55,10 +56,12 @@ class Web:
         ({**OURS.jwk, "kid": "another"}, False),
         (dict(OURS.jwk), False),
         ({**OTHER.jwk, "kid": OURS.kid}, False),
+        ({**OURS.jwk, "kid": OURS.kid, "use": "enc"}, False),
+        ({**OURS.jwk, "kid": OURS.kid, "alg": "RS512"}, False),
     ],
-    ids=["same", "with more members", "another kid", "no kid", "another key"],
+    ids=["same", "with more members", "another kid", "no kid", "another key", "for encryption", "for another alg"],
 )
-def test_a_key_is_found_by_its_kid(theirs: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
+def test_a_key_is_found_by_its_kid_where_it_is_for_these_signatures(theirs: dict[str, Any], is_found: bool) -> None:  # noqa: FBT001
     assert published(theirs).has(OURS) is is_found
 
 

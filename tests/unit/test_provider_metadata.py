@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import DocumentUnavailable
-from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.provider_metadata import checks, merged
 from backchannel.tokens.upstream import Upstream, read_jwk_set, read_metadata
 from tests.support.json_values import json_values
@@ -47,8 +48,10 @@ def test_a_required_member_that_is_missing_or_of_another_type_is_named(name: str
 
 @pytest.mark.parametrize("issuer", [f"{ISSUER}/", "https://OP.example", "http://op.example", f"{ISSUER} ", [ISSUER]])
 def test_the_issuer_must_be_exactly_that_of_the_provider(issuer: object) -> None:
-    with pytest.raises(ValueError, match="issuer is not exactly"):
+    with pytest.raises(ValueError, match="issuer is not exactly") as error:
         checks(ISSUER, needs_jwks_uri=True)({**METADATA, "issuer": issuer})
+
+    assert f"{issuer!r}, not {ISSUER!r}" in str(error.value)
 
 
 def test_a_provider_of_implicit_flows_alone_needs_no_token_endpoint() -> None:

@@ -12,7 +12,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 from backchannel.errors import DiscoveryNotConfiguredError, KidClash
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, metrics
-from backchannel.tokens.documents import Accept, Document, Documents, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document, Documents
 from backchannel.tokens.jwks import jwk_set
 from backchannel.tokens.provider_metadata import merged
 from backchannel.tokens.upstream import read_jwk_set, read_metadata

@@ -12,17 +12,18 @@ from backchannel.deliveries import attempt, logout_token, outcomes
 from backchannel.deliveries.addressing import Named, ReplaceBySid, address
 from backchannel.deliveries.attempt import AttemptResult, Poster, Seal, Signer, clean
 from backchannel.deliveries.circuits import RECOVERY
+from backchannel.deliveries.log_lines import log_attempt, log_postponed, log_settled
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.records import AttemptReport, DeliveryRecord
+from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.egress.post import DEADLINE
 from backchannel.errors import EncryptionKeyUnavailable, InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
-from backchannel.runtime.observability import logger, short_hash
+from backchannel.runtime.observability import logger
 from backchannel.tokens.key_ring import SigningKey, has_signing_key, signing_key
 
 if TYPE_CHECKING:
@@ -181,19 +182,12 @@ class DeliveryWorker:
         if attempted is not None:
             measured = Measured(attempted.signing_ms, attempted.post_ms, now - record.ended_at)
             report = attempted.report
-            _log_attempt(record, outcome, attempted, report, measured)
+            log_attempt(record, outcome, attempted, measured)
         if not self.deliveries.settle(delivery, outcome, now, report):
             logger.warning("delivery.lease_lost", logout_id=record.logout_id, client_id=record.client_id)
             return RetryIn(LEASE_LOST, measured=measured)
         if attempted is None:
-            logger.info(
-                "delivery.settled",
-                logout_id=record.logout_id,
-                client_id=record.client_id,
-                status=outcome.status,
-                code=outcome.code,
-                detail=outcome.detail,
-            )
+            log_settled(record, outcome)
         return Done(outcome, measured) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured)
 
     def _postpone(self, delivery: CheckedOut, message: DeliveryMessage, failure: InternalFailure) -> Verdict:
@@ -209,34 +203,5 @@ class DeliveryWorker:
 
 
 def _postponed(message: DeliveryMessage, failure: InternalFailure, overdue: int | None = None) -> Postponed:
-    logger.warning(
-        "delivery.postponed",
-        logout_id=message.logout_id,
-        client_id=message.client_id,
-        code=failure.code,
-        detail=str(failure),
-    )
+    log_postponed(message, failure)
     return Postponed(overdue)
-
-
-def _log_attempt(
-    record: DeliveryRecord, outcome: Outcome, attempted: AttemptResult, report: AttemptReport, measured: Measured
-) -> None:
-    logger.info(
-        "delivery.attempted",
-        provider=record.provider,
-        logout_id=record.logout_id,
-        client_id=record.client_id,
-        sid_hash=short_hash(record.sid),
-        attempt=record.attempts + 1,
-        status=outcome.status,
-        code=outcome.code,
-        status_code=report.status_code,
-        address=attempted.address,
-        detail=attempted.detail,
-        kid=attempted.kid,
-        signing_ms=round(attempted.signing_ms, 1),
-        post_ms=round(attempted.post_ms, 1),
-        since_end_ms=measured.since_end_ms,
-        next_delay_s=None if outcome.delay is None else round(outcome.delay / 1000),
-    )

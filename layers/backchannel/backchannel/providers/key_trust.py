@@ -7,7 +7,7 @@ from typing import Any
 from backchannel.errors import DocumentUnavailable
 from backchannel.providers.table import Provider
 from backchannel.tokens.documents import Document
-from backchannel.tokens.jwks import are_same
+from backchannel.tokens.jwks import are_same, may_sign
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.upstream import Read, Upstream, read_jwk_set, read_metadata
 
@@ -25,12 +25,11 @@ class ProvidersKeys:
         """Whether a relying party that looks for the key by its ``kid`` finds it; None if nobody knows."""
         if self.failure is not None:
             return None
-        return any(each.get("kid") == key.kid and are_same(key.jwk, each) for each in self.keys)
+        return any(each.get("kid") == key.kid and may_sign(each, key.alg) and are_same(key.jwk, each) for each in self.keys)
 
     def kid_of(self, jwk: Mapping[str, Any], alg: str) -> str | None:
         """Return the ``kid`` under which the provider publishes a key for ``alg``, None if it does not."""
-        fitting = (each for each in self.keys if each.get("alg", alg) == alg and each.get("use", "sig") == "sig")
-        kids = (each.get("kid") for each in fitting if are_same(jwk, each))
+        kids = (each.get("kid") for each in self.keys if may_sign(each, alg) and are_same(jwk, each))
         return next((kid for kid in kids if isinstance(kid, str) and kid), None)
 
 

@@ -5,8 +5,6 @@ anew; meanwhile, and for a day if that fails, all others go on with the last goo
 sees one request a minute.
 """
 
-import hashlib
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,16 +14,8 @@ from typing import Any, Protocol
 import cachetools
 
 from backchannel.errors import DocumentInvalid, DocumentUnavailable, RelyingPartyFault
+from backchannel.tokens.document_store import FRESH, MAX_STALE, DocumentStore, Location, StoredDocument
 from backchannel.tokens.strict_json import parse
-
-FRESH = 60_000
-"""Milliseconds for which nobody looks for a newer document, and between two attempts to fetch one."""
-
-RETRY = 10_000
-"""Milliseconds between two attempts while there is no copy. A fetch is over sooner."""
-
-MAX_STALE = 86_400_000
-"""Milliseconds after which a copy is not used any more."""
 
 MAX_OCTETS = 262_144
 """Of a document; an item of DynamoDB holds 400 KB."""
@@ -46,20 +36,6 @@ type Accept = Callable[[Mapping[str, Any]], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
-    """Where a document is, and what is trusted on the way there."""
-
-    uri: str
-    allowed_networks: tuple[str, ...] = ()
-    ca_bundle: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The name of its copy. One that was fetched under a looser policy must not serve a stricter one."""
-        return hashlib.sha256(json.dumps([self.uri, self.allowed_networks, self.ca_bundle]).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
 class Document:
     """A JSON object, which is shared by all who read it, and when it was fetched (in milliseconds since the epoch).
 
@@ -69,47 +45,6 @@ class Document:
     content: Mapping[str, Any]
     fetched_at: int
     failure: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDocument:
-    """What all environments know of a document; ``failure`` is how the latest attempt ended, None if well or not at all yet.
-
-    Without a copy, ``fetched_at`` is 0.
-    """
-
-    attempted_at: int
-    body: str = ""
-    fetched_at: int = 0
-    failure: str | None = None
-
-    def age(self, now: int) -> int:
-        """Return how old the copy is."""
-        return now - self.fetched_at
-
-    def has_copy(self, now: int) -> bool:
-        """Whether there is a copy that may be used."""
-        return self.age(now) <= MAX_STALE
-
-    def interval(self, now: int) -> int:
-        """Return how long after the latest attempt the next may be made."""
-        return FRESH if self.has_copy(now) else RETRY
-
-
-class DocumentStore(Protocol):
-    """Keeps documents for all environments."""
-
-    def get(self, key: str) -> StoredDocument | None:
-        """Return what is known of a document."""
-
-    def claim(self, key: str, now: int, before: int) -> bool:
-        """Note that the caller attempts to fetch a document; False if somebody has done so after ``before``."""
-
-    def save(self, key: str, body: str, attempted_at: int) -> None:
-        """Store what an attempt has fetched, unless there was another attempt since."""
-
-    def fail(self, key: str, failure: str, attempted_at: int) -> None:
-        """Store how an attempt has failed, unless there was another attempt since."""
 
 
 class FetchResponse(Protocol):
@@ -244,7 +179,8 @@ class Documents:
         except RelyingPartyFault as fault:
             raise DocumentUnavailable(f"{fault.code}: {fault}") from fault
         if answer.status != 200:  # noqa: PLR2004
-            raise DocumentUnavailable(f"http_{answer.status}")
+            hint = "; redirects are not followed" if answer.status // 100 == 3 else ""  # noqa: PLR2004
+            raise DocumentUnavailable(f"http_{answer.status}{hint}")
         try:
             body = answer.body.decode("utf-8-sig")
             content = parse(body)

@@ -13,7 +13,7 @@ from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import assignments, bind, optional_int, storage, update_if
-from backchannel.tokens.documents import MAX_STALE, StoredDocument
+from backchannel.tokens.document_store import MAX_STALE, StoredDocument
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -38,20 +38,32 @@ def check_jwk_set(document: Mapping[str, Any]) -> None:
 def jwk_set(ring: Iterable[SigningKey], upstream: Iterable[Mapping[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
     """Return the provider's own keys as they are, and those of the ring that are not among them.
 
-    Every key of the ring names its ``alg``, ``use`` and ``kid``.
+    Every key of the ring names its ``alg``, ``use`` and ``kid``. One of ours that the provider publishes for another purpose is
+    replaced: relying parties would refuse its signatures.
 
     Raises:
         KidClash: the provider uses the ``kid`` of one of our keys for another key.
 
     """
-    ours = {key.kid: {**key.jwk, "use": "sig", "alg": key.alg, "kid": key.kid} for key in ring if key.state in PUBLISHED}
-    theirs = list(_public(upstream))
-    for key in theirs:
-        kid = key.get("kid")
-        if isinstance(kid, str) and kid in ours and not are_same(ours[kid], key):
-            raise KidClash(f"the provider publishes another key under the kid {shown(kid)}, which is that of a signing key here")
-    their_kids = [key.get("kid") for key in theirs]
-    return {"keys": [*theirs, *(key for kid, key in ours.items() if kid not in their_kids)]}
+    published = {key.kid: key for key in ring if key.state in PUBLISHED}
+    theirs: list[dict[str, Any]] = []
+    for jwk in _public(upstream):
+        kid = jwk.get("kid")
+        ours = published.get(kid) if isinstance(kid, str) else None
+        if ours is not None and not are_same(ours.jwk, jwk):
+            raise KidClash(
+                f"the provider publishes another key under the kid {shown(ours.kid)}, which is that of a signing key here"
+            )
+        if ours is None or ours.is_own or may_sign(jwk, ours.alg):
+            theirs.append(jwk)
+    their_kids = [jwk.get("kid") for jwk in theirs]
+    missing = (key for kid, key in published.items() if kid not in their_kids)
+    return {"keys": [*theirs, *({**key.jwk, "use": "sig", "alg": key.alg, "kid": key.kid} for key in missing)]}
+
+
+def may_sign(jwk: Mapping[str, Any], alg: str) -> bool:
+    """Whether a relying party takes a key for one that signs ``alg`` (RFC 7517, sections 4.2 and 4.4)."""
+    return bool(jwk.get("use", "sig") == "sig" and jwk.get("alg", alg) == alg)
 
 
 def are_same(our: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

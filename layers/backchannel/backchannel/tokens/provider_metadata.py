@@ -6,6 +6,9 @@ from typing import Any
 _LISTS = ("response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported")
 """REQUIRED beside the URLs (section 3)."""
 
+_SHOWN = 514
+"""Characters of an issuer that an error repeats: all, since two may differ in the slash at their ends."""
+
 
 def checks(issuer: str, *, needs_jwks_uri: bool) -> Callable[[Mapping[str, Any]], None]:
     """Return the check of a discovery document; it raises ValueError if a member that is REQUIRED in section 3 is not there.
@@ -14,8 +17,9 @@ def checks(issuer: str, *, needs_jwks_uri: bool) -> Callable[[Mapping[str, Any]]
     """
 
     def check(document: Mapping[str, Any]) -> None:
-        if document.get("issuer") != issuer:
-            raise ValueError("issuer is not exactly that of the provider")
+        theirs = document.get("issuer")
+        if theirs != issuer:
+            raise ValueError(f"issuer is not exactly that of the provider: {_cut(theirs)}, not {_cut(issuer)}")
         for name in _LISTS:
             values = document.get(name)
             if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
@@ -30,6 +34,10 @@ def checks(issuer: str, *, needs_jwks_uri: bool) -> Callable[[Mapping[str, Any]]
                 raise ValueError(f"{name} must be a URL")  # noqa: TRY004 - for its reader, a wrong type is a wrong value
 
     return check
+
+
+def _cut(value: object) -> str:
+    return repr(value)[:_SHOWN]
 
 
 def merged(document: Mapping[str, Any], jwks_uri: str) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from backchannel.errors import DocumentUnavailable
 from backchannel.tokens import provider_metadata
-from backchannel.tokens.documents import Accept, Document, Location
+from backchannel.tokens.document_store import Location
+from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.jwks import check_jwk_set
 
 type Read = Callable[[Location, Accept], Document]
