@@ -106,10 +106,10 @@ def test_a_pass_deletes_what_no_ring_names() -> None:
     world = World(Provider("op", "https://op.example", (key("one"), key("old", state="deleted", since=NOW))))
     world.keys.surplus = ["arn:lost"]
 
-    world.rotation.run()
+    done = world.rotation.run()
 
     assert world.keys.named == {"arn:one", "arn:old"}
-    assert world.keys.deleted == ["arn:lost"]
+    assert (world.keys.deleted, done.left_over) == (["arn:lost"], ["arn:lost"])
 
 
 def test_one_provider_that_fails_keeps_no_other_back_and_nothing_is_taken_for_left_over() -> None:
@@ -220,3 +220,24 @@ def test_a_suspect_is_deleted_though_kms_makes_no_successor() -> None:
         world.rotation.withdraw("op", "suspect")
 
     assert world.states("op") == ["deleted"]
+
+
+def test_a_provider_that_is_removed_during_a_pass_is_no_failure() -> None:
+    world = World(Provider("op", "https://op.example", (key("one"),)))
+    names = iter([["op", "removed"], ["op"]])
+    world.providers.names = lambda: next(names)  # type: ignore[method-assign]
+    world.keys.surplus = ["arn:lost"]
+
+    done = world.rotation.run()
+
+    assert (done.failed, world.keys.deleted) == ([], ["arn:lost"])
+
+
+def test_a_provider_that_is_listed_but_not_there_is_a_failure() -> None:
+    world = World()
+    world.providers.names = lambda: ["lost"]  # type: ignore[method-assign]
+    world.keys.surplus = ["arn:lost"]
+
+    done = world.rotation.run()
+
+    assert ([name for name, _ in done.failed], world.keys.deleted) == (["lost"], [])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from backchannel.errors import BackchannelError, KeyServiceUnavailable
+from backchannel.errors import BackchannelError, KeyServiceUnavailable, NotFoundError
 from backchannel.providers.table import Providers
 from backchannel.tokens import rotation
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey
@@ -20,6 +20,8 @@ class PassResult:
     failed: list[tuple[str, BackchannelError]]
     foreign_policies: list[str]
     """ARNs of keys whose policy is not the one that they were made with."""
+    left_over: list[str]
+    """ARNs of keys that no ring names; KMS will delete them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,13 @@ class KeyRotation:
                 named.update(key.kms_key_arn for key in ring)
                 foreign += [key.kms_key_arn for key in ring if self._has_foreign_policy(key)]
             except BackchannelError as error:
-                failed.append((name, error))
-        if not failed:  # otherwise a key may be named by a ring that was not read
-            for arn in self.keys.left_over(named, self.now()):
-                self.keys.schedule_deletion(arn)
-        return PassResult(len(names), failed, foreign)
+                if not isinstance(error, NotFoundError) or name in self.providers.names():  # it may have been removed meanwhile
+                    failed.append((name, error))
+        # After a failure, a key may be named by a ring that was not read.
+        left_over = [] if failed else self.keys.left_over(named, self.now())
+        for arn in left_over:
+            self.keys.schedule_deletion(arn)
+        return PassResult(len(names), failed, foreign, left_over)
 
     def _deleted(self, provider: str, ring: Ring) -> Ring:
         """Let KMS delete the keys that were withdrawn. One that it does not delete keeps no other back."""
