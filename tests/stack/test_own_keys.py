@@ -83,6 +83,22 @@ def test_a_key_of_the_providers_own_replaces_ours_and_gives_way_to_one_of_ours_a
     assert deleted_again.body == deleted.body
 
 
+def test_a_key_of_the_providers_own_is_used_for_one_algorithm(
+    provider: Provider, upstream: UpstreamServer, kms_key_arn: str, aws: Aws
+) -> None:
+    rsa = aws.client("kms").create_key(KeySpec="RSA_2048", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["Arn"]
+    upstream.pages[JWKS] = {"keys": [published_as(aws, rsa), published_as(aws, kms_key_arn)]}
+
+    put = ask(provider, "PUT", "/keys/RS256", {"kms_key_arn": rsa})
+    again = ask(provider, "PUT", "/keys/RS256", {"kms_key_arn": rsa})
+    other_alg = ask(provider, "PUT", "/keys/PS256", {"kms_key_arn": rsa})
+    same_kid = ask(provider, "PUT", "/keys/ES256", {"kms_key_arn": kms_key_arn})
+
+    assert (put.status, again.status) == (200, 200)
+    assert [(each.status, each.body["code"]) for each in (other_alg, same_kid)] == [(409, "conflict")] * 2
+    assert [(key["kid"], key["alg"], key["state"]) for key in provider.ring()] == [("2026-own", "RS256", "signing")]
+
+
 def refusal(response: Response) -> str:
     assert (response.status, response.body["code"]) == (400, "registration_invalid"), response.body
     detail: str = response.body["detail"]

@@ -83,8 +83,12 @@ def put_own(provider: Name, alg: Alg, metadata: OwnKeyMetadata) -> KeysView:
             f"relying parties would not find the key in the provider's JWKS ({published.jwks_uri}): {why}"
         )
     own = SigningKey(kid, alg, metadata.kms_key_arn, jwk=jwk, is_own=True)
-    changed = using.providers.change(provider, lambda now: replace(now, keys=replaced_by_own(now.keys, own, milliseconds())))
-    return _shown(changed)
+
+    def changed(now: Provider) -> Provider:
+        _check_use(now, own)
+        return replace(now, keys=replaced_by_own(now.keys, own, milliseconds()))
+
+    return _shown(using.providers.change(provider, changed))
 
 
 @router.delete(
@@ -120,6 +124,15 @@ def check(provider: Name) -> KeysCheckView:
             _trust(client_id, alg, found, published) for alg, client_ids in sorted(clients.items()) for client_id in client_ids
         ],
     )
+
+
+def _check_use(provider: Provider, own: SigningKey) -> None:
+    """Refuse a key that the ring has already in another role: a JWK Set can say one alg for a kid (RFC 8725, section 3.1)."""
+    for key in provider.keys:
+        is_same = own.kid == key.kid or own.kms_key_arn == key.kms_key_arn
+        if is_same and key.state in PUBLISHED and (key.alg, key.is_own) != (own.alg, True):
+            owner = "the provider's own" if key.is_own else "one that this service made"
+            raise ConflictError(f"the key ring has the kid or the KMS key already: {shown(key.kid)} for {key.alg}, {owner}")
 
 
 def _trust(client_id: str, alg: str, provider: Provider, published: ProvidersKeys) -> ClientTrustView:
