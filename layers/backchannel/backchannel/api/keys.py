@@ -144,6 +144,8 @@ def _trust(client_id: str, alg: str, provider: Provider, published: ProvidersKey
 
 def _published(provider: Provider) -> ProvidersKeys:
     using = dependencies(router)
+    if not using.permit_private_networks:  # what is stored may be from a time when they were
+        provider = provider.in_public_networks()
     networks = LOOPBACK if using.permit_loopback and using.permit_private_networks else ()
     return read_as_a_relying_party_does(provider, using.documents.fetch, allowed_networks=networks)
 
