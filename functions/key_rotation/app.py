@@ -67,6 +67,8 @@ def make_a_pass() -> None:
     metrics.add_metric("KeyPoliciesChanged", MetricUnit.Count, len(done.foreign_policies))
     for arn in done.foreign_policies:
         logger.error("key.policy_changed", kms_key_arn=arn)
+    for arn in done.left_over:
+        logger.warning("key.left_over", kms_key_arn=arn)
     for provider, error in done.failed:
         logger.error("keys.not_rotated", provider=provider, code=error.code, detail=str(error))
     logger.info("keys.rotated", providers=done.providers, failed=len(done.failed))

@@ -675,7 +675,7 @@ def test_a_scheduled_pass_ends_what_has_expired(load: Load) -> None:
 class RecordedRotation:
     """In the place of the function's rotation."""
 
-    result: PassResult = field(default_factory=lambda: PassResult(1, [], []))
+    result: PassResult = field(default_factory=lambda: PassResult(1, [], [], []))
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
     def ensure(self, *args: Any) -> None:
@@ -714,7 +714,7 @@ def test_the_function_does_what_it_is_asked_for(load: Load, event: dict[str, Any
 def test_a_pass_that_failed_for_a_provider_fails_after_all_others_and_says_for_which(
     load: Load, log: Log, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorded = RecordedRotation(PassResult(2, [("op", StorageUnavailable("ThrottlingException"))], ["arn:changed"]))
+    recorded = RecordedRotation(PassResult(2, [("op", StorageUnavailable("ThrottlingException"))], ["arn:changed"], ["arn:lost"]))
 
     with pytest.raises(KeyServiceUnavailable):
         load("key_rotation", rotation=recorded).handler({}, Context())
@@ -722,6 +722,7 @@ def test_a_pass_that_failed_for_a_provider_fails_after_all_others_and_says_for_w
     said = {line["message"]: line for line in log.lines}
     assert (said["keys.not_rotated"]["provider"], said["keys.not_rotated"]["code"]) == ("op", "storage_unavailable")
     assert said["key.policy_changed"]["kms_key_arn"] == "arn:changed"
+    assert said["key.left_over"]["kms_key_arn"] == "arn:lost"
     assert '"KeyPoliciesChanged":[1.0]' in capsys.readouterr().out.replace(" ", "")
 
 

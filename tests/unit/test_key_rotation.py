@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import pytest
 
-from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.errors import KeyServiceUnavailable, NotFoundError, StorageUnavailable
 from backchannel.providers.key_rotation import KeyRotation
 from backchannel.providers.table import Provider
 from backchannel.tokens.key_ring import SigningKey
-from backchannel.tokens.rotation import DAY, Periods
+from backchannel.tokens.rotation import DAY, Periods, replaced_by_own
 
 NOW = 100 * DAY
 
@@ -42,12 +42,19 @@ class MemoryKeys:
     made: int = 0
     deleted: list[str] = field(default_factory=list)
     named: set[str] | None = None
+    refused: set[str] = field(default_factory=set)
+    """ARNs of keys that KMS does not delete."""
+    makes_none: bool = False
 
     def create(self, provider: str, alg: str) -> SigningKey:
+        if self.makes_none:
+            raise KeyServiceUnavailable("LimitExceededException")
         self.made += 1
         return SigningKey(f"{provider}-{alg}-{self.made}", alg, f"arn:{provider}:{alg}:{self.made}")
 
     def schedule_deletion(self, kms_key_arn: str) -> None:
+        if kms_key_arn in self.refused:
+            raise KeyServiceUnavailable("AccessDeniedException")
         self.deleted.append(kms_key_arn)
 
     def has_our_policy(self, kms_key_arn: str) -> bool:
@@ -99,10 +106,10 @@ def test_a_pass_deletes_what_no_ring_names() -> None:
     world = World(Provider("op", "https://op.example", (key("one"), key("old", state="deleted", since=NOW))))
     world.keys.surplus = ["arn:lost"]
 
-    world.rotation.run()
+    done = world.rotation.run()
 
     assert world.keys.named == {"arn:one", "arn:old"}
-    assert world.keys.deleted == ["arn:lost"]
+    assert (world.keys.deleted, done.left_over) == (["arn:lost"], ["arn:lost"])
 
 
 def test_one_provider_that_fails_keeps_no_other_back_and_nothing_is_taken_for_left_over() -> None:
@@ -130,3 +137,107 @@ def test_a_provider_that_is_not_there_gets_no_key() -> None:
     with pytest.raises(NotFoundError):
         world.rotation.ensure("nobody", "ES256")
     assert world.keys.made == 0
+
+
+def meanwhile(world: World, happens: Callable[[], object]) -> None:
+    """Let something happen, once, between the moment when a key is made and the one when a ring takes it."""
+    create = world.keys.create
+
+    def created(provider: str, alg: str) -> SigningKey:
+        made = create(provider, alg)
+        world.keys.create = create  # type: ignore[method-assign]
+        happens()
+        return made
+
+    world.keys.create = created  # type: ignore[method-assign]
+
+
+def test_clients_that_are_registered_at_once_begin_no_rotation() -> None:
+    world = World(Provider("op", "https://op.example", ()))
+    meanwhile(world, lambda: world.rotation.ensure("op", "ES256"))
+
+    world.rotation.ensure("op", "ES256")
+
+    assert world.states("op") == ["signing"]
+    assert world.keys.deleted == ["arn:op:ES256:1"]
+
+
+def test_an_emergency_that_runs_twice_at_once_begins_no_rotation() -> None:
+    world = World(Provider("op", "https://op.example", (key("suspect"),)))
+    meanwhile(world, lambda: world.rotation.withdraw("op", "suspect"))
+
+    world.rotation.withdraw("op", "suspect")
+
+    assert world.states("op") == ["deleted", "signing"]
+
+
+@pytest.mark.parametrize("do", ["ensure", "begin", "run"])
+def test_a_key_that_was_being_made_never_follows_one_of_the_providers_own(do: str) -> None:
+    ring = () if do == "ensure" else (key("ours"),)
+    world = World(Provider("op", "https://op.example", ring, key_rotation_days=1))
+
+    def use_own() -> None:
+        world.providers.change("op", lambda found: replace(found, keys=replaced_by_own(found.keys, key("own", is_own=True), NOW)))
+
+    meanwhile(world, use_own)
+    {
+        "ensure": lambda: world.rotation.ensure("op", "ES256"),
+        "begin": lambda: world.rotation.begin("op", ["ES256"]),
+        "run": world.rotation.run,
+    }[do]()
+
+    assert "published" not in world.states("op")
+
+
+def test_a_key_of_ours_follows_one_of_the_providers_own_on_request() -> None:
+    world = World(Provider("op", "https://op.example", (key("own", is_own=True),)))
+
+    world.rotation.begin("op", ["ES256"])
+
+    assert world.states("op") == ["signing", "published"]
+
+
+@pytest.mark.parametrize("do", ["withdraw", "run"])
+def test_a_suspect_that_kms_does_not_delete_keeps_no_successor_back(do: str) -> None:
+    state = "signing" if do == "withdraw" else "withdrawn"
+    world = World(Provider("op", "https://op.example", (key("suspect", state=state), key("old", state="withdrawn"))))
+    world.keys.refused = {"arn:suspect"}
+
+    if do == "run":
+        assert [error.code for _, error in world.rotation.run().failed] == ["key_service_unavailable"]
+    else:
+        with pytest.raises(KeyServiceUnavailable):
+            world.rotation.withdraw("op", "suspect")
+
+    assert world.states("op") == ["withdrawn", "deleted", "signing"]
+
+
+def test_a_suspect_is_deleted_though_kms_makes_no_successor() -> None:
+    world = World(Provider("op", "https://op.example", (key("suspect"),)))
+    world.keys.makes_none = True
+
+    with pytest.raises(KeyServiceUnavailable):
+        world.rotation.withdraw("op", "suspect")
+
+    assert world.states("op") == ["deleted"]
+
+
+def test_a_provider_that_is_removed_during_a_pass_is_no_failure() -> None:
+    world = World(Provider("op", "https://op.example", (key("one"),)))
+    names = iter([["op", "removed"], ["op"]])
+    world.providers.names = lambda: next(names)  # type: ignore[method-assign]
+    world.keys.surplus = ["arn:lost"]
+
+    done = world.rotation.run()
+
+    assert (done.failed, world.keys.deleted) == ([], ["arn:lost"])
+
+
+def test_a_provider_that_is_listed_but_not_there_is_a_failure() -> None:
+    world = World()
+    world.providers.names = lambda: ["lost"]  # type: ignore[method-assign]
+    world.keys.surplus = ["arn:lost"]
+
+    done = world.rotation.run()
+
+    assert ([name for name, _ in done.failed], world.keys.deleted) == (["lost"], [])

@@ -109,6 +109,19 @@ def test_an_emergency_that_is_repeated_changes_nothing() -> None:
     assert rotation.withdrawn(ring, "old", 9) == ring
 
 
+def test_an_emergency_withdraws_a_key_from_every_algorithm_that_it_signs() -> None:
+    own = [key("own", alg, is_own=True, kms_key_arn="arn:own") for alg in ("RS256", "PS256")]
+    ring: Ring = (*own, key("next", "PS256", state="published"))
+
+    after = rotation.withdrawn(ring, "own", 5)
+
+    assert [(each.kid, each.alg, each.state) for each in after] == [
+        ("own", "RS256", "withdrawn"),
+        ("own", "PS256", "withdrawn"),
+        ("next", "PS256", "signing"),
+    ]
+
+
 def test_a_key_of_the_providers_own_replaces_ours_which_stays_published() -> None:
     own = key("own", is_own=True)
 

@@ -17,17 +17,19 @@ from backchannel.errors import (
     UpstreamInvalidError,
     UpstreamUnavailableError,
 )
+from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import LOOPBACK, register_upstream
 from backchannel.tokens.documents import Documents, FetchResponse
 from backchannel.tokens.upstream import Upstream
 from tests.support.documents import MemoryStore, Served
+from tests.support.signing import ring
 from tests.unit.test_provider_metadata import ISSUER, METADATA
 
 DISCOVERY, JWKS = f"{ISSUER}/.well-known/openid-configuration", f"{ISSUER}/jwks"
 
 
 def registered(upstream: Upstream, *, private: bool = False, loopback: bool = False) -> Upstream:
-    return register_upstream(upstream, permit_private_networks=private, permit_loopback=loopback)
+    return register_upstream("op", upstream, permit_private_networks=private, permit_loopback=loopback)
 
 
 @pytest.mark.parametrize("upstream", [Upstream(DISCOVERY), Upstream(jwks_uri=JWKS), Upstream(DISCOVERY, JWKS)])
@@ -105,7 +107,7 @@ class Web:
 
 def check(web: Web, metadata: UpstreamMetadata | None) -> Upstream | None:
     using = SimpleNamespace(documents=Documents(web.get, MemoryStore()), permit_private_networks=False, permit_loopback=False)
-    return checked_upstream(metadata, ISSUER, cast("Dependencies", using))
+    return checked_upstream(metadata, Provider("op", ISSUER, ring()), cast("Dependencies", using))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,11 @@ def test_each_document_is_fetched_once_before_it_is_stored(metadata: UpstreamMet
         ({"discovery": {}}, UpstreamInvalidError, "the discovery document of upstream: issuer"),
         ({"jwks": {"keys": {}}}, UpstreamInvalidError, "the JWKS of upstream: not a JWK Set"),
         ({"jwks": []}, UpstreamInvalidError, "the JWKS of upstream: not a JSON object"),
+        (
+            {"jwks": {"keys": [{"kty": "RSA", "kid": ring()[0].kid, "e": "AQAB", "n": "AQAB"}]}},
+            UpstreamInvalidError,
+            ring()[0].kid,
+        ),
     ],
 )
 def test_what_does_not_answer_or_is_not_valid_is_refused_by_name(
@@ -152,3 +159,10 @@ def test_a_url_that_is_refused_is_not_fetched() -> None:
         check(web, UpstreamMetadata(jwks_uri="http://169.254.169.254/"))
 
     assert web.fetched == []
+
+
+@pytest.mark.parametrize("document", ["jwks.json", ".well-known/openid-configuration"])
+def test_a_document_of_this_service_is_no_upstream_of_its_provider(document: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match="would read itself"):
+        registered(Upstream(discovery=f"https://api.example/live/providers/op/{document}"))
+    assert registered(Upstream(discovery=f"https://api.example/providers/other/{document}")).discovery

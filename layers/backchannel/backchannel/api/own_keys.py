@@ -12,7 +12,7 @@ from backchannel.api.keys import keys_view
 from backchannel.api.parameters import Alg, Name
 from backchannel.api.requests import OwnKeyMetadata
 from backchannel.api.views import KeysView, responses
-from backchannel.errors import NotFoundError, RegistrationInvalidError, shown
+from backchannel.errors import ConflictError, NotFoundError, RegistrationInvalidError, shown
 from backchannel.tokens.jws import ALGORITHMS
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey
 from backchannel.tokens.public_keys import public_jwk
@@ -44,9 +44,12 @@ def put_own(provider: Name, alg: Alg, metadata: OwnKeyMetadata) -> KeysView:
 
 
 def _with_own(ring: Ring, own: SigningKey) -> Ring:
-    other = next((key.alg for key in ring if key.kid == own.kid and key.alg != own.alg and key.state in PUBLISHED), None)
-    if other is not None:
-        raise RegistrationInvalidError(f"the key {shown(own.kid)} signs {other} already; one key is for one alg (RFC 8725, 3.1)")
+    """Refuse a key that the ring has already in another role: a JWK Set can say one alg for a kid (RFC 8725, section 3.1)."""
+    for key in ring:
+        is_same = own.kid == key.kid or own.kms_key_arn == key.kms_key_arn
+        if is_same and key.state in PUBLISHED and (key.alg, key.is_own) != (own.alg, True):
+            owner = "the provider's own" if key.is_own else "one that this service made"
+            raise ConflictError(f"the key ring has the kid or the KMS key already: {shown(key.kid)} for {key.alg}, {owner}")
     return replaced_by_own(ring, own, milliseconds())
 
 

@@ -22,19 +22,23 @@ def put(provider: Name, metadata: ProviderMetadata) -> tuple[ProviderView, int]:
     """Create or change a provider. Its issuer cannot change: sessions are kept under it. Keys are made for its clients."""
     using = dependencies(router)
     issuer = check_issuer(metadata.issuer, permit_private_networks=using.permit_private_networks)
-    settings = {**metadata.model_dump(exclude={"issuer"}), "upstream": checked_upstream(metadata.upstream, issuer, using)}
+    try:
+        known = using.providers.get(provider)
+    except NotFoundError:
+        known = None
+    base = known or Provider(provider, issuer, keys=())
+    settings = {**metadata.model_dump(exclude={"issuer"}), "upstream": checked_upstream(metadata.upstream, base, using)}
 
     def changed(found: Provider) -> Provider:
         if found.issuer != issuer:
             raise ConflictError("the issuer of a provider cannot change")
         return replace(found, **settings)
 
-    try:
+    if known is not None:
         return _shown(using.providers.change(provider, changed)), HTTPStatus.OK
-    except NotFoundError:
-        created = Provider(provider, issuer, keys=(), **settings)
-        using.providers.create(created)
-        return _shown(created), HTTPStatus.CREATED
+    created = changed(base)
+    using.providers.create(created)
+    return _shown(created), HTTPStatus.CREATED
 
 
 @router.get("/providers/<provider>", summary="Show a provider", responses=responses(ProviderView, 200))

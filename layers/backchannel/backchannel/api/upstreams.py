@@ -4,29 +4,38 @@ from collections.abc import Callable
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.requests import UpstreamMetadata
-from backchannel.errors import DocumentInvalid, DocumentUnavailable, UpstreamInvalidError, UpstreamUnavailableError
+from backchannel.errors import DocumentInvalid, DocumentUnavailable, KidClash, UpstreamInvalidError, UpstreamUnavailableError
+from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
+from backchannel.tokens.jwks import jwk_set
 from backchannel.tokens.upstream import Upstream, read_jwk_set, read_metadata
 
 
-def checked_upstream(metadata: UpstreamMetadata | None, issuer: str, using: Dependencies) -> Upstream | None:
-    """Return the upstream as it may be stored.
+def checked_upstream(metadata: UpstreamMetadata | None, provider: Provider, using: Dependencies) -> Upstream | None:
+    """Return the upstream of a provider as it may be stored.
 
     Raises:
-        RegistrationInvalidError: this deployment does not go there.
+        RegistrationInvalidError: this deployment does not go there, or it is this deployment.
         UpstreamUnavailableError: it does not answer.
-        UpstreamInvalidError: what it answers is not valid, or that of another issuer.
+        UpstreamInvalidError: what it answers is not valid, that of another issuer, or has the ``kid`` of one of our keys.
 
     """
     if metadata is None:
         return None
     members = {**metadata.model_dump(), "allowed_networks": tuple(metadata.allowed_networks)}
     upstream = register_upstream(
-        Upstream(**members), permit_private_networks=using.permit_private_networks, permit_loopback=using.permit_loopback
+        provider.provider,
+        Upstream(**members),
+        permit_private_networks=using.permit_private_networks,
+        permit_loopback=using.permit_loopback,
     )
     fetch = using.documents.fetch
-    document = _checked("discovery document", lambda: read_metadata(upstream, issuer, fetch))
-    _checked("JWKS", lambda: read_jwk_set(upstream, document, fetch))
+    document = _checked("discovery document", lambda: read_metadata(upstream, provider.issuer, fetch))
+    keys = _checked("JWKS", lambda: read_jwk_set(upstream, document, fetch)).content["keys"]
+    try:
+        jwk_set(provider.keys, keys)
+    except KidClash as error:
+        raise UpstreamInvalidError(f"the JWKS of upstream: {error}") from error
     return upstream
 
 

@@ -55,6 +55,10 @@ class Provider:
     key_rotation_days: int | None = None
     upstream: Upstream | None = None
 
+    def in_public_networks(self) -> Provider:
+        """Return the provider as it is where private networks are not permitted, or not any more."""
+        return self if self.upstream is None else replace(self, upstream=replace(self.upstream, allowed_networks=()))
+
 
 class _ProviderItem(Model):
     pk = UnicodeAttribute(hash_key=True)
@@ -90,9 +94,7 @@ class Providers:
         if document is None:
             raise NotFoundError.of("provider", provider)
         found = _provider(document)
-        if found.upstream is None or self._permit_private_networks:
-            return found
-        return replace(found, upstream=replace(found.upstream, allowed_networks=()))
+        return found if self._permit_private_networks else found.in_public_networks()
 
     def names(self) -> list[str]:
         """Return the names of all providers."""

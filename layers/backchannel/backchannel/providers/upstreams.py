@@ -9,13 +9,14 @@ from backchannel.tokens.upstream import Upstream
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
 
-def register_upstream(upstream: Upstream, *, permit_private_networks: bool, permit_loopback: bool) -> Upstream:
-    """Return the upstream if it may be stored.
+def register_upstream(provider: str, upstream: Upstream, *, permit_private_networks: bool, permit_loopback: bool) -> Upstream:
+    """Return the upstream of a provider if it may be stored.
 
     In a deployment that permits loopback, one that leads there need not list it.
 
     Raises:
-        RegistrationInvalidError: it has no URL, or this deployment does not go there.
+        RegistrationInvalidError: it has no URL, this deployment does not go there, or it is this service's own document, which
+            would keep whatever it has for ever.
 
     """
     named = {"upstream.discovery": upstream.discovery, "upstream.jwks_uri": upstream.jwks_uri}
@@ -30,5 +31,12 @@ def register_upstream(upstream: Upstream, *, permit_private_networks: bool, perm
     if upstream.ca_bundle is not None:
         check_ca_bundle(upstream.ca_bundle)
     for name, uri in uris.items():
-        check_uri(name, uri, networks)
+        if check_uri(name, uri, networks).path.endswith(_own_documents(provider)):
+            refuse(
+                f"{name} must be where the provider itself publishes: this is a document of this service, which would read itself"
+            )
     return upstream
+
+
+def _own_documents(provider: str) -> tuple[str, str]:
+    return f"/providers/{provider}/jwks.json", f"/providers/{provider}/.well-known/openid-configuration"

@@ -46,16 +46,17 @@ def advanced(ring: Ring, periods: Periods, now: int) -> Ring:
 
 
 def withdrawn(ring: Ring, kid: str, now: int) -> Ring:
-    """Withdraw a key at once, whatever it costs. If it signs and the next key is published, that one takes over."""
-    suspect = next((key for key in ring if key.kid == kid and key.state in PUBLISHED), None)
-    if suspect is None:
-        return ring
-    takes_over = suspect.alg if suspect.state == "signing" else None
+    """Withdraw a key at once, whatever it costs. If it signs and the next key is published, that one takes over.
+
+    A key of the provider's own may be in the ring for more than one algorithm; it is withdrawn for all.
+    """
+    suspects = [key for key in ring if key.kid == kid and key.state in PUBLISHED]
+    takes_over = {key.alg for key in suspects if key.state == "signing"}
     return tuple(
         replace(key, state="withdrawn", since=now)
-        if key is suspect
+        if key in suspects
         else replace(key, state="signing", since=now)
-        if key.alg == takes_over and key.state == "published"
+        if key.alg in takes_over and key.state == "published"
         else key
         for key in ring
     )
