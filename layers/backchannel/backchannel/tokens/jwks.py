@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from backchannel.errors import KidClash, shown
@@ -35,17 +35,19 @@ def check_jwk_set(document: Mapping[str, Any]) -> None:
         raise ValueError("not a JWK Set: keys must be an array of objects")
 
 
-def jwk_set(ring: Iterable[SigningKey], upstream: Iterable[Mapping[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
+def jwk_set(ring: Sequence[SigningKey], upstream: Iterable[Mapping[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
     """Return the provider's own keys as they are, and those of the ring that are not among them.
 
-    Every key of the ring names its ``alg``, ``use`` and ``kid``.
+    Every key of the ring names its ``alg``, ``use`` and ``kid``. One that this service made and withdrew is not published either
+    where the provider's JWKS still has it.
 
     Raises:
         KidClash: the provider uses the ``kid`` of one of our keys for another key.
 
     """
     ours = {key.kid: {**key.jwk, "use": "sig", "alg": key.alg, "kid": key.kid} for key in ring if key.state in PUBLISHED}
-    theirs = list(_public(upstream))
+    withdrawn = [key.jwk for key in ring if key.state not in PUBLISHED and not key.is_own]
+    theirs = [key for key in _public(upstream) if not any(are_same(each, key) for each in withdrawn)]
     for key in theirs:
         kid = key.get("kid")
         if isinstance(kid, str) and kid in ours and not are_same(ours[kid], key):
