@@ -21,7 +21,7 @@ from backchannel.tokens.fetched_documents import FetchedDocuments
 PATIENCE = 3.0
 """Seconds for one of the provider's documents. A relying party waits for both, and for no more than a few seconds."""
 
-BASE = re.compile(r"^.*?(?=/providers/)")
+BASE = re.compile(r"^.*(?=/providers/[^/]+/(?:jwks\.json|\.well-known/))")
 """What comes before our own path: the stage, or the base path of a custom domain."""
 
 

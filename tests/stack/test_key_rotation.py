@@ -69,7 +69,7 @@ class Rotation:
     def sweep(self) -> None:
         """Delete what is left over, once it is old enough."""
         named = {key.kms_key_arn for name in self.providers.names() for key in self.providers.get(name).keys}
-        for arn in self.keys.left_over(named, round(time.time() * 1000) + ORPHANED_AFTER + HOUR):
+        for arn in self.keys.left_over(named, self.providers.names_ever(), round(time.time() * 1000) + ORPHANED_AFTER + HOUR):
             self.keys.schedule_deletion(arn)
 
 

@@ -537,7 +537,7 @@ def test_the_published_keys_are_those_of_the_ring_and_may_be_cached(load: Load) 
     assert answer["statusCode"] == 200
     assert [key["kid"] for key in json.loads(answer["body"])["keys"]] == [key.kid for key in ring()]
     assert answer["multiValueHeaders"]["Content-Type"] == ["application/json"]
-    assert answer["multiValueHeaders"]["Cache-Control"] == ["public, max-age=60, stale-if-error=86400"]
+    assert answer["multiValueHeaders"]["Cache-Control"] == ["public, max-age=60, stale-if-error=1800"]
 
 
 def test_the_providers_own_keys_are_published_with_ours(load: Load) -> None:

@@ -48,6 +48,18 @@ def test_the_providers_keys_come_first_and_are_as_they_were() -> None:
     assert jwk_set(ring(), [THEIRS]) == {"keys": [THEIRS, *OURS]}
 
 
+@pytest.mark.parametrize("kid", [ring()[0].kid, "their-name-for-it"])
+@pytest.mark.parametrize("state", ["withdrawn", "deleted"])
+def test_a_key_of_ours_that_was_withdrawn_is_not_published_though_the_provider_still_does(state: Any, kid: str) -> None:
+    suspect, *others = ring()
+    copied: Key = {**suspect.jwk, "kid": kid}
+
+    published = jwk_set((replace(suspect, state=state), *others), [THEIRS, copied])
+
+    assert published == jwk_set(others, [THEIRS])
+    assert copied in jwk_set((replace(suspect, state=state, is_own=True), *others), [THEIRS, copied])["keys"]
+
+
 @given(st.lists(any_key, max_size=5))
 def test_no_private_member_of_any_key_is_ever_published(keys: list[Key]) -> None:
     published = jwk_set(ring(), keys)["keys"]

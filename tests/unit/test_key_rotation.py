@@ -23,6 +23,9 @@ class MemoryProviders:
     def names(self) -> list[str]:
         return [*self.stored]
 
+    def names_ever(self) -> list[str]:
+        return [*self.stored, "removed"]
+
     def get(self, name: str) -> Provider:
         if name in self.broken:
             raise StorageUnavailable("ThrottlingException")
@@ -60,7 +63,8 @@ class MemoryKeys:
     def has_our_policy(self, kms_key_arn: str) -> bool:
         return kms_key_arn not in self.foreign
 
-    def left_over(self, named: Collection[str], now: int) -> list[str]:
+    def left_over(self, named: Collection[str], providers: Collection[str], now: int) -> list[str]:
+        assert "removed" in providers
         assert now == NOW
         self.named = set(named)
         return self.surplus

@@ -1,7 +1,7 @@
 """The life of a key in KMS: what it is made with, and what AWS may answer."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,10 +36,13 @@ class Stubbed:
         self.kms.add_response("describe_key", {"KeyMetadata": metadata}, {"KeyId": ARN})
 
     def tagged(self, *arns: str) -> None:
-        self.tagging.add_response("get_resources", {"ResourceTagMappingList": [{"ResourceARN": arn} for arn in arns]})
+        tags = [{"Key": "backchannel:stack", "Value": "prod"}, {"Key": "backchannel:provider", "Value": "acme"}]
+        found = {"ResourceTagMappingList": [{"ResourceARN": arn, "Tags": tags} for arn in arns]}
+        filters = [{"Key": "backchannel:stack", "Values": ["prod"]}, {"Key": "backchannel:provider"}]
+        self.tagging.add_response("get_resources", found, {"TagFilters": filters, "ResourceTypeFilters": ["kms:key"]})
 
-    def left_over(self, *named: str) -> list[str]:
-        return self.keys.left_over(named, round(NOW.timestamp() * 1000))
+    def left_over(self, *named: str, providers: Collection[str] = ("acme",)) -> list[str]:
+        return self.keys.left_over(named, providers, round(NOW.timestamp() * 1000))
 
 
 @pytest.fixture
@@ -118,6 +121,12 @@ def test_a_key_that_somebody_has_deleted_or_disabled_is_left_alone(aws: Stubbed,
     aws.described(state, timedelta(days=9))
 
     assert aws.left_over() == []
+
+
+def test_a_key_of_a_provider_that_the_table_has_never_had_is_left_alone(aws: Stubbed) -> None:
+    aws.tagged(ARN)
+
+    assert aws.left_over(providers=["other"]) == []
 
 
 def test_a_key_that_a_ring_names_is_not_even_looked_at(aws: Stubbed) -> None:

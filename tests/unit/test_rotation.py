@@ -131,8 +131,17 @@ def test_a_key_of_the_providers_own_replaces_ours_which_stays_published() -> Non
     assert states(rotation.replaced_by_own(ring, key("own2", is_own=True), 9)) == {
         "old": "retired",
         "new": "retired",
+        "own": "retired",
         "own2": "signing",
     }
+
+
+def test_new_material_under_the_kid_of_a_key_of_the_providers_own_takes_its_place() -> None:
+    ring = rotation.replaced_by_own((), key("own", is_own=True), 5)
+
+    assert rotation.replaced_by_own(ring, key("own", kms_key_arn="arn:anew", is_own=True), 9) == (
+        key("own", kms_key_arn="arn:anew", is_own=True, since=9),
+    )
 
 
 def test_a_key_of_the_providers_own_is_never_deleted_nor_due() -> None:

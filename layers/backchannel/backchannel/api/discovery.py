@@ -9,7 +9,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.metrics import MetricUnit
 
-from backchannel.errors import DiscoveryNotConfiguredError, KidClash
+from backchannel.errors import DiscoveryNotConfiguredError, DocumentUnavailable, KidClash
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, metrics
 from backchannel.tokens.document_store import Location
@@ -18,7 +18,8 @@ from backchannel.tokens.jwks import jwk_set
 from backchannel.tokens.provider_metadata import merged
 from backchannel.tokens.upstream import read_jwk_set, read_metadata
 
-_CACHE_CONTROL = "public, max-age=60, stale-if-error=86400"
+_CACHE_CONTROL = "public, max-age=60, stale-if-error=1800"
+"""Together less than KeyWaitSeconds can be: who uses a stale copy must know a key by the time that it signs."""
 
 
 def cacheable(document: dict[str, Any], if_none_match: str | None) -> Response[str]:
@@ -79,7 +80,11 @@ class Publisher:
         return merged(metadata.content, jwks_uri)
 
     def _read(self, location: Location, accept: Accept) -> Document:
-        document = self.documents.get(location, accept)
+        try:
+            document = self.documents.get(location, accept)
+        except DocumentUnavailable:
+            metrics.add_metric("UpstreamStale", MetricUnit.Count, 1)
+            raise
         if document.failure is not None:
             metrics.add_metric("UpstreamStale", MetricUnit.Count, 1)
             logger.warning("upstream.stale", uri=location.uri, failure=document.failure, fetched_at=document.fetched_at)

@@ -158,7 +158,7 @@ class KeyRotationRequest(_Request):
     """Which keys are to be followed by others."""
 
     alg: Annotated[str | None, Field(description="the keys of this algorithm; if left out, all that sign")] = None
-    kid: Annotated[str | None, Field(max_length=256, description="the key to withdraw in an emergency")] = None
+    kid: Annotated[str | None, Field(max_length=1024, description="the key to withdraw in an emergency")] = None
     emergency: Annotated[
         bool, Field(description="withdraw kid at once: relying parties refuse its successor until they read the keys again")
     ] = False

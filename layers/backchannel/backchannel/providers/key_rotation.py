@@ -81,8 +81,9 @@ class KeyRotation:
             except BackchannelError as error:
                 if not isinstance(error, NotFoundError) or name in self.providers.names():  # it may have been removed meanwhile
                     failed.append((name, error))
-        # After a failure, a key may be named by a ring that was not read.
-        left_over = [] if failed else self.keys.left_over(named, self.now())
+        # After a failure, a key may be named by a ring that was not read. And a table that was made anew or restored says nothing
+        # about the keys of a provider that it has never had.
+        left_over = [] if failed else self.keys.left_over(named, self.providers.names_ever(), self.now())
         for arn in left_over:
             self.keys.schedule_deletion(arn)
         return PassResult(len(names), failed, foreign, left_over)

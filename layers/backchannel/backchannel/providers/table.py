@@ -6,7 +6,7 @@
 | ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
 | ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
-| ``PROVIDERS`` | ``<provider>`` | the list of providers |
+| ``PROVIDERS`` | ``<provider>`` | the list of providers, and of those that were removed |
 """
 
 from __future__ import annotations
@@ -98,8 +98,15 @@ class Providers:
 
     def names(self) -> list[str]:
         """Return the names of all providers."""
+        return [name for name, document in self._listed() if not document.get("is_removed")]
+
+    def names_ever(self) -> list[str]:
+        """Return the names of all providers, and of those that were removed."""
+        return [name for name, _ in self._listed()]
+
+    def _listed(self) -> list[tuple[str, dict[str, Any]]]:
         with storage():
-            return [item.sk for item in self._items.query(_LIST, consistent_read=True)]
+            return [(item.sk, item.document) for item in self._items.query(_LIST, consistent_read=True)]
 
     def create(self, provider: Provider) -> None:
         """Store a new provider; the issuer becomes its own.
@@ -112,8 +119,8 @@ class Providers:
         try:
             with transaction(self._items) as writes:
                 writes.save(self._providers(_pk(provider.provider), "PROVIDER", document=asdict(provider)))
-                for item in self._claims(provider):
-                    writes.save(item, is_new)
+                writes.save(self._claim(provider), is_new)
+                writes.save(self._items(_LIST, provider.provider, document={}))
         except ConditionFailedError as error:
             if self._read(_pk(provider.provider), "PROVIDER") != json.loads(json.dumps(asdict(provider))):
                 raise ConflictError("a provider of this name, or with this issuer, is there already") from error
@@ -157,7 +164,7 @@ class Providers:
         return self.get(claim["provider"])
 
     def delete(self, provider: str) -> None:
-        """Remove a provider that has neither sources nor clients.
+        """Remove a provider that has neither sources nor clients. That it was there is remembered: its keys are to be deleted.
 
         Raises:
             ConflictError: it still has some.
@@ -170,8 +177,9 @@ class Providers:
         if below:
             raise ConflictError("the provider still has sources or clients")
         with transaction(self._items) as writes:
-            for item in (self._items(_pk(provider), "PROVIDER"), *self._claims(found)):
-                writes.delete(item)
+            writes.delete(self._items(_pk(provider), "PROVIDER"))
+            writes.delete(self._claim(found))
+            writes.save(self._items(_LIST, provider, document={"is_removed": True}))
 
     def get_source(self, provider: str, source: str) -> Source:
         """Return a source.
@@ -236,12 +244,9 @@ class Providers:
                 return
             after = page.cursor
 
-    def _claims(self, provider: Provider) -> tuple[_ProviderItem, _ProviderItem]:
-        """Return the item that makes the issuer the provider's own, and the one that lists the provider."""
-        return (
-            self._items(key("ISSUER", provider.issuer), "ISSUER", document={"provider": provider.provider}),
-            self._items(_LIST, provider.provider, document={}),
-        )
+    def _claim(self, provider: Provider) -> _ProviderItem:
+        """Return the item that makes the issuer the provider's own."""
+        return self._items(key("ISSUER", provider.issuer), "ISSUER", document={"provider": provider.provider})
 
     def _read(self, pk: str, sk: str) -> dict[str, Any] | None:
         item = read(self._items, pk, sk)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from backchannel.errors import KidClash, shown
@@ -35,19 +35,23 @@ def check_jwk_set(document: Mapping[str, Any]) -> None:
         raise ValueError("not a JWK Set: keys must be an array of objects")
 
 
-def jwk_set(ring: Iterable[SigningKey], upstream: Iterable[Mapping[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
+def jwk_set(ring: Sequence[SigningKey], upstream: Iterable[Mapping[str, Any]] = ()) -> dict[str, list[dict[str, Any]]]:
     """Return the provider's own keys as they are, and those of the ring that are not among them.
 
     Every key of the ring names its ``alg``, ``use`` and ``kid``. One of ours that the provider publishes for another purpose is
-    replaced: relying parties would refuse its signatures.
+    replaced: relying parties would refuse its signatures. One that this service made and withdrew is left out, also where the
+    provider's JWKS still has it.
 
     Raises:
         KidClash: the provider uses the ``kid`` of one of our keys for another key.
 
     """
     published = {key.kid: key for key in ring if key.state in PUBLISHED}
+    withdrawn = [key.jwk for key in ring if key.state not in PUBLISHED and not key.is_own]
     theirs: list[dict[str, Any]] = []
     for jwk in _public(upstream):
+        if any(are_same(each, jwk) for each in withdrawn):
+            continue
         kid = jwk.get("kid")
         ours = published.get(kid) if isinstance(kid, str) else None
         if ours is not None and not are_same(ours.jwk, jwk):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from backchannel.tokens.rotation import PENDING_DAYS
 if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_resourcegroupstaggingapi import ResourceGroupsTaggingAPIClient
+    from mypy_boto3_resourcegroupstaggingapi.type_defs import TagTypeDef
 
 STACK_TAG = "backchannel:stack"
 PROVIDER_TAG = "backchannel:provider"
@@ -64,14 +65,15 @@ class KmsKeys:
             policy = self._kms.get_key_policy(KeyId=kms_key_arn, PolicyName="default")["Policy"]
         return bool(json.loads(policy) == self._policy)
 
-    def left_over(self, named: Collection[str], now: int) -> list[str]:
-        """Return the ARNs of the stack's keys that no ring names, and that are older than ORPHANED_AFTER."""
+    def left_over(self, named: Collection[str], providers: Collection[str], now: int) -> list[str]:
+        """Return the ARNs of these providers' keys that no ring names, and that are older than ORPHANED_AFTER."""
         with _kms():
             pages = self._tagging.get_paginator("get_resources").paginate(
-                TagFilters=[{"Key": STACK_TAG, "Values": [self._stack]}], ResourceTypeFilters=["kms:key"]
+                TagFilters=[{"Key": STACK_TAG, "Values": [self._stack]}, {"Key": PROVIDER_TAG}], ResourceTypeFilters=["kms:key"]
             )
-            tagged = [each["ResourceARN"] for page in pages for each in page["ResourceTagMappingList"]]
-            return [arn for arn in tagged if arn not in named and self._is_old(arn, now)]
+            tagged = [each for page in pages for each in page["ResourceTagMappingList"]]
+            found = [each["ResourceARN"] for each in tagged if _provider(each["Tags"]) in providers]
+            return [arn for arn in found if arn not in named and self._is_old(arn, now)]
 
     def _is_old(self, arn: str, now: int) -> bool:
         metadata = self._kms.describe_key(KeyId=arn)["KeyMetadata"]
@@ -84,3 +86,7 @@ def _kms() -> Iterator[None]:
         yield
     except AWS_ERRORS as error:
         raise KeyServiceUnavailable(aws_code(error)) from error
+
+
+def _provider(tags: Sequence[TagTypeDef]) -> str:
+    return next(tag["Value"] for tag in tags if tag["Key"] == PROVIDER_TAG)

@@ -63,8 +63,8 @@ def withdrawn(ring: Ring, kid: str, now: int) -> Ring:
 
 
 def replaced_by_own(ring: Ring, own: SigningKey, now: int) -> Ring:
-    """Let a key of the provider's own sign; it has been published by the provider. Ours retires, another own one is forgotten."""
-    left = (key for key in ring if key.alg != own.alg or not key.is_own)
+    """Let a key of the provider's own sign; it has been published by the provider. The keys before it retire."""
+    left = (key for key in ring if (key.alg, key.kid) != (own.alg, own.kid))
     return (*(_retired(key, now) if key.alg == own.alg else key for key in left), replace(own, state="signing", since=now))
 
 
