@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from backchannel.providers.upstreams import LOOPBACK
-from backchannel.tokens.document_store import FRESH, MAX_STALE, Location
+from backchannel.tokens.document_store import FRESH, MAX_STALE
+from backchannel.tokens.locations import Location
 from local.client import Response, Stack
 from tests.support.aws import Aws
 from tests.support.deployed import CONTEXT, load

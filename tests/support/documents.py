@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from backchannel.errors import ConnectFailed, DocumentInvalid, DocumentUnavailable
-from backchannel.tokens.document_store import FRESH, MAX_STALE, RETRY, DocumentStore, Location, StoredDocument
+from backchannel.tokens.document_store import FRESH, MAX_STALE, RETRY, DocumentStore, StoredDocument
 from backchannel.tokens.documents import MAX_OCTETS, Documents, FetchResponse
+from backchannel.tokens.locations import Location
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,10 @@ from backchannel.deliveries.verdicts import Done, Postponed, RetryIn
 from backchannel.deliveries.worker import WAIT_MAX
 from backchannel.egress.post import Response
 from backchannel.errors import BackchannelError, DocumentInvalid, DocumentUnavailable, ReadTimeout, StorageUnavailable
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.encryption_keys import choose
 from backchannel.tokens.jwe import ENCS
+from backchannel.tokens.locations import Location
 from tests.support.encrypting import ALGS, KINDS, decrypted, kinds_of, private_jwk, private_key, public_jwk
 from tests.support.signing import unverified_part, verified
 from tests.unit.conftest import Log

@@ -4,8 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from backchannel.tokens.document_store import FRESH, DocumentStore, Location
+from backchannel.tokens.document_store import FRESH, DocumentStore
 from backchannel.tokens.documents import MAX_MEMORY, MAX_OCTETS, Documents
+from backchannel.tokens.locations import Location
 from tests.support.documents import NEW, OLD, DocumentPromises, DocumentServer, HandClock, MemoryStore, anything, with_keys
 
 

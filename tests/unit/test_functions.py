@@ -31,10 +31,9 @@ from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_i
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document, Documents
+from backchannel.tokens.locations import Location, Upstream
 from backchannel.tokens.probe import PROBE
-from backchannel.tokens.upstream import Upstream
 from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue

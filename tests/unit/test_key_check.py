@@ -8,9 +8,8 @@ import pytest
 from backchannel.api import key_check
 from backchannel.errors import DocumentUnavailable
 from backchannel.providers.table import Provider
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
-from backchannel.tokens.upstream import Upstream
+from backchannel.tokens.locations import Location, Upstream
 
 PRIVATE = ("10.0.0.0/8",)
 

@@ -9,10 +9,9 @@ import pytest
 from backchannel.errors import DocumentUnavailable
 from backchannel.providers.key_trust import ProvidersKeys, read_as_a_relying_party_does
 from backchannel.providers.table import Provider
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.key_ring import SigningKey
-from backchannel.tokens.upstream import Upstream
+from backchannel.tokens.locations import Location, Upstream
 from tests.support.signing import ring
 
 OURS, OTHER = (next(key for key in ring() if key.alg == alg) for alg in ("RS256", "RS384"))

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import DocumentUnavailable
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
+from backchannel.tokens.locations import Location, Upstream
 from backchannel.tokens.provider_metadata import checks, merged
-from backchannel.tokens.upstream import Upstream, read_jwk_set, read_metadata
+from backchannel.tokens.upstream import read_jwk_set, read_metadata
 from tests.support.json_values import json_values
 
 ISSUER = "https://op.example"

@@ -20,7 +20,7 @@ from backchannel.errors import (
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import LOOPBACK, register_upstream
 from backchannel.tokens.documents import Documents, FetchResponse
-from backchannel.tokens.upstream import Upstream
+from backchannel.tokens.locations import Upstream
 from tests.support.documents import MemoryStore, Served
 from tests.support.signing import ring
 from tests.unit.test_provider_metadata import ISSUER, METADATA

@@ -26,9 +26,9 @@ from backchannel.providers.table import Provider
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.locations import Location
 from tests.support.queues import FakeQueue
 from tests.support.signing import ring, signer, unverified_part, verified
 from tests.unit.conftest import Log

@@ -12,9 +12,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from backchannel.errors import DiscoveryNotConfiguredError, DocumentUnavailable, KidClash
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, metrics
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document, Documents
 from backchannel.tokens.jwks import jwk_set
+from backchannel.tokens.locations import Location
 from backchannel.tokens.provider_metadata import merged
 from backchannel.tokens.upstream import read_jwk_set, read_metadata
 

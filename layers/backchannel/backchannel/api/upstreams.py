@@ -8,7 +8,8 @@ from backchannel.errors import DocumentInvalid, DocumentUnavailable, KidClash, U
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
 from backchannel.tokens.jwks import jwk_set
-from backchannel.tokens.upstream import Upstream, read_jwk_set, read_metadata
+from backchannel.tokens.locations import Upstream
+from backchannel.tokens.upstream import read_jwk_set, read_metadata
 
 
 def checked_upstream(metadata: UpstreamMetadata | None, provider: Provider, using: Dependencies) -> Upstream | None:

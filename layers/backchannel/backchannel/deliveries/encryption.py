@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from backchannel.egress.post import Egress
 from backchannel.errors import DocumentUnavailable, EncryptionKeyUnavailable
 from backchannel.tokens import jwe
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document, Documents
 from backchannel.tokens.encryption_keys import choose
 from backchannel.tokens.fetched_documents import FetchedDocuments
+from backchannel.tokens.locations import Location
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -9,7 +9,8 @@ from backchannel.providers.table import Provider
 from backchannel.tokens.documents import Document
 from backchannel.tokens.jwks import are_same, may_sign
 from backchannel.tokens.key_ring import SigningKey
-from backchannel.tokens.upstream import Read, Upstream, read_jwk_set, read_metadata
+from backchannel.tokens.locations import Upstream
+from backchannel.tokens.upstream import Read, read_jwk_set, read_metadata
 
 
 @dataclass(frozen=True, slots=True)

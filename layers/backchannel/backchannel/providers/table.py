@@ -25,7 +25,7 @@ from backchannel.errors import ConflictError, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.tokens.key_ring import SigningKey
-from backchannel.tokens.upstream import Upstream
+from backchannel.tokens.locations import Upstream
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from backchannel.providers.trust import check_ca_bundle, check_networks
 from backchannel.providers.uris import check_uri, leads_to_loopback, refuse
-from backchannel.tokens.upstream import Upstream
+from backchannel.tokens.locations import Upstream
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

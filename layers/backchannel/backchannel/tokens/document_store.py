@@ -1,7 +1,5 @@
-"""What all environments share of somebody else's document: where it is, the last good copy, the latest attempt to fetch it."""
+"""What all environments share of somebody else's document: the last good copy, the latest attempt to fetch it."""
 
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,20 +11,6 @@ RETRY = 10_000
 
 MAX_STALE = 86_400_000
 """Milliseconds after which a copy is not used any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a document is, and what is trusted on the way there."""
-
-    uri: str
-    allowed_networks: tuple[str, ...] = ()
-    ca_bundle: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The name of its copy. One that was fetched under a looser policy must not serve a stricter one."""
-        return hashlib.sha256(json.dumps([self.uri, self.allowed_networks, self.ca_bundle]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

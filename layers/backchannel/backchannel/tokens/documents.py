@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import cachetools
 
 from backchannel.errors import DocumentInvalid, DocumentUnavailable, RelyingPartyFault
-from backchannel.tokens.document_store import FRESH, MAX_STALE, DocumentStore, Location, StoredDocument
+from backchannel.tokens.document_store import FRESH, MAX_STALE, DocumentStore, StoredDocument
+from backchannel.tokens.locations import Location
 from backchannel.tokens.strict_json import parse
 
 MAX_OCTETS = 262_144

@@ -1,33 +1,15 @@
 """What the provider itself publishes: its discovery document and its JWKS."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from backchannel.errors import DocumentUnavailable
 from backchannel.tokens import provider_metadata
-from backchannel.tokens.document_store import Location
 from backchannel.tokens.documents import Accept, Document
 from backchannel.tokens.jwks import check_jwk_set
+from backchannel.tokens.locations import Location, Upstream
 
 type Read = Callable[[Location, Accept], Document]
 """``Documents.get``, or ``Documents.fetch``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """Where a provider publishes its discovery document, its JWKS or both, and what is trusted on the way there.
-
-    The JWKS is at ``jwks_uri``, or else where the discovery document says.
-    """
-
-    discovery: str | None = None
-    jwks_uri: str | None = None
-    allowed_networks: tuple[str, ...] = ()
-    ca_bundle: str | None = None
-
-    def location(self, uri: str) -> Location:
-        """Return the location of one of the provider's documents."""
-        return Location(uri, self.allowed_networks, self.ca_bundle)
 
 
 def read_metadata(upstream: Upstream, issuer: str, read: Read) -> Document | None:
