@@ -54,9 +54,10 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Answer one webhook."""
     path = event["pathParameters"]
     try:
-        counts = receiver.receive(path["provider"], path["source"], Request.of(event), now=round(time.time() * 1000))
+        received = receiver.receive(path["provider"], path["source"], Request.of(event), now=round(time.time() * 1000))
     except (CallerError, InternalFailure) as error:
         answer = problem_of(error)
         headers = {**answer.headers, "Content-Type": CONTENT_TYPE}
         return {"statusCode": answer.status, "headers": headers, "body": answer.body}
-    return {"statusCode": 202, "headers": {"Content-Type": "application/json"}, "body": json.dumps(counts)}
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": received.status, "headers": headers, "body": json.dumps(received.counts)}

@@ -1,16 +1,25 @@
-"""Samples of events, and a generator of random numbers that a test can foresee."""
+"""Samples of events, what senders are verified by, and a generator of random numbers that a test can foresee."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from backchannel.webhooks.request import Trust
+
 EVENTS = Path(__file__).resolve().parents[2] / "events"
+ISSUER = "https://idp.example.test/"
 
 
 def sample(name: str) -> Any:
     """Return one of the events of ``events/``."""
     return json.loads((EVENTS / name).read_text())
+
+
+def trust(*secrets: str, keys: Sequence[Mapping[str, Any]] = (), issuer: str = ISSUER, audience: str | None = None) -> Trust:
+    """Return what the senders of a source are verified by."""
+    return Trust(lambda: secrets, lambda _: keys, issuer, audience)
 
 
 class Steady(Random):

@@ -8,6 +8,7 @@ from backchannel.api.sources import check_settings
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Request
+from tests.unit.fakes import trust
 
 
 def test_exactly_the_formats_can_be_registered() -> None:
@@ -38,7 +39,7 @@ def test_a_setting_that_the_format_does_not_read_is_refused(name: str, setting: 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_refuses_an_unsigned_webhook(name: str) -> None:
     with pytest.raises(SignatureInvalidError):
-        FORMATS[name].verify(Request(b"{}", {}), ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 0)
+        FORMATS[name].verify(Request(b"{}", {}), trust("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0)
 
 
 @pytest.mark.parametrize("name", FORMATS)

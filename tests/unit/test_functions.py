@@ -297,9 +297,9 @@ def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered
         intake=Intake(sessions, FakeQueue()),
     )
 
-    counts = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
+    received = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
 
-    assert counts == {"started": int(is_registered), "ended": 0, "ignored": int(not is_registered)}
+    assert received.counts == {"started": int(is_registered), "ended": 0, "ignored": int(not is_registered)}
     assert [each.client_id for each in stored] == [client_id] * is_registered
 
 

@@ -5,6 +5,7 @@ There is only this route, so no event handler is needed; its import would be a f
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -18,7 +19,15 @@ from backchannel.sessions.events import RpSessionStarted, SessionEvent
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.formats import FORMATS
-from backchannel.webhooks.request import Context, Request
+from backchannel.webhooks.request import Context, Proven, Request, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How a webhook is answered: with how many of its events were starts, ends or ignored."""
+
+    status: HTTPStatus
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +40,17 @@ class WebhookReceiver:
     secrets: Secrets
     intake: Intake
 
-    def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> dict[str, int]:
-        """Receive a webhook. Return how many of its events were starts, ends or ignored; by then all are stored or queued.
+    def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
+        """Receive a webhook. Once this returns, all of its events are stored or queued.
 
         Raises:
             CallerError: the signature or the body is not valid.
             InternalFailure: not everything is stored; the same webhook can be sent again.
 
         """
-        provider, source = self._proven(provider_name, source_name, request, now)
-        parsed = FORMATS[source.format].parse(request, _context(provider, source, now))
+        provider, source, proven = self._proven(provider_name, source_name, request, now)
+        row = FORMATS[source.format]
+        parsed = row.parse(proven, _context(provider, source, now))
         events = [event for event in parsed.events if not self._is_own_login(provider, source, event)]
         taken = self.intake.take(provider, events, now)
         ignored = parsed.ignored + len(parsed.events) - len(events)
@@ -48,12 +58,12 @@ class WebhookReceiver:
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider_name, "source": source_name, **counts})
-        return counts
+        return Received(row.success, counts)
 
-    def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source]:
-        """Return the source that proved itself, with its provider. The answer does not tell a stranger whether there is one.
+    def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
+        """Return the source that proved itself, its provider, and what it has sent.
 
-        Both are looked up, whichever is missing.
+        The answer does not tell a stranger whether there is such a source. Both are looked up, whichever is missing.
         """
         provider = _found(self.provider, provider_name)
         source = _found(self.source, provider_name, source_name)
@@ -61,8 +71,8 @@ class WebhookReceiver:
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source
             raise SignatureInvalidError(str(missing))
-        FORMATS[source.format].verify(request, self.secrets.get(source.secret_name), now)
-        return provider, source
+        trust = Trust(lambda: self.secrets.get(source.secret_name), lambda _: (), provider.issuer)
+        return provider, source, FORMATS[source.format].verify(request, trust, now)
 
     def _is_own_login(self, provider: Provider, source: Source, event: SessionEvent) -> bool:
         """Whether this is a login at the provider's own user interface, which is no client of ours."""

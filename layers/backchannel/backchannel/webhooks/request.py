@@ -1,8 +1,8 @@
-"""A webhook's request, and what its format reads from it."""
+"""A webhook's request, what of it is proven, and what its format reads from that."""
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -43,6 +43,28 @@ class Request:
         if len(octets) > MAX_BODY:
             raise PayloadTooLargeError(f"the body is larger than {MAX_BODY} octets")
         return cls(octets, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a sender of a source is verified by; each format uses what its scheme needs.
+
+    ``keys`` returns the JWKs that the sender publishes, read anew if none of them has this ``kid``. What they sign names this
+    ``issuer`` and ``audience``.
+    """
+
+    secrets: Callable[[], Sequence[str]]
+    keys: Callable[[str | None], Sequence[Mapping[str, Any]]]
+    issuer: str
+    audience: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a sender has proven to have sent: the octets of its event, and the event's id if that was signed beside them."""
+
+    body: bytes
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
