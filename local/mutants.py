@@ -29,7 +29,10 @@ TESTS = {
     "sessions.events": ("events",),
     "sessions.rp_sessions": ("rp_sessions",),
     "tokens.jws": ("jws",),
-    "webhooks.*": ("formats", "hmac_signatures", "keycloak", "standard_webhooks", "webhook_request"),
+    "webhooks.*": (
+        *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "signed_jwt", "standard_webhooks"),
+        "webhook_request",
+    ),
 }
 """The modules that call nobody and decide what is sent to whom, each with the unit tests that have to notice a change in it."""
 

@@ -1,11 +1,11 @@
 """Samples of events, what senders are verified by, and a generator of random numbers that a test can foresee."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
+from backchannel.errors import SignatureInvalidError
 from backchannel.webhooks.request import Trust
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -17,9 +17,13 @@ def sample(name: str) -> Any:
     return json.loads((EVENTS / name).read_text())
 
 
-def trust(*secrets: str, keys: Sequence[Mapping[str, Any]] = (), issuer: str = ISSUER, audience: str | None = None) -> Trust:
+def trust(*secrets: str) -> Trust:
     """Return what the senders of a source are verified by."""
-    return Trust(lambda: secrets, lambda _: keys, issuer, audience)
+    return Trust(lambda: secrets, _no_keys, ISSUER)
+
+
+def _no_keys(_: str) -> NoReturn:
+    raise SignatureInvalidError("no keys")
 
 
 class Steady(Random):

@@ -149,6 +149,7 @@ def _webhook(
         client=_unknown,
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
+        sender_keys=_unknown,
     )
     return load("webhook", receiver=receiver, time=SimpleNamespace(time=lambda: AT / 1000 + 2))
 
@@ -295,6 +296,7 @@ def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered
         client=(lambda *_: Client(client_id)) if is_registered else _unknown,
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["kc-synthetic"])),
         intake=Intake(sessions, FakeQueue()),
+        sender_keys=_unknown,
     )
 
     received = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)

@@ -25,15 +25,22 @@ def checked_upstream(metadata: UpstreamMetadata | None, issuer: str, using: Depe
         Upstream(**members), permit_private_networks=using.permit_private_networks, permit_loopback=using.permit_loopback
     )
     fetch = using.documents.fetch
-    document = _checked("discovery document", lambda: read_metadata(upstream, issuer, fetch))
-    _checked("JWKS", lambda: read_jwk_set(upstream, document, fetch))
+    document = fetched("discovery document of upstream", lambda: read_metadata(upstream, issuer, fetch))
+    fetched("JWKS of upstream", lambda: read_jwk_set(upstream, document, fetch))
     return upstream
 
 
-def _checked[T](name: str, read: Callable[[], T]) -> T:
+def fetched[T](name: str, read: Callable[[], T]) -> T:
+    """Return a document that a request names, or the caller's error that says why it is not to be had.
+
+    Raises:
+        UpstreamUnavailableError: its server does not answer.
+        UpstreamInvalidError: it is not valid.
+
+    """
     try:
         return read()
     except DocumentInvalid as error:
-        raise UpstreamInvalidError(f"the {name} of upstream: {error}") from error
+        raise UpstreamInvalidError(f"the {name}: {error}") from error
     except DocumentUnavailable as error:
-        raise UpstreamUnavailableError(f"the {name} of upstream: {error}") from error
+        raise UpstreamUnavailableError(f"the {name}: {error}") from error

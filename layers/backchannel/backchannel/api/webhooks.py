@@ -3,14 +3,15 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.secrets import Secrets
-from backchannel.errors import NotFoundError, SignatureInvalidError
+from backchannel.errors import EventTimeInvalidError, NotFoundError, SignatureInvalidError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
@@ -20,6 +21,13 @@ from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Context, Proven, Request, Trust
+
+
+class JwtVerifier(Protocol):
+    """The keys of senders that sign tokens: ``api.sender_keys.SenderKeys``, which is imported when it is needed."""
+
+    def verified(self, provider: Provider, source: Source, token: str) -> tuple[str | None, Mapping[str, Any]]:
+        """Return ``typ`` and claims of a token that a key of the source's sender has signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +40,17 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class WebhookReceiver:
-    """Receives webhooks. ``provider``, ``source`` and ``client`` read the configuration, and may be cached."""
+    """Receives webhooks. ``provider``, ``source`` and ``client`` read the configuration, and may be cached.
+
+    ``sender_keys`` is called only for formats whose senders sign tokens.
+    """
 
     provider: Callable[[str], Provider]
     source: Callable[[str, str], Source]
     client: Callable[[str, str], Client]
     secrets: Secrets
     intake: Intake
+    sender_keys: Callable[[], JwtVerifier]
 
     def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
         """Receive a webhook. Once this returns, all of its events are stored or queued.
@@ -51,6 +63,8 @@ class WebhookReceiver:
         provider, source, proven = self._proven(provider_name, source_name, request, now)
         row = FORMATS[source.format]
         parsed = row.parse(proven, _context(provider, source, now))
+        for event in parsed.events:
+            _check_age(event, row.max_age, now)
         events = [event for event in parsed.events if not self._is_own_login(provider, source, event)]
         taken = self.intake.take(provider, events, now)
         ignored = parsed.ignored + len(parsed.events) - len(events)
@@ -71,7 +85,12 @@ class WebhookReceiver:
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source
             raise SignatureInvalidError(str(missing))
-        trust = Trust(lambda: self.secrets.get(source.secret_name), lambda _: (), provider.issuer)
+        trust = Trust(
+            secrets=lambda: [] if source.secret_name is None else self.secrets.get(source.secret_name),
+            verified_jwt=lambda token: self.sender_keys().verified(provider, source, token),
+            issuer=source.token_issuer or provider.issuer,
+            audience=source.audience,
+        )
         return provider, source, FORMATS[source.format].verify(request, trust, now)
 
     def _is_own_login(self, provider: Provider, source: Source, event: SessionEvent) -> bool:
@@ -90,6 +109,12 @@ def _found[**P, V](load: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V
         return load(*args, **kwargs)
     except NotFoundError as error:
         return error
+
+
+def _check_age(event: SessionEvent, max_age: int | None, now: int) -> None:
+    at = event.started_at if isinstance(event, RpSessionStarted) else event.ended_at
+    if max_age is not None and now - at > max_age * 1000:
+        raise EventTimeInvalidError(f"the event is older than {max_age} seconds")
 
 
 def _context(provider: Provider, source: Source, now: int) -> Context:

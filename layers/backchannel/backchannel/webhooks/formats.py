@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError
-from backchannel.webhooks import hmac_signatures, keycloak, standard_webhooks
+from backchannel.webhooks import bearer, ed25519_signatures, hmac_signatures, keycloak, signed_jwt, standard_webhooks
 from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 
 
@@ -13,16 +13,19 @@ from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 class Format:
     """One format. ``verify`` and ``parse`` are pure and raise CallerError; ``parse`` sees nothing but what is proven.
 
-    ``check_secret`` refuses a secret that could never verify. ``success`` is the status that its senders take for success.
-    ``settings`` are those of a source that only some formats read. ``own_clients`` are the provider's own user interfaces: their
-    logins are ignored unless they are registered as clients.
+    ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
+    that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
+    cannot do without. Events that are older than ``max_age`` seconds are refused. ``own_clients`` are the provider's own user
+    interfaces: their logins are ignored unless they are registered as clients.
     """
 
     verify: Callable[[Request, Trust, int], Proven]
     parse: Callable[[Proven, Context], Parsed]
-    check_secret: Callable[[str], object]
+    check_secret: Callable[[str], object] | None
     success: HTTPStatus
     settings: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    max_age: int | None = None
     own_clients: frozenset[str] = frozenset()
 
 
@@ -45,13 +48,40 @@ def _standard_webhooks_signature(request: Request, trust: Trust, now: int) -> Pr
     return Proven(request.body, event_id)
 
 
+def _standard_webhooks_secret(secret: str) -> None:
+    is_public = secret.startswith(ed25519_signatures.PREFIX)
+    (ed25519_signatures.public_key if is_public else hmac_signatures.standard_webhooks_key)(secret)
+
+
+def _bearer(request: Request, trust: Trust, _: int) -> Proven:
+    hmac_signatures.as_for_nobody(request)
+    bearer.verify(request, trust.secrets())
+    return Proven(request.body)
+
+
 FORMATS: Mapping[str, Format] = {
     "standard-webhooks": Format(
         verify=_standard_webhooks_signature,
         parse=standard_webhooks.parse,
-        check_secret=hmac_signatures.standard_webhooks_key,
+        check_secret=_standard_webhooks_secret,
         success=HTTPStatus.ACCEPTED,
         settings=frozenset({"require_iss"}),
+    ),
+    "bearer": Format(
+        verify=_bearer,
+        parse=standard_webhooks.parse,
+        check_secret=bearer.check_secret,
+        success=HTTPStatus.OK,  # the one that every sender takes
+        settings=frozenset({"require_iss"}),
+        max_age=bearer.MAX_AGE,
+    ),
+    "signed-jwt": Format(
+        verify=signed_jwt.verify,
+        parse=standard_webhooks.parse,
+        check_secret=None,
+        success=HTTPStatus.OK,
+        settings=frozenset({"require_iss", "audience", "token_issuer", "jwks_uri", "allowed_networks", "ca_bundle"}),
+        required=frozenset({"audience"}),
     ),
     "keycloak": Format(
         verify=_keycloak_signature,

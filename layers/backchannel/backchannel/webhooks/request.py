@@ -49,12 +49,12 @@ class Request:
 class Trust:
     """What a sender of a source is verified by; each format uses what its scheme needs.
 
-    ``keys`` returns the JWKs that the sender publishes, read anew if none of them has this ``kid``. What they sign names this
-    ``issuer`` and ``audience``.
+    ``verified_jwt`` returns ``typ`` and claims of a token that a key of the sender's JWKS has signed, or raises
+    SignatureInvalidError. The claims must name ``issuer`` and ``audience``.
     """
 
     secrets: Callable[[], Sequence[str]]
-    keys: Callable[[str | None], Sequence[Mapping[str, Any]]]
+    verified_jwt: Callable[[str], tuple[str | None, Mapping[str, Any]]]
     issuer: str
     audience: str | None = None
 
