@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.secrets import Secrets
-from backchannel.errors import EventTimeInvalidError, NotFoundError, SignatureInvalidError
+from backchannel.errors import EventTimeInvalidError, NotFoundError, PayloadTooLargeError, SignatureInvalidError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
@@ -62,6 +62,8 @@ class WebhookReceiver:
         """
         provider, source, proven = self._proven(provider_name, source_name, request, now)
         row = FORMATS[source.format]
+        if len(request.body) > row.max_body:  # not before: the answer would show that there is such a source
+            raise PayloadTooLargeError(f"the body is larger than {row.max_body} octets")
         parsed = row.parse(proven, _context(provider, source, now))
         for event in parsed.events:
             _check_age(event, row.max_age, now)

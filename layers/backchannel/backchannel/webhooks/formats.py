@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError
 from backchannel.webhooks import bearer, ed25519_signatures, hmac_signatures, keycloak, signed_jwt, standard_webhooks
-from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
+from backchannel.webhooks.request import MAX_BODY, Context, Parsed, Proven, Request, Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,8 @@ class Format:
 
     ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
     that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
-    cannot do without. Events that are older than ``max_age`` seconds are refused. ``own_clients`` are the provider's own user
+    cannot do without. Events older than ``max_age`` seconds, and bodies of more than
+    ``max_body`` octets, are refused. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients.
     """
 
@@ -26,6 +27,7 @@ class Format:
     settings: frozenset[str] = frozenset()
     required: frozenset[str] = frozenset()
     max_age: int | None = None
+    max_body: int = 1_048_576
     own_clients: frozenset[str] = frozenset()
 
 
@@ -89,6 +91,7 @@ FORMATS: Mapping[str, Format] = {
         check_secret=_not_too_short,
         success=HTTPStatus.ACCEPTED,
         settings=frozenset({"realm"}),
+        max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
         own_clients=frozenset({"account-console", "security-admin-console"}),
     ),
 }

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
 from backchannel.sessions.events import SessionEvent
 
-MAX_BODY = 1_048_576
+MAX_BODY = 4_194_304
+"""Octets of the largest body of any format: below what API Gateway hands to a function, also in base64."""
 
 type SidTrust = Literal["claim", "sha256", "none"]
 type UnmatchedSid = Literal["report", "end_subject"]
