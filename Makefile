@@ -161,6 +161,10 @@ deploy: build ## Deploy to the AWS account of your shell (ENV=dev or prod, ARCHI
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.openapi
 
+.PHONY: effects
+effects: $(DEV_READY) ## Write docs/providers/effects.md anew
+	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.effects
+
 # In this order: dev takes the versions that the layer ships.
 LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/mutants requirements/sam \
 	requirements/ministack

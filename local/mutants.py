@@ -36,7 +36,10 @@ TESTS = {
     "tokens.key_policy": ("key_policy",),
     "tokens.provider_metadata": ("provider_metadata",),
     "tokens.rotation": ("rotation",),
-    "webhooks.*": ("formats", "hmac_signatures", "keycloak", "standard_webhooks", "webhook_request"),
+    "webhooks.*": (
+        *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "signed_jwt", "standard_webhooks"),
+        "webhook_request",
+    ),
 }
 """The modules that call nobody and decide what is sent to whom, each with the unit tests that have to notice a change in it."""
 

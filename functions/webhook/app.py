@@ -1,9 +1,10 @@
 """webhook: verifies the sender, turns its payload into session events, stores starts and queues ends."""
 
+import functools
 import json
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -22,6 +23,9 @@ from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
 from backchannel.webhooks.request import Request
 
+if TYPE_CHECKING:
+    from backchannel.api.sender_keys import SenderKeys
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -31,11 +35,27 @@ class Settings:
     sessions_table: str
     session_ended_queue_url: str
     session_lifetime_days: int
+    fetched_documents_table: str
+    permit_private_networks: bool
 
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
-providers = Providers(dynamodb, settings.providers_table)
+providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
+
+
+@functools.cache
+def sender_keys() -> "SenderKeys":
+    """Return what verifies tokens. It is imported when a source's sender signs them: nobody else waits for it."""
+    from backchannel.api.sender_keys import PATIENCE, SenderKeys  # noqa: PLC0415
+    from backchannel.egress.post import Egress  # noqa: PLC0415
+    from backchannel.tokens.documents import Documents  # noqa: PLC0415
+    from backchannel.tokens.fetched_documents import FetchedDocuments  # noqa: PLC0415
+
+    fetch = Egress(deadline=PATIENCE, preload=False).get
+    return SenderKeys(Documents(fetch, FetchedDocuments(dynamodb, settings.fetched_documents_table)))
+
+
 receiver = WebhookReceiver(
     provider=cached(with_misses(providers.get)),
     source=cached(with_misses(providers.get_source)),
@@ -45,6 +65,7 @@ receiver = WebhookReceiver(
         Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
         Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url),
     ),
+    sender_keys=sender_keys,
 )
 
 
@@ -54,9 +75,10 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Answer one webhook."""
     path = event["pathParameters"]
     try:
-        counts = receiver.receive(path["provider"], path["source"], Request.of(event), now=round(time.time() * 1000))
+        received = receiver.receive(path["provider"], path["source"], Request.of(event), now=round(time.time() * 1000))
     except (CallerError, InternalFailure) as error:
         answer = problem_of(error)
         headers = {**answer.headers, "Content-Type": CONTENT_TYPE}
         return {"statusCode": answer.status, "headers": headers, "body": answer.body}
-    return {"statusCode": 202, "headers": {"Content-Type": "application/json"}, "body": json.dumps(counts)}
+    headers = {"Content-Type": "application/json"}
+    return {"statusCode": received.status, "headers": headers, "body": json.dumps(received.counts)}

@@ -315,6 +315,8 @@ def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
         ("DiscoveryRole", "dynamodb:GetItem"),
         ("DiscoveryRole", "dynamodb:UpdateItem"),
         ("AdminRole", "dynamodb:UpdateItem"),  # it fetches, and goes on with no copy
+        ("WebhookRole", "dynamodb:GetItem"),  # the keys of senders that sign tokens
+        ("WebhookRole", "dynamodb:UpdateItem"),
     }
     assert _who_reaches("ClientDocumentsTable") == {
         ("DeliveryRole", "dynamodb:GetItem"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backchannel import __version__
-from local import openapi
+from local import effects, openapi
 from tests.unit.test_rooms import MAY_IMPORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,6 +87,10 @@ def test_the_index_of_decisions_lists_every_entry_in_order() -> None:
 
 def test_openapi_json_is_what_the_code_generates() -> None:
     assert openapi.DOCUMENT.read_text() == openapi.render(), "docs/openapi.json is out of date: run `make openapi`"
+
+
+def test_the_table_of_effects_is_what_the_code_does_with_the_samples() -> None:
+    assert effects.DOCUMENT.read_text() == effects.render(), "docs/providers/effects.md is out of date: run `make effects`"
 
 
 def test_the_version_follows_semantic_versioning() -> None:

@@ -4,10 +4,11 @@ import pytest
 from pydantic import ValidationError
 
 from backchannel.api.requests import SourceMetadata
-from backchannel.api.sources import check_settings
+from backchannel.api.sources import check_settings, checked_secrets
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Request
+from tests.unit.fakes import trust
 
 
 def test_exactly_the_formats_can_be_registered() -> None:
@@ -23,34 +24,83 @@ def test_an_unknown_format_is_refused_at_registration(name: str) -> None:
         SourceMetadata.model_validate({"format": name, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("setting", [{"require_iss": True}, {"realm": "customer"}])
-def test_a_setting_that_the_format_does_not_read_is_refused(name: str, setting: dict[str, object]) -> None:
-    metadata = SourceMetadata.model_validate({"format": name, "secret": "kc-synthetic", **setting})
+SECRETS = {
+    "standard-webhooks": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "bearer": "a-static-secret-of-32-characters",
+    "keycloak": "kc-synthetic",
+}
+SETTINGS: dict[str, object] = {
+    "require_iss": True,
+    "realm": "customer",
+    "audience": "backchannel-hub",
+    "token_issuer": "https://idp.example.test/hub",
+    "jwks_uri": "https://idp.example.test/jwks",
+    "allowed_networks": ["10.0.0.0/8"],
+    "ca_bundle": "PEM",
+}
 
-    if setting.keys() <= FORMATS[name].settings:
+
+def _metadata(name: str, **settings: object) -> SourceMetadata:
+    needed = {setting: SETTINGS[setting] for setting in FORMATS[name].required}
+    secret = {"secret": SECRETS[name]} if name in SECRETS else {}
+    return SourceMetadata.model_validate({"format": name, **secret, **needed, **settings})
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_that_the_format_does_not_read_is_refused(name: str, setting: str) -> None:
+    metadata = _metadata(name, **{setting: SETTINGS[setting]})
+
+    if setting in FORMATS[name].settings:
         check_settings(metadata)
     else:
-        with pytest.raises(RegistrationInvalidError, match=next(iter(setting))):
+        with pytest.raises(RegistrationInvalidError, match=setting):
             check_settings(metadata)
+
+
+def test_every_setting_that_only_some_formats_read_is_known() -> None:
+    assert {setting for row in FORMATS.values() for setting in row.settings} == SETTINGS.keys()
+
+
+def test_a_signed_token_needs_an_audience() -> None:
+    with pytest.raises(RegistrationInvalidError, match="audience"):
+        check_settings(SourceMetadata(format="signed-jwt"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_has_secrets_or_refuses_them(name: str) -> None:
+    with_secret = _metadata(name, secret=SECRETS.get(name, "a-static-secret-of-32-characters"))
+    without = SourceMetadata(format=_metadata(name).format)
+
+    if FORMATS[name].check_secret is None:
+        assert checked_secrets(without) == []
+    else:
+        assert checked_secrets(with_secret) == [SECRETS[name]]
+    with pytest.raises(RegistrationInvalidError, match="secret"):
+        checked_secrets(with_secret if FORMATS[name].check_secret is None else without)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_refuses_an_unsigned_webhook(name: str) -> None:
     with pytest.raises(SignatureInvalidError):
-        FORMATS[name].verify(Request(b"{}", {}), ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"], 0)
+        FORMATS[name].verify(Request(b"{}", {}), trust("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("secret", ["", "short", "7 chars"])
+@pytest.mark.parametrize("name", SECRETS)
+@pytest.mark.parametrize("secret", ["", "short", "7 chars", "whpk_"])
 def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str) -> None:
     with pytest.raises(RegistrationInvalidError):
-        FORMATS[name].check_secret(secret)
+        checked_secrets(_metadata(name, secret=secret))
 
 
 @pytest.mark.parametrize(
     ("name", "secret"),
-    [("keycloak", "kc-synthetic"), ("keycloak", "8 of it!"), ("standard-webhooks", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
+    [
+        *(("keycloak", "kc-synthetic"), ("keycloak", "8 of it!")),
+        ("standard-webhooks", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        ("standard-webhooks", "whpk_" + "A" * 43 + "="),
+        ("bearer", "24-visible-characters-!~"),
+    ],
 )
 def test_a_format_accepts_the_secrets_that_its_senders_use(name: str, secret: str) -> None:
-    FORMATS[name].check_secret(secret)
+    assert checked_secrets(_metadata(name, secret=secret)) == [secret]

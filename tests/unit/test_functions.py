@@ -20,7 +20,13 @@ from backchannel.aws.secrets import Secrets
 from backchannel.deliveries.consumer import Handled
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.verdicts import Done
-from backchannel.errors import KeyServiceUnavailable, NotFoundError, StorageUnavailable
+from backchannel.errors import (
+    EventTimeInvalidError,
+    KeyServiceUnavailable,
+    NotFoundError,
+    PayloadTooLargeError,
+    StorageUnavailable,
+)
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
 from backchannel.providers.clients import Client
@@ -149,6 +155,7 @@ def _webhook(
         client=_unknown,
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
+        sender_keys=_unknown,
     )
     return load("webhook", receiver=receiver, time=SimpleNamespace(time=lambda: AT / 1000 + 2))
 
@@ -173,7 +180,8 @@ def test_a_proven_webhook_has_its_end_queued_before_it_is_answered(load: Load) -
         ({"body": '{"type": "session.ended"}'}, 401, "signature_invalid"),
         ({"headers": {}, "multiValueHeaders": {}}, 401, "signature_invalid"),
         ({"headers": None, "multiValueHeaders": None, "body": None}, 401, "signature_invalid"),
-        ({"body": "a" * 2_000_000}, 413, "payload_too_large"),
+        ({"body": "a" * 2_000_000}, 401, "signature_invalid"),
+        ({"body": "a" * 5_000_000}, 413, "payload_too_large"),
     ],
 )
 def test_an_unproven_webhook_queues_nothing(load: Load, change: dict[str, Any], status: int, code: str) -> None:
@@ -295,12 +303,77 @@ def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered
         client=(lambda *_: Client(client_id)) if is_registered else _unknown,
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["kc-synthetic"])),
         intake=Intake(sessions, FakeQueue()),
+        sender_keys=_unknown,
     )
 
-    counts = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
+    received = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
 
-    assert counts == {"started": int(is_registered), "ended": 0, "ignored": int(not is_registered)}
+    assert received.counts == {"started": int(is_registered), "ended": 0, "ignored": int(not is_registered)}
     assert [each.client_id for each in stored] == [client_id] * is_registered
+
+
+def _receiver(source: Source, queue: FakeQueue, *secrets: str) -> WebhookReceiver:
+    return WebhookReceiver(
+        provider=lambda _: ACME,
+        source=lambda *_: source,
+        client=_unknown,
+        secrets=cast("Secrets", SimpleNamespace(get=lambda _: list(secrets))),
+        intake=Intake(NoSessions(), queue),
+        sender_keys=_unknown,
+    )
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_representation_of_a_megabyte_does_not_lose_keycloaks_event() -> None:
+    document = sample("keycloak-p2inc-admin.USER-UPDATE-disabled.json") | {"time": AT, "realmName": "test"}
+    document["representation"] = json.dumps({"enabled": False, "attributes": {"a": ['"'] * 350_000}})
+    body = json.dumps(document).encode()
+    signature = hmac.digest(b"kc-synthetic", body, "sha256").hex()
+    queue = FakeQueue()
+
+    received = _receiver(Source("keycloak", "keycloak", "secret"), queue, "kc-synthetic").receive(
+        "acme", "keycloak", Request(body, {"x-keycloak-signature": signature}), AT
+    )
+
+    assert len(body) > 2_000_000
+    assert (received.counts["ended"], len(queue.sent)) == (1, 1)
+
+
+STATIC = "a-static-secret-of-32-characters"
+BEARER = Source("pingam", "bearer", "secret")
+
+
+def _bearer(at: str, padding: str = "") -> Request:
+    document = sample("pingam-logout-webhook.json") | {"timestamp": at, "padding": padding}
+    return Request(json.dumps(document).encode(), {"authorization": f"Bearer {STATIC}"})
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_an_event_with_a_static_header_is_answered_200() -> None:
+    queue = FakeQueue()
+
+    received = _receiver(BEARER, queue, STATIC).receive("acme", "pingam", _bearer("2026-09-01T10:00:00.000Z"), AT + 3_600_000)
+
+    assert (received.status, received.counts["ended"]) == (200, 1)
+    (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
+    assert isinstance(message.event, SessionEnded)
+    assert (message.event.sid, message.event.source_event_id) == ("5e550000-0000-4000-8000-000000000001", "5e55-ended")
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_an_old_event_with_a_static_header_is_refused() -> None:
+    queue = FakeQueue()
+
+    with pytest.raises(EventTimeInvalidError, match="older than 3600 seconds"):
+        _receiver(BEARER, queue, STATIC).receive("acme", "pingam", _bearer("2026-09-01T10:00:00.000Z"), AT + 3_600_001)
+
+    assert queue.sent == []
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_proven_body_that_is_too_large_for_its_format_is_refused() -> None:
+    with pytest.raises(PayloadTooLargeError):
+        _receiver(BEARER, FakeQueue(), STATIC).receive("acme", "pingam", _bearer("2026-09-01T10:00:00Z", "x" * 1_048_576), AT)
 
 
 @pytest.mark.usefixtures("no_metrics")

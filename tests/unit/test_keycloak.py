@@ -12,8 +12,8 @@ from backchannel.errors import CallerError, IssuerMismatchError, SenderUnsupport
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak import parse
-from backchannel.webhooks.request import Context, Parsed, Request, SidTrust, UnmatchedSid
-from tests.unit.fakes import EVENTS, sample
+from backchannel.webhooks.request import Context, Parsed, Proven, Request, SidTrust, UnmatchedSid
+from tests.unit.fakes import EVENTS, sample, trust
 
 ADA = "aaaaaaaa-0000-4000-8000-00000000ada1"
 SID = "aaaaaaaa-0000-4000-8000-000000005e55"
@@ -93,7 +93,7 @@ def test_every_sample_has_its_expectation() -> None:
 
 @pytest.mark.parametrize(("name", "events"), SAMPLES.items(), ids=SAMPLES)
 def test_a_sample_is_read_as_its_session_event(name: str, events: tuple[SessionEvent, ...]) -> None:
-    parsed = parse(Request((EVENTS / f"keycloak-p2inc-{name}.json").read_bytes(), {}), CONTEXT)
+    parsed = parse(Proven((EVENTS / f"keycloak-p2inc-{name}.json").read_bytes()), CONTEXT)
 
     assert parsed == Parsed(events, ignored=0 if events else 1)
 
@@ -345,7 +345,9 @@ def test_the_source_is_proved_by_keycloaks_header_over_the_body_alone() -> None:
     body = (EVENTS / "keycloak-p2inc-access.LOGOUT.json").read_bytes()
     signature = "410fbf204165dea459aa48c98052190d1aeb39153e217963b81f1613f51c7d87"
 
-    FORMATS["keycloak"].verify(Request(body, {"x-keycloak-signature": signature}), ["kc-synthetic"], 0)
+    proven = FORMATS["keycloak"].verify(Request(body, {"x-keycloak-signature": signature}), trust("kc-synthetic"), 0)
+
+    assert proven == Proven(body)
 
 
 @given(st.binary() | anything.map(json.dumps).map(str.encode))
@@ -368,12 +370,12 @@ def _parse(document: Mapping[str, Any], sid_trust: SidTrust = "claim") -> Parsed
 
 
 def _parse_in(context: Context, document: Mapping[str, Any]) -> Parsed:
-    return parse(Request(json.dumps(document).encode(), {}), context)
+    return parse(Proven(json.dumps(document).encode()), context)
 
 
 def _parse_or_caller_error(body: bytes) -> None:
     try:
-        parsed = parse(Request(body, {}), CONTEXT)
+        parsed = parse(Proven(body), CONTEXT)
     except CallerError:
         return
     assert len(parsed.events) + parsed.ignored == 1

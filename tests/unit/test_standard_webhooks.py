@@ -16,7 +16,7 @@ from backchannel.errors import (
     MalformedRequestError,
 )
 from backchannel.sessions.events import UNCONDITIONAL_REASONS, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
-from backchannel.webhooks.request import Context, Parsed, Request, SidTrust, UnmatchedSid
+from backchannel.webhooks.request import Context, Parsed, Proven, SidTrust, UnmatchedSid
 from backchannel.webhooks.standard_webhooks import parse
 from tests.unit.fakes import sample
 
@@ -24,7 +24,6 @@ AT = 1_788_256_800_000
 WHEN = "2026-09-01T10:00:00Z"
 ISSUER = "https://idp.example.test/"
 CONTEXT = Context(ISSUER, "claim", AT)
-HEADERS = {"webhook-id": "msg-1", "webhook-timestamp": "1788256800", "webhook-signature": "v1,verified-before"}
 DATA: dict[str, dict[str, Any]] = {
     "rp_session.started": {"sub": "ada", "sid": "sid-1", "client_id": "wiki"},
     "session.ended": {"sub": "ada", "sid": "sid-1"},
@@ -316,19 +315,31 @@ def test_a_reason_is_cut() -> None:
 
 
 def test_an_event_is_named_by_the_id_that_was_signed() -> None:
-    svix = {name.replace("webhook-", "svix-"): value for name, value in HEADERS.items()}
-    request = Request(
-        json.dumps({"type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": "ada"}}).encode(),
-        {**svix, "webhook-id": "nobody-signed-this"},
-    )
+    document = {"id": "nobody-signed-this", "type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": "ada"}}
 
-    assert parse(request, Context(ISSUER, "claim", AT)).events == (SubjectSessionsEnded("ada", AT, "msg-1"),)
+    assert _parse(document).events == (SubjectSessionsEnded("ada", AT, "msg-1"),)
+
+
+def test_an_event_is_named_by_its_own_id_where_none_was_signed_beside_it() -> None:
+    document = {"id": "evt-7", "type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": "ada"}}
+
+    parsed = parse(Proven(json.dumps(document).encode()), CONTEXT)
+
+    assert parsed.events == (SubjectSessionsEnded("ada", AT, "evt-7"),)
+
+
+@pytest.mark.parametrize("event_id", [{}, {"id": None}, {"id": ""}, {"id": 7}, {"id": "a\n"}])
+def test_an_event_without_any_id_is_refused(event_id: dict[str, object]) -> None:
+    document = {"type": "user.sessions_ended", "timestamp": WHEN, "data": {"sub": "ada"}, **event_id}
+
+    with pytest.raises(IdentifierInvalidError, match="id must"):
+        parse(Proven(json.dumps(document).encode()), CONTEXT)
 
 
 @given(st.binary() | values.map(json.dumps).map(str.encode))
 def test_a_body_of_garbage_is_the_callers_fault(body: bytes) -> None:
     with pytest.raises(CallerError):
-        parse(Request(body, HEADERS), Context(ISSUER, "claim", AT))
+        parse(Proven(body), Context(ISSUER, "claim", AT))
 
 
 @given(st.sampled_from(list(DATA)), st.dictionaries(members, values), st.text(max_size=30) | st.just(WHEN))
@@ -351,4 +362,4 @@ def _parse(document: dict[str, Any], sid_trust: SidTrust = "claim") -> Parsed:
 
 
 def _parse_in(context: Context, document: dict[str, Any]) -> Parsed:
-    return parse(Request(json.dumps(document).encode(), HEADERS), context)
+    return parse(Proven(json.dumps(document).encode(), "msg-1"), context)

@@ -56,8 +56,10 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["standard-webhooks", "keycloak"]
-    secret: Annotated[SecretStr, Field(max_length=MAX_SECRET)]
+    format: Literal["standard-webhooks", "bearer", "signed-jwt", "keycloak"]
+    secret: Annotated[
+        SecretStr | None, Field(max_length=MAX_SECRET, description="for all formats but signed-jwt; whpk_… is a public key")
+    ] = None
     previous_secret: Annotated[
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
     ] = None
@@ -79,6 +81,17 @@ class SourceMetadata(_Request):
             description="the realm that every event must name (keycloak); by default that of the issuer, if the event names one",
         ),
     ] = None
+    audience: Annotated[
+        str | None, Field(min_length=1, max_length=512, description="the aud that its tokens must name (signed-jwt)")
+    ] = None
+    token_issuer: Annotated[
+        str | None, Field(min_length=1, max_length=512, description="the iss of its tokens; by default the provider's issuer")
+    ] = None
+    jwks_uri: Annotated[
+        str | None, Field(description="where its tokens' keys are; by default where the provider's upstream says")
+    ] = None
+    allowed_networks: Annotated[list[str], Field(description="private networks that jwks_uri may lead into")] = []
+    ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
 
 
 class ClientMetadata(_Request):

@@ -1,15 +1,21 @@
 """``/providers/{provider}/sources/{source}``."""
 
+from dataclasses import replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import dependencies
+from backchannel.api.dependencies import Dependencies, dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import SourceMetadata
+from backchannel.api.sender_keys import jwk_set_of
+from backchannel.api.upstreams import fetched
 from backchannel.api.views import SourceView, responses
 from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.sources import Source, secret_name
+from backchannel.providers.table import Provider
+from backchannel.providers.upstreams import register_upstream
+from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
 
 router = APIGatewayRouter()
@@ -19,23 +25,18 @@ router = APIGatewayRouter()
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     """Create or replace a source. A replaced secret may go on being accepted for a minute."""
     using = dependencies(router)
-    using.providers.get(provider)
-    given = [metadata.secret, metadata.previous_secret]
-    values = [secret.get_secret_value() for secret in given if secret is not None]
+    found = using.providers.get(provider)
     check_settings(metadata)
-    for value in values:
-        FORMATS[metadata.format].check_secret(value)
+    values = checked_secrets(metadata)
     name = secret_name(using.secret_prefix, provider, source)
-    using.secrets.put(name, values)
-    configured = Source(
-        source,
-        metadata.format,
-        name,
-        sid_trust=metadata.sid_trust,
-        unmatched_sid=metadata.unmatched_sid,
-        require_iss=metadata.require_iss,
-        realm=metadata.realm,
-    )
+    members = metadata.model_dump(exclude={"secret", "previous_secret"})
+    configured = Source(**{**members, "source": source, "secret_name": name if values else None})
+    if not values:
+        configured = _with_keys(found, configured, using)
+    if values:
+        using.secrets.put(name, values)
+    else:
+        using.secrets.delete(name)
     using.providers.put_source(provider, configured)
     return _shown(configured)
 
@@ -51,24 +52,62 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
     """Remove the source and its secrets."""
     using = dependencies(router)
     found = using.providers.get_source(provider, source)
-    using.secrets.delete(found.secret_name)
+    if found.secret_name is not None:
+        using.secrets.delete(found.secret_name)
     using.providers.delete_source(provider, source)
     return None, HTTPStatus.NO_CONTENT
 
 
 def _shown(source: Source) -> SourceView:
-    return SourceView(
-        source=source.source,
-        format=source.format,
-        sid_trust=source.sid_trust,
-        unmatched_sid=source.unmatched_sid,
-        require_iss=source.require_iss,
-        realm=source.realm,
-    )
+    return SourceView(**{name: getattr(source, name) for name in SourceView.model_fields})
 
 
 def check_settings(metadata: SourceMetadata) -> None:
-    """Refuse a setting that the format does not read: it would protect nobody."""
-    given = {name for name, is_given in (("require_iss", metadata.require_iss), ("realm", metadata.realm)) if is_given}
-    for name in given - FORMATS[metadata.format].settings:
+    """Refuse a setting that the format does not read, since it would protect nobody, and the lack of one that it needs."""
+    row = FORMATS[metadata.format]
+    defaults = SourceMetadata(format=metadata.format)
+    given = {name for name in _SETTINGS if getattr(metadata, name) != getattr(defaults, name)}
+    for name in sorted(given - row.settings):
         raise RegistrationInvalidError(f"{name} is not for this format")
+    for name in sorted(row.required - given):
+        raise RegistrationInvalidError(f"{name} is needed for this format")
+
+
+def checked_secrets(metadata: SourceMetadata) -> list[str]:
+    """Return the secrets, the current one first; none if the format has none.
+
+    Raises:
+        RegistrationInvalidError: one is missing, could never verify, or is not for this format.
+
+    """
+    check = FORMATS[metadata.format].check_secret
+    values = [each.get_secret_value() for each in (metadata.secret, metadata.previous_secret) if each is not None]
+    if check is None:
+        if values:
+            raise RegistrationInvalidError("secret is not for this format")
+        return []
+    if metadata.secret is None:
+        raise RegistrationInvalidError("secret is needed for this format")
+    for value in values:
+        check(value)
+    return values
+
+
+def _with_keys(provider: Provider, source: Source, using: Dependencies) -> Source:
+    """Return the source as it may be stored, once the keys of its sender have been read."""
+    if source.jwks_uri is None and provider.upstream is None:
+        raise RegistrationInvalidError("jwks_uri is needed: the provider has no upstream that says where its keys are")
+    if source.jwks_uri is not None:
+        checked = register_upstream(
+            provider.provider,
+            Upstream(None, source.jwks_uri, tuple(source.allowed_networks), source.ca_bundle),
+            permit_private_networks=using.permit_private_networks,
+            permit_loopback=using.permit_loopback,
+        )
+        source = replace(source, allowed_networks=checked.allowed_networks)
+    fetched("JWKS of the source", lambda: jwk_set_of(provider, source, using.documents.fetch))
+    return source
+
+
+_SETTINGS = frozenset[str]().union(*(row.settings for row in FORMATS.values()))
+"""What only some formats read."""

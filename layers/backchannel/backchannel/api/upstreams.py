@@ -31,8 +31,8 @@ def checked_upstream(metadata: UpstreamMetadata | None, provider: Provider, usin
         permit_loopback=using.permit_loopback,
     )
     fetch = using.documents.fetch
-    document = _checked("discovery document", lambda: read_metadata(upstream, provider.issuer, fetch))
-    keys = _checked("JWKS", lambda: read_jwk_set(upstream, document, fetch)).content["keys"]
+    document = fetched("discovery document of upstream", lambda: read_metadata(upstream, provider.issuer, fetch))
+    keys = fetched("JWKS of upstream", lambda: read_jwk_set(upstream, document, fetch)).content["keys"]
     try:
         jwk_set(provider.keys, keys)
     except KidClash as error:
@@ -40,10 +40,17 @@ def checked_upstream(metadata: UpstreamMetadata | None, provider: Provider, usin
     return upstream
 
 
-def _checked[T](name: str, read: Callable[[], T]) -> T:
+def fetched[T](name: str, read: Callable[[], T]) -> T:
+    """Return a document that a request names, or the caller's error that says why it is not to be had.
+
+    Raises:
+        UpstreamUnavailableError: its server does not answer.
+        UpstreamInvalidError: it is not valid.
+
+    """
     try:
         return read()
     except DocumentInvalid as error:
-        raise UpstreamInvalidError(f"the {name} of upstream: {error}") from error
+        raise UpstreamInvalidError(f"the {name}: {error}") from error
     except DocumentUnavailable as error:
-        raise UpstreamUnavailableError(f"the {name} of upstream: {error}") from error
+        raise UpstreamUnavailableError(f"the {name}: {error}") from error

@@ -84,6 +84,11 @@ class SourceView(BaseModel):
     unmatched_sid: str
     require_iss: bool
     realm: str | None
+    audience: str | None
+    token_issuer: str | None
+    jwks_uri: str | None
+    allowed_networks: list[str]
+    ca_bundle: str | None
 
 
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client

@@ -3,13 +3,15 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.secrets import Secrets
-from backchannel.errors import NotFoundError, SignatureInvalidError
+from backchannel.errors import EventTimeInvalidError, NotFoundError, PayloadTooLargeError, SignatureInvalidError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
@@ -18,29 +20,53 @@ from backchannel.sessions.events import RpSessionStarted, SessionEvent
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.formats import FORMATS
-from backchannel.webhooks.request import Context, Request
+from backchannel.webhooks.request import Context, Proven, Request, Trust
+
+
+class JwtVerifier(Protocol):
+    """The keys of senders that sign tokens: ``api.sender_keys.SenderKeys``, which is imported when it is needed."""
+
+    def verified(self, provider: Provider, source: Source, token: str) -> tuple[str | None, Mapping[str, Any]]:
+        """Return ``typ`` and claims of a token that a key of the source's sender has signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """How a webhook is answered: with how many of its events were starts, ends or ignored."""
+
+    status: HTTPStatus
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookReceiver:
-    """Receives webhooks. ``provider``, ``source`` and ``client`` read the configuration, and may be cached."""
+    """Receives webhooks. ``provider``, ``source`` and ``client`` read the configuration, and may be cached.
+
+    ``sender_keys`` is called only for formats whose senders sign tokens.
+    """
 
     provider: Callable[[str], Provider]
     source: Callable[[str, str], Source]
     client: Callable[[str, str], Client]
     secrets: Secrets
     intake: Intake
+    sender_keys: Callable[[], JwtVerifier]
 
-    def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> dict[str, int]:
-        """Receive a webhook. Return how many of its events were starts, ends or ignored; by then all are stored or queued.
+    def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
+        """Receive a webhook. Once this returns, all of its events are stored or queued.
 
         Raises:
             CallerError: the signature or the body is not valid.
             InternalFailure: not everything is stored; the same webhook can be sent again.
 
         """
-        provider, source = self._proven(provider_name, source_name, request, now)
-        parsed = FORMATS[source.format].parse(request, _context(provider, source, now))
+        provider, source, proven = self._proven(provider_name, source_name, request, now)
+        row = FORMATS[source.format]
+        if len(request.body) > row.max_body:  # not before: the answer would show that there is such a source
+            raise PayloadTooLargeError(f"the body is larger than {row.max_body} octets")
+        parsed = row.parse(proven, _context(provider, source, now))
+        for event in parsed.events:
+            _check_age(event, row.max_age, now)
         events = [event for event in parsed.events if not self._is_own_login(provider, source, event)]
         taken = self.intake.take(provider, events, now)
         ignored = parsed.ignored + len(parsed.events) - len(events)
@@ -48,12 +74,12 @@ class WebhookReceiver:
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider_name, "source": source_name, **counts})
-        return counts
+        return Received(row.success, counts)
 
-    def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source]:
-        """Return the source that proved itself, with its provider. The answer does not tell a stranger whether there is one.
+    def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
+        """Return the source that proved itself, its provider, and what it has sent.
 
-        Both are looked up, whichever is missing.
+        The answer does not tell a stranger whether there is such a source. Both are looked up, whichever is missing.
         """
         provider = _found(self.provider, provider_name)
         source = _found(self.source, provider_name, source_name)
@@ -61,8 +87,13 @@ class WebhookReceiver:
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source
             raise SignatureInvalidError(str(missing))
-        FORMATS[source.format].verify(request, self.secrets.get(source.secret_name), now)
-        return provider, source
+        trust = Trust(
+            secrets=lambda: [] if source.secret_name is None else self.secrets.get(source.secret_name),
+            verified_jwt=lambda token: self.sender_keys().verified(provider, source, token),
+            issuer=source.token_issuer or provider.issuer,
+            audience=source.audience,
+        )
+        return provider, source, FORMATS[source.format].verify(request, trust, now)
 
     def _is_own_login(self, provider: Provider, source: Source, event: SessionEvent) -> bool:
         """Whether this is a login at the provider's own user interface, which is no client of ours."""
@@ -80,6 +111,12 @@ def _found[**P, V](load: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V
         return load(*args, **kwargs)
     except NotFoundError as error:
         return error
+
+
+def _check_age(event: SessionEvent, max_age: int | None, now: int) -> None:
+    at = event.started_at if isinstance(event, RpSessionStarted) else event.ended_at
+    if max_age is not None and now - at > max_age * 1000:
+        raise EventTimeInvalidError(f"the event is older than {max_age} seconds")
 
 
 def _context(provider: Provider, source: Source, now: int) -> Context:

@@ -11,15 +11,23 @@ class Source:
     ``sid_trust`` says whether its session ids are those in the provider's ID tokens, ``unmatched_sid`` whether the end of a
     session that nobody knows is the end of all sessions of its subject. ``require_iss`` and ``realm`` refuse what was signed for
     another provider that has the same secret.
+
+    Where the sender signs tokens, they are for ``audience``, from ``token_issuer`` or else the provider's issuer, and their keys
+    are at ``jwks_uri``, or else where the provider's upstream says. ``secret_name``: None where there is no secret.
     """
 
     source: str
     format: str
-    secret_name: str
+    secret_name: str | None
     sid_trust: Literal["claim", "sha256", "none"] = "claim"
     unmatched_sid: Literal["report", "end_subject"] = "report"
     require_iss: bool = False
     realm: str | None = None
+    audience: str | None = None
+    token_issuer: str | None = None
+    jwks_uri: str | None = None
+    allowed_networks: tuple[str, ...] = ()
+    ca_bundle: str | None = None
 
 
 def secret_name(prefix: str, provider: str, source: str) -> str:

@@ -75,7 +75,7 @@ class _VersionedItem(_ProviderItem):
 class Providers:
     """The operations on ProvidersTable.
 
-    Without ``permit_private_networks``, clients and upstreams are read without their ``allowed_networks``.
+    Without ``permit_private_networks``, clients, sources and upstreams are read without their ``allowed_networks``.
     """
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str, *, permit_private_networks: bool = True) -> None:
@@ -191,7 +191,8 @@ class Providers:
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
             raise NotFoundError.of("source", source)
-        return _known(Source, document)
+        networks = tuple(document.get("allowed_networks", ())) if self._permit_private_networks else ()
+        return _known(Source, document, allowed_networks=networks)
 
     def put_source(self, provider: str, source: Source) -> None:
         """Store a source."""

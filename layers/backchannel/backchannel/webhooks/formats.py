@@ -1,25 +1,33 @@
 """The formats of webhooks: how each verifies its sender and reads its body. A new format is one row here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError
-from backchannel.webhooks import hmac_signatures, keycloak, standard_webhooks
-from backchannel.webhooks.request import Context, Parsed, Request
+from backchannel.webhooks import bearer, ed25519_signatures, hmac_signatures, keycloak, signed_jwt, standard_webhooks
+from backchannel.webhooks.request import MAX_BODY, Context, Parsed, Proven, Request, Trust
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format. ``check_secret`` refuses a secret that could never verify; ``verify`` and ``parse`` raise CallerError.
+    """One format. ``verify`` and ``parse`` are pure and raise CallerError; ``parse`` sees nothing but what is proven.
 
-    ``settings`` are those of a source that only this format reads. ``own_clients`` are the provider's own user interfaces: their
-    logins are ignored unless they are registered as clients.
+    ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
+    that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
+    cannot do without. Events older than ``max_age`` seconds, and bodies of more than
+    ``max_body`` octets, are refused. ``own_clients`` are the provider's own user
+    interfaces: their logins are ignored unless they are registered as clients.
     """
 
-    verify: Callable[[Request, Sequence[str], int], None]
-    parse: Callable[[Request, Context], Parsed]
-    check_secret: Callable[[str], object]
+    verify: Callable[[Request, Trust, int], Proven]
+    parse: Callable[[Proven, Context], Parsed]
+    check_secret: Callable[[str], object] | None
+    success: HTTPStatus
     settings: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    max_age: int | None = None
+    max_body: int = 1_048_576
     own_clients: frozenset[str] = frozenset()
 
 
@@ -31,18 +39,59 @@ def _not_too_short(secret: str) -> None:
         raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
 
 
+def _keycloak_signature(request: Request, trust: Trust, _: int) -> Proven:
+    hmac_signatures.hex_over_body("x-keycloak-signature", request, trust.secrets())
+    return Proven(request.body)
+
+
+def _standard_webhooks_signature(request: Request, trust: Trust, now: int) -> Proven:
+    hmac_signatures.standard_webhooks(request, trust.secrets(), now)
+    event_id, _, _ = hmac_signatures.standard_webhooks_headers(request)
+    return Proven(request.body, event_id)
+
+
+def _standard_webhooks_secret(secret: str) -> None:
+    is_public = secret.startswith(ed25519_signatures.PREFIX)
+    (ed25519_signatures.public_key if is_public else hmac_signatures.standard_webhooks_key)(secret)
+
+
+def _bearer(request: Request, trust: Trust, _: int) -> Proven:
+    hmac_signatures.as_for_nobody(request)
+    bearer.verify(request, trust.secrets())
+    return Proven(request.body)
+
+
 FORMATS: Mapping[str, Format] = {
     "standard-webhooks": Format(
-        verify=hmac_signatures.standard_webhooks,
+        verify=_standard_webhooks_signature,
         parse=standard_webhooks.parse,
-        check_secret=hmac_signatures.standard_webhooks_key,
+        check_secret=_standard_webhooks_secret,
+        success=HTTPStatus.ACCEPTED,
         settings=frozenset({"require_iss"}),
     ),
+    "bearer": Format(
+        verify=_bearer,
+        parse=standard_webhooks.parse,
+        check_secret=bearer.check_secret,
+        success=HTTPStatus.OK,  # the one that every sender takes
+        settings=frozenset({"require_iss"}),
+        max_age=bearer.MAX_AGE,
+    ),
+    "signed-jwt": Format(
+        verify=signed_jwt.verify,
+        parse=standard_webhooks.parse,
+        check_secret=None,
+        success=HTTPStatus.OK,
+        settings=frozenset({"require_iss", "audience", "token_issuer", "jwks_uri", "allowed_networks", "ca_bundle"}),
+        required=frozenset({"audience"}),
+    ),
     "keycloak": Format(
-        verify=lambda request, secrets, _: hmac_signatures.hex_over_body("x-keycloak-signature", request, secrets),
+        verify=_keycloak_signature,
         parse=keycloak.parse,
         check_secret=_not_too_short,
+        success=HTTPStatus.ACCEPTED,
         settings=frozenset({"realm"}),
+        max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
         own_clients=frozenset({"account-console", "security-admin-console"}),
     ),
 }

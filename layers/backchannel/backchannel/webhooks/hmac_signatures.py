@@ -1,4 +1,4 @@
-"""HMAC-SHA256 signatures of webhooks. While one secret replaces another, both are valid."""
+"""Signatures of webhooks with HMAC-SHA256, or with ``v1a`` instead. While one secret replaces another, both are valid."""
 
 import base64
 import binascii
@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
+from backchannel.webhooks import ed25519_signatures
 from backchannel.webhooks.request import Request
 
 TOLERANCE = 300
@@ -28,6 +29,8 @@ _NOBODYS_KEY = bytes(32)
 def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> None:
     """Verify a Standard Webhooks signature: base64 over ``id.timestamp.body``. The header may hold several; one must match.
 
+    A secret that begins with ``whpk_`` is the public key of ``v1a`` signatures.
+
     They are separated by spaces, or by commas where several headers were joined. The work is the same whatever is wrong.
 
     Raises:
@@ -38,7 +41,9 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
     message_id, timestamp, signatures = headers or ("", "", "")
     signed = _octets(f"{message_id}.{timestamp}.") + request.body
     expected = [
-        base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode() for secret in secrets
+        base64.b64encode(hmac.digest(standard_webhooks_key(secret), signed, hashlib.sha256)).decode()
+        for secret in secrets
+        if not secret.startswith(ed25519_signatures.PREFIX)
     ]
     if headers is None:
         raise _headers_missing()
@@ -46,7 +51,9 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
         raise SignatureInvalidError("webhook-timestamp is too far from now")
     if _HALF_A_PAIR.search(message_id):
         raise SignatureInvalidError("webhook-id is no text")
-    _require_match(_V1.findall(signatures), expected)
+    public_keys = [secret for secret in secrets if secret.startswith(ed25519_signatures.PREFIX)]
+    if not ed25519_signatures.is_signed(signatures, signed, public_keys):
+        _require_match(_V1.findall(signatures), expected)
 
 
 def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:

@@ -12,20 +12,20 @@ from urllib.parse import unquote
 
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
-from backchannel.webhooks.request import IGNORED, Context, Parsed, Request, json_object, member
+from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 type _Make = Callable[[Mapping[str, Any], int, str, Context], SessionEvent | None]
 
 
-def parse(request: Request, context: Context) -> Parsed:
+def parse(proven: Proven, context: Context) -> Parsed:
     """Read one event; types that start or end nothing are ignored.
 
     Raises:
         CallerError: the event does not say what started or ended, is of another realm, or of the extension's other sender.
 
     """
-    document = json_object(request.body)
+    document = json_object(proven.body)
     kind = member(document, "type", str)
     make = _TYPES.get(kind)
     if make is None:

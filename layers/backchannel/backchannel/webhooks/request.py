@@ -1,15 +1,16 @@
-"""A webhook's request, and what its format reads from it."""
+"""A webhook's request, what of it is proven, and what its format reads from that."""
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
 from backchannel.sessions.events import SessionEvent
 
-MAX_BODY = 1_048_576
+MAX_BODY = 4_194_304
+"""Octets of the largest body of any format: below what API Gateway hands to a function, also in base64."""
 
 type SidTrust = Literal["claim", "sha256", "none"]
 type UnmatchedSid = Literal["report", "end_subject"]
@@ -43,6 +44,28 @@ class Request:
         if len(octets) > MAX_BODY:
             raise PayloadTooLargeError(f"the body is larger than {MAX_BODY} octets")
         return cls(octets, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What a sender of a source is verified by; each format uses what its scheme needs.
+
+    ``verified_jwt`` returns ``typ`` and claims of a token that a key of the sender's JWKS has signed, or raises
+    SignatureInvalidError. The claims must name ``issuer`` and ``audience``.
+    """
+
+    secrets: Callable[[], Sequence[str]]
+    verified_jwt: Callable[[str], tuple[str | None, Mapping[str, Any]]]
+    issuer: str
+    audience: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What a sender has proven to have sent: the octets of its event, and the event's id if that was signed beside them."""
+
+    body: bytes
+    event_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,8 @@
-"""The generic format: Standard Webhooks with our own event types, for senders that are free in what they send.
+"""The generic event: our own types in the form of Standard Webhooks, for senders that are free in what they send.
 
 ``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "expires_at"?, "reason"?}}``
+
+Where the signature covers no id beside the body, the body has an ``id``, too.
 """
 
 import re
@@ -18,8 +20,7 @@ from backchannel.sessions.events import (
     identifier,
     subject,
 )
-from backchannel.webhooks.hmac_signatures import standard_webhooks_headers
-from backchannel.webhooks.request import IGNORED, Context, Parsed, Request, json_object, member
+from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 _REASON_CHARACTERS = 100
@@ -30,14 +31,14 @@ _REST_OF_SECOND = 999
 """Milliseconds."""
 
 
-def parse(request: Request, context: Context) -> Parsed:
+def parse(proven: Proven, context: Context) -> Parsed:
     """Read one event; an unknown type is ignored.
 
     Raises:
         CallerError: a member of the event is missing or not valid.
 
     """
-    document = json_object(request.body)
+    document = json_object(proven.body)
     make = _TYPES.get(member(document, "type", str))
     if make is None:
         return IGNORED
@@ -45,7 +46,7 @@ def parse(request: Request, context: Context) -> Parsed:
     if data.get("iss", None if context.require_iss else context.issuer) != context.issuer:
         raise IssuerMismatchError("data.iss is not the issuer of this provider")
     at = _start_time(document, context.now) if make is _started else _end_time(document, context.now)
-    event_id, _, _ = standard_webhooks_headers(request)
+    event_id = identifier("id", document.get("id")) if proven.event_id is None else proven.event_id
     event = make(data, at, event_id, context)
     return IGNORED if event is None else Parsed((event,))
 

@@ -1,0 +1,77 @@
+"""The generic event as the claims of a JWT (RFC 7519) that the sender signs with a key of its JWKS.
+
+The body is the token (``application/jwt``), or ``{"token": <it>}``, which is what authentik's ``ak_create_jwt_raw`` makes.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from backchannel.errors import CallerError, SignatureInvalidError
+from backchannel.sessions.events import identifier
+from backchannel.webhooks.request import Proven, Request, Trust, json_object
+
+MAX_LIFE = 3600
+"""Seconds from now, or from ``iat``, until a token may expire: until then it can be sent again."""
+
+LEEWAY = 60
+"""Seconds that the sender's clock may be ahead of ours, for ``iat`` and ``nbf``."""
+
+_TYP = re.compile(r"(application/)?jwt", re.IGNORECASE)
+"""The type of a plain JWT: a logout token, an access token or a SET has its own (RFC 8725, section 3.11)."""
+
+
+def verify(request: Request, trust: Trust, now: int) -> Proven:
+    """Return the claims of a token that the sender has signed for this source.
+
+    Raises:
+        SignatureInvalidError: there is none, another key has signed it, it is for somebody else, of another kind, or has expired.
+
+    """
+    typ, claims = trust.verified_jwt(_token(request))
+    if typ is not None and not _TYP.fullmatch(typ):
+        raise SignatureInvalidError("typ is that of another kind of token")
+    if claims.get("iss") != trust.issuer:
+        raise SignatureInvalidError("iss is not the issuer of this source")
+    aud = claims.get("aud")
+    if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
+        raise SignatureInvalidError("aud is not the audience of this source")
+    if not isinstance(claims.get("type"), str):
+        raise SignatureInvalidError("type is missing: an ID token or an access token has none")
+    _check_times(claims, now / 1000)
+    try:
+        event_id = identifier("jti", claims.get("jti"))
+    except CallerError as error:
+        raise SignatureInvalidError("jti is missing or no id") from error
+    return Proven(json.dumps(claims).encode(), event_id)
+
+
+def _token(request: Request) -> str:
+    body = request.body.strip()
+    try:
+        token = json_object(body).get("token") if body.startswith(b"{") else body.decode("ascii")
+    except (CallerError, ValueError) as error:
+        raise SignatureInvalidError("the body is no token") from error
+    if not isinstance(token, str):
+        raise SignatureInvalidError("the body has no token")
+    return token
+
+
+def _check_times(claims: Mapping[str, Any], now: float) -> None:
+    expires, issued, not_before = (_time(name, claims) for name in ("exp", "iat", "nbf"))
+    if expires is None or not now < expires <= (now if issued is None else min(now, issued)) + MAX_LIFE:
+        raise SignatureInvalidError("exp is missing, over, or too far from iat or now")
+    if any(time is not None and time > now + LEEWAY for time in (issued, not_before)):
+        raise SignatureInvalidError("iat or nbf is in the future")
+
+
+def _time(name: str, claims: Mapping[str, Any]) -> float | None:
+    """Return a NumericDate (RFC 7519, section 2) in seconds."""
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise SignatureInvalidError(f"{name} is no time in seconds")
+    return value

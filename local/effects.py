@@ -1,0 +1,74 @@
+"""`python -m local.effects`: writes docs/providers/effects.md, what each sample of each format causes, by the code itself."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
+from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.request import Context, Parsed, Proven
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENT = ROOT / "docs" / "providers" / "effects.md"
+
+SAMPLES = {
+    "standardwebhooks-generic-*": ("standard-webhooks", "bearer", "signed-jwt"),
+    "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
+    "pingam-*": ("bearer",),
+    "keycloak-*": ("keycloak",),
+}
+"""The samples in events/, and the formats that senders send them in."""
+
+NOW = 1_900_000_000_000
+"""Later than any sample."""
+
+HEAD = """# What each event causes
+
+`make effects` writes this file: it reads each sample of `events/` with the code of its format.
+
+| format | event | sample | causes | reason |
+|---|---|---|---|---|
+"""
+
+
+def rows() -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield formats, type, sample, effect and reason."""
+    for pattern, formats in SAMPLES.items():
+        for path in sorted((ROOT / "events").glob(f"{pattern}.json")):
+            document: dict[str, Any] = json.loads(path.read_text())
+            document = document.get("claims", document)
+            parsed = [FORMATS[name].parse(*_given(document)) for name in formats]
+            if any(other != parsed[0] for other in parsed):
+                raise ValueError(f"{path.name} does not mean the same in all of its formats")
+            yield ", ".join(f"`{name}`" for name in formats), f"`{document['type']}`", path.stem, *_effect(parsed[0])
+
+
+def render() -> str:
+    """Return the document."""
+    return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
+
+
+def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
+    event_id = document.get("id", document.get("jti", "sample"))
+    issuer = document.get("iss") or document.get("data", {}).get("iss") or "https://idp.example"
+    return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW)
+
+
+def _effect(parsed: Parsed) -> tuple[str, str]:
+    if not parsed.events:
+        return "nothing; it is counted as ignored", ""
+    (event,) = parsed.events
+    reason = None if isinstance(event, RpSessionStarted) else event.reason
+    return _told(event), "" if reason is None else f"`{reason}`"
+
+
+def _told(event: SessionEvent) -> str:
+    if isinstance(event, RpSessionStarted):
+        return "an RP session started"
+    where = "" if event.client_id is None else " at one client"
+    return f"a session ended{where}" if isinstance(event, SessionEnded) else f"all sessions of a user ended{where}"
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(render())
