@@ -25,6 +25,7 @@ ROUTES = [
     ("PUT", "/sources/app"),
     ("GET", "/sources/app"),
     ("DELETE", "/sources/app"),
+    ("POST", "/sources/app/preview"),
     ("GET", "/clients"),
     ("PUT", "/clients/wiki"),
     ("GET", "/clients/wiki"),
