@@ -25,6 +25,7 @@ ROUTES = [
     ("PUT", "/sources/app"),
     ("GET", "/sources/app"),
     ("DELETE", "/sources/app"),
+    ("POST", "/sources/app/preview"),
     ("GET", "/clients"),
     ("PUT", "/clients/wiki"),
     ("GET", "/clients/wiki"),
@@ -155,7 +156,8 @@ def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: 
     secret, previous = new_secret(), new_secret()
     settings: Json = {"format": "standard-webhooks", "sid_trust": "none", "unmatched_sid": "end_subject", "require_iss": True}
     metadata = {**settings, "secret": secret, "previous_secret": previous}
-    expected = {**settings, "source": "shop", "realm": None}
+    of_tokens: Json = {"audience": None, "token_issuer": None, "jwks_uri": None, "allowed_networks": [], "ca_bundle": None}
+    expected = {**settings, "source": "shop", "realm": None, **of_tokens}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)
     shown = ask(provider, "GET", "/sources/shop")
@@ -182,7 +184,16 @@ def test_secrets_are_kept_in_secrets_manager_alone(provider: Provider, aws: Aws,
 @pytest.mark.parametrize(
     ("metadata", "code"),
     [
-        ({"format": "standard-webhooks"}, "malformed_request"),
+        ({"format": "standard-webhooks"}, "registration_invalid"),
+        ({"format": "bearer", "secret": "not a header"}, "registration_invalid"),
+        ({"format": "signed-jwt", "audience": "hub"}, "registration_invalid"),  # and nobody says where the keys are
+        (
+            {"format": "signed-jwt", "audience": "hub", "jwks_uri": "https://idp.example/jwks", "secret": "s" * 24},
+            "registration_invalid",
+        ),
+        ({"format": "signed-jwt", "jwks_uri": "https://idp.example/jwks"}, "registration_invalid"),
+        ({"format": "signed-jwt", "audience": "hub", "jwks_uri": "https://10.0.0.1/jwks"}, "registration_invalid"),
+        ({"format": "keycloak", "secret": "s" * 24, "audience": "hub"}, "registration_invalid"),
         ({"format": "carrier-pigeon", "secret": "s" * 24}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "secrte": "s"}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "sid_trust": "blind"}, "malformed_request"),

@@ -176,6 +176,25 @@ def test_a_source_of_tokens_is_shown_and_needs_no_secret(senders: Senders) -> No
     assert senders.provider.stack.admin("DELETE", f"{senders.provider.path}/sources/jwt")[0] == 204
 
 
+@pytest.mark.parametrize("source", [SOURCE, "static", "jwt"])
+def test_a_preview_shows_what_an_event_would_cause_and_causes_nothing(senders: Senders, aws: Aws, source: str) -> None:
+    sub, sid = new_id("sub"), new_id("sid")
+    senders.provider.start("wiki", sub=sub, sid=sid)
+    payload = {"id": "evt-1", **of_now("standardwebhooks-generic-session.ended.json", iss=senders.provider.issuer, sid=sid)}
+
+    shown = senders.provider.post(f"/sources/{source}/preview", {"payload": payload})
+    refused, problem = senders.provider.stack.admin(
+        "POST", f"{senders.provider.path}/sources/{source}/preview", {"payload": {**payload, "timestamp": "now"}}
+    )
+    aws.wait_until_handled(senders.provider.name)
+
+    (event,) = shown["events"]
+    assert (event["kind"], event["sid"], event["reason"], shown["ignored"]) == ("session_ended", sid, "logout", 0)
+    assert (refused, problem["code"]) == (400, "malformed_request")
+    (session,) = senders.provider.rp_sessions(sub=sub)
+    assert session["ended_at"] is None
+
+
 EXAMPLES = {
     language: re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / "providers" / "generic.md").read_text(), re.DOTALL)
     for language in ("sh", "python", "javascript")

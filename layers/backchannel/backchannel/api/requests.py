@@ -94,6 +94,15 @@ class SourceMetadata(_Request):
     ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
 
 
+class PreviewRequest(_Request):
+    """A payload as its sender would send it; of a signed token, its claims."""
+
+    payload: dict[str, Any]
+    event_id: Annotated[
+        str, Field(min_length=1, max_length=MAX_IDENTIFIER, description="where it does not come in the payload")
+    ] = "preview"
+
+
 class ClientMetadata(_Request):
     """A relying party under the names of Dynamic Client Registration."""
 

@@ -1,22 +1,26 @@
 """``/providers/{provider}/sources/{source}``."""
 
+import json
 from dataclasses import replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import Dependencies, dependencies
+from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.parameters import Name
-from backchannel.api.requests import SourceMetadata
+from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
 from backchannel.api.upstreams import fetched
-from backchannel.api.views import SourceView, responses
+from backchannel.api.views import PreviewView, SessionEventView, SourceView, optional_timestamp, responses, timestamp
+from backchannel.api.webhooks import session_events
 from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.sources import Source, secret_name
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
+from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.request import Proven
 
 router = APIGatewayRouter()
 
@@ -60,6 +64,37 @@ def delete(provider: Name, source: Name) -> tuple[None, int]:
 
 def _shown(source: Source) -> SourceView:
     return SourceView(**{name: getattr(source, name) for name in SourceView.model_fields})
+
+
+@router.post(
+    "/providers/<provider>/sources/<source>/preview",
+    summary="Show what a webhook would cause",
+    responses=responses(PreviewView, 200),
+)
+def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewView:
+    """Return the session events that a payload would cause if its sender proved itself. Nothing is stored, nobody is told."""
+    using = dependencies(router)
+    configured = using.providers.get_source(provider, source)
+    is_signed_beside = FORMATS[configured.format].event_id_is_beside
+    body = json.dumps(request.payload, ensure_ascii=False).encode()
+    proven = Proven(body, request.event_id if is_signed_beside else None)
+    parsed = session_events(proven, using.providers.get(provider), configured, using.providers.get_client, now())
+    return PreviewView(events=[_event_shown(event) for event in parsed.events], ignored=parsed.ignored)
+
+
+def _event_shown(event: SessionEvent) -> SessionEventView:
+    if isinstance(event, RpSessionStarted):
+        kind, at = "rp_session_started", event.started_at
+    else:
+        kind, at = "session_ended" if isinstance(event, SessionEnded) else "subject_sessions_ended", event.ended_at
+    return SessionEventView.model_validate(
+        {
+            "kind": kind,
+            "at": timestamp(at),
+            "expires_at": optional_timestamp(getattr(event, "expires_at", None)),
+            **{name: getattr(event, name, None) for name in ("sub", "sid", "client_id", "client_sub", "reason")},
+        }
+    )
 
 
 def check_settings(metadata: SourceMetadata) -> None:

@@ -91,6 +91,26 @@ class SourceView(BaseModel):
     ca_bundle: str | None
 
 
+class SessionEventView(BaseModel):
+    """What an event would cause; ``at`` is when it happened."""
+
+    kind: Literal["rp_session_started", "session_ended", "subject_sessions_ended"]
+    at: Timestamp
+    sub: str | None
+    sid: str | None
+    client_id: str | None
+    client_sub: str | None
+    expires_at: Timestamp | None
+    reason: str | None
+
+
+class PreviewView(BaseModel):
+    """The session events that a payload would cause, and how many of its events would be ignored."""
+
+    events: list[SessionEventView]
+    ignored: int
+
+
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client
     """A registered relying party."""
 

@@ -20,7 +20,7 @@ from backchannel.sessions.events import RpSessionStarted, SessionEvent
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.formats import FORMATS
-from backchannel.webhooks.request import Context, Proven, Request, Trust
+from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 
 
 class JwtVerifier(Protocol):
@@ -61,20 +61,13 @@ class WebhookReceiver:
 
         """
         provider, source, proven = self._proven(provider_name, source_name, request, now)
-        row = FORMATS[source.format]
-        if len(request.body) > row.max_body:  # not before: the answer would show that there is such a source
-            raise PayloadTooLargeError(f"the body is larger than {row.max_body} octets")
-        parsed = row.parse(proven, _context(provider, source, now))
-        for event in parsed.events:
-            _check_age(event, row.max_age, now)
-        events = [event for event in parsed.events if not self._is_own_login(provider, source, event)]
-        taken = self.intake.take(provider, events, now)
-        ignored = parsed.ignored + len(parsed.events) - len(events)
-        counts = {"started": taken.started, "ended": taken.ended, "ignored": ignored}
+        parsed = session_events(proven, provider, source, self.client, now)  # not before the proof: nobody else learns its limits
+        taken = self.intake.take(provider, parsed.events, now)
+        counts = {"started": taken.started, "ended": taken.ended, "ignored": parsed.ignored}
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider_name, "source": source_name, **counts})
-        return Received(row.success, counts)
+        return Received(FORMATS[source.format].success, counts)
 
     def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
         """Return the source that proved itself, its provider, and what it has sent.
@@ -95,15 +88,30 @@ class WebhookReceiver:
         )
         return provider, source, FORMATS[source.format].verify(request, trust, now)
 
-    def _is_own_login(self, provider: Provider, source: Source, event: SessionEvent) -> bool:
-        """Whether this is a login at the provider's own user interface, which is no client of ours."""
-        if not isinstance(event, RpSessionStarted) or event.client_id not in FORMATS[source.format].own_clients:
-            return False
-        try:
-            self.client(provider.provider, event.client_id)
-        except NotFoundError:
-            return True
+
+def session_events(proven: Proven, provider: Provider, source: Source, client: Callable[[str, str], Client], now: int) -> Parsed:
+    """Return what a source's webhook means. Logins at the provider's own user interface, which is no client of ours, are ignored.
+
+    Raises:
+        CallerError: the body is not valid, or the event is too old.
+
+    """
+    row = FORMATS[source.format]
+    if len(proven.body) > row.max_body:
+        raise PayloadTooLargeError(f"the body is larger than {row.max_body} octets")
+    parsed = row.parse(proven, _context(provider, source, now))
+    for event in parsed.events:
+        _check_age(event, row.max_age, now)
+    events = tuple(event for event in parsed.events if not _is_own_login(event, row.own_clients, provider, client))
+    return Parsed(events, parsed.ignored + len(parsed.events) - len(events))
+
+
+def _is_own_login(
+    event: SessionEvent, own_clients: frozenset[str], provider: Provider, client: Callable[[str, str], Client]
+) -> bool:
+    if not isinstance(event, RpSessionStarted) or event.client_id not in own_clients:
         return False
+    return isinstance(_found(client, provider.provider, event.client_id), NotFoundError)
 
 
 def _found[**P, V](load: Callable[P, V], *args: P.args, **kwargs: P.kwargs) -> V | NotFoundError:

@@ -15,8 +15,8 @@ class Format:
 
     ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
     that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
-    cannot do without. Events older than ``max_age`` seconds, and bodies of more than
-    ``max_body`` octets, are refused. ``own_clients`` are the provider's own user
+    cannot do without. Events older than ``max_age`` seconds, and bodies of more than ``max_body`` octets, are refused.
+    ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients.
     """
 
@@ -28,6 +28,7 @@ class Format:
     required: frozenset[str] = frozenset()
     max_age: int | None = None
     max_body: int = 1_048_576
+    event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
 
 
@@ -68,6 +69,7 @@ FORMATS: Mapping[str, Format] = {
         check_secret=_standard_webhooks_secret,
         success=HTTPStatus.ACCEPTED,
         settings=frozenset({"require_iss"}),
+        event_id_is_beside=True,
     ),
     "bearer": Format(
         verify=_bearer,
@@ -84,6 +86,7 @@ FORMATS: Mapping[str, Format] = {
         success=HTTPStatus.OK,
         settings=frozenset({"require_iss", "audience", "token_issuer", "jwks_uri", "allowed_networks", "ca_bundle"}),
         required=frozenset({"audience"}),
+        event_id_is_beside=True,  # jti, which other JWTs have, too
     ),
     "keycloak": Format(
         verify=_keycloak_signature,
