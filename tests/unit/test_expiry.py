@@ -7,6 +7,7 @@ import pytest
 from backchannel.errors import NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
+from backchannel.reasons import Reason
 from backchannel.sessions.events import SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.sessions.expiry import ExpiryPass
 from backchannel.sessions.intake import Taken
@@ -59,8 +60,8 @@ def client(client_id: str, *, logout_on_expiry: bool = True) -> Client:
 @pytest.mark.parametrize(
     ("sid", "expected"),
     [
-        ("s1", SessionEnded("s1", STARTED, f"expired:{EXPIRED}", "wiki", "expired")),
-        (None, SubjectSessionsEnded("ada", STARTED, f"expired:{EXPIRED}", "wiki", "expired")),
+        ("s1", SessionEnded("s1", STARTED, f"expired:{EXPIRED}", "wiki", Reason.EXPIRED)),
+        (None, SubjectSessionsEnded("ada", STARTED, f"expired:{EXPIRED}", "wiki", Reason.EXPIRED)),
     ],
 )
 def test_an_expired_session_ends_as_of_its_start(sid: str | None, expected: SessionEnded | SubjectSessionsEnded) -> None:

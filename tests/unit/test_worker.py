@@ -23,6 +23,7 @@ from backchannel.egress.post import Response
 from backchannel.errors import InternalFailure, NotFoundError, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
+from backchannel.reasons import Reason
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
@@ -513,8 +514,8 @@ def test_beside_a_newer_login_a_client_that_takes_both_is_sent_the_sid_alone() -
     assert "sub" not in token
 
 
-@pytest.mark.parametrize("reason", ["credential_changed", "compromised"])
-def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: str) -> None:
+@pytest.mark.parametrize("reason", [Reason.CREDENTIAL_CHANGED, Reason.COMPROMISED])
+def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: Reason) -> None:
     record = replace(SUBJECT_WIDE, reason=reason)
     world = WorkerWorld(
         client=replace(WIKI, subject="sub_only"), begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(OLDER, NEWER)

@@ -135,7 +135,13 @@ class LogoutRequest(_Request):
     sid: Identifier | None = None
     sub: Identifier | None = None
     client_id: Identifier | None = None
-    reason: Annotated[str | None, Field(max_length=100)] = None
+    reason: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="a word of ours (logout, compromised ...); any other text is kept as the note of an admin_logout",
+        ),
+    ] = None
 
 
 class LogoutRedeliveryRequest(_Request):

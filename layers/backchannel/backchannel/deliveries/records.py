@@ -19,6 +19,7 @@ from pynamodb.models import Model
 from backchannel.aws.dynamodb import key, optional_int, part
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.reasons import Reason
 
 RETENTION = 90 * 86_400
 """Seconds that a logout and its deliveries can be looked up."""
@@ -57,7 +58,7 @@ class Run:
     logout_id: str
     run_id: str
     ended_at: int
-    reason: str | None = None
+    reason: Reason | None = None
     whole_session: bool = False
 
 
@@ -112,7 +113,7 @@ class DeliveryRecord:
     next_attempt_at: int | None = None
     error: str | None = None
     error_description: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     whole_session: bool = False
     cursor: str | None = None
 
@@ -141,6 +142,7 @@ class Item(Model):
     sub = UnicodeAttribute(null=True)
     client_sub = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
+    note = UnicodeAttribute(null=True)
     source_event_id = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     attempts = NumberAttribute(null=True)
@@ -218,7 +220,7 @@ def delivery_record(item: Item) -> DeliveryRecord:
         next_attempt_at=optional_int(item.next_attempt_at),
         error=item.error,
         error_description=item.error_description,
-        reason=item.reason,
+        reason=Reason.read(item.reason),
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
     )

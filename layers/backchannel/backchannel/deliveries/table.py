@@ -27,6 +27,7 @@ from backchannel.deliveries.records import (
     expiry,
     status_attributes,
 )
+from backchannel.reasons import Reason
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -158,7 +159,7 @@ class Deliveries:
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
         return _is_untouched(found) and int(found.updated_at) == now
 
-    def escalate(self, record: DeliveryRecord, reason: str | None, ended_at: int) -> None:
+    def escalate(self, record: DeliveryRecord, reason: Reason | None, ended_at: int) -> None:
         """Have a delivery that is not accepted be about an emergency, and about whatever began until then."""
         not_accepted = self._items.status != str(Status.ACCEPTED)
         self._update(record, not_accepted, self._assign(reason=reason, ended_at=max(ended_at, record.ended_at)))

@@ -20,8 +20,9 @@ from backchannel.errors import NotFoundError
 from backchannel.logouts.recipients import planned_deliveries
 from backchannel.logouts.table import Logout, Logouts, Progress
 from backchannel.providers.table import Providers
+from backchannel.reasons import is_emergency
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_emergency, is_whole_session
+from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
@@ -99,7 +100,7 @@ class FanOut:
             metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
             if message.unmatched_sub is not None:
                 end = SubjectSessionsEnded(
-                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.reason
+                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
                 )
                 following.append((end_message(message.provider, issuer, end), 0))
         self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
@@ -133,7 +134,7 @@ class _PageFanOut:
 
         ours, lost = self._claim(free)
         self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
-        if message.reopen or is_emergency(message.reason):
+        if message.reopen or is_emergency(message.event.reason):
             self._reopen([*anothers, *lost])
         self._mark(ours)
         # While a late start lay between its two writes, whoever claimed the first had nothing to copy the claim to.
@@ -162,7 +163,7 @@ class _PageFanOut:
             message.logout_id,
             message.fanout_id,
             message.ended_at,
-            message.reason,
+            message.event.reason,
             whole_session=is_whole_session(message.event),
         )
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
@@ -188,8 +189,8 @@ class _PageFanOut:
             lambda each: using.deliveries.of_session(each.ended_by or message.logout_id, each.client_id, each.sid), anothers
         )
         records = [record for each in found for record in each]
-        if is_emergency(message.reason):
-            list(self.pool.map(lambda record: using.deliveries.escalate(record, message.reason, message.ended_at), records))
+        if is_emergency(message.event.reason):
+            list(self.pool.map(lambda record: using.deliveries.escalate(record, message.event.reason, message.ended_at), records))
         reopened = list(compress(records, self.pool.map(lambda record: using.deliveries.reopen(record, self.now), records)))
         using.delivery_queue.send(each.message.outgoing() for each in reopened)
 

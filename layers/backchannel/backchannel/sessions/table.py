@@ -16,12 +16,12 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, storage, update_if
+from backchannel.reasons import Reason, is_emergency
 from backchannel.sessions.events import (
     Ended,
     RpSessionStarted,
     SessionEnded,
     SubjectSessionsEnded,
-    is_emergency,
     is_whole_session,
     logout_id,
 )
@@ -221,9 +221,10 @@ class Sessions:
             client_id = None if sk == key("ENDED", "") else session.client_id
             latest = item.ended_at, item.source_event_id, item.reason
             urgent = item.emergency_at, item.emergency_event_id, item.emergency_reason
-            for ended_at, event_id, reason in (latest, urgent):
+            for ended_at, event_id, word in (latest, urgent):
                 if ended_at is None:
                     continue
+                reason = Reason.read(word)
                 if pk == partitions[0] and session.sid is not None:
                     ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
                 else:
