@@ -17,7 +17,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "egress": "errors",
         "aws": "errors runtime",
         "tokens": "errors aws",
-        "providers": "errors aws egress tokens",
+        "providers": "errors reasons aws egress tokens",
         "sessions": "errors reasons aws providers",
         "deliveries": "errors reasons runtime aws egress tokens providers sessions",
         "logouts": "errors reasons runtime aws providers sessions deliveries",

@@ -379,6 +379,29 @@ def test_a_client_that_takes_no_logout_tokens_gets_none() -> None:
     _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
 
 
+def test_a_client_is_not_told_of_a_reason_that_it_does_not_want_to_hear_of() -> None:
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, reason=Reason.EXPIRED), "lease-1"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "expired"))
+
+
+@pytest.mark.parametrize(
+    ("record", "wanted"),
+    [
+        (RECORD, Reason.LOGOUT),
+        (replace(RECORD, reason=Reason.EXPIRED), Reason.EXPIRED),
+        (replace(RECORD, reason=Reason.EXPIRED, also=frozenset({Reason.USER_DISABLED})), Reason.USER_DISABLED),
+    ],
+    ids=["none given", "the one", "another logout's"],
+)
+def test_a_client_is_told_if_it_wants_to_hear_of_one_of_the_reasons(record: DeliveryRecord, wanted: Reason) -> None:
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), client=replace(WIKI, logout_reasons=(wanted,)))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+
+
 @pytest.mark.parametrize("client", [replace(WIKI, subject="sid_only"), replace(WIKI, backchannel_logout_session_required=True)])
 def test_a_client_that_insists_on_a_sid_that_nobody_knows_gets_no_guess(client: Client) -> None:
     world = WorkerWorld(client=client, begun=CheckedOut(SUBJECT_WIDE, "lease-1"))

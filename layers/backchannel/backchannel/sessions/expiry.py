@@ -52,7 +52,7 @@ class ExpiryPass:
         for issuer, session in self.sessions.expired(now, part, PARTS, time_is_short):
             try:
                 provider = provider_of(issuer)
-                wants_to_hear = client_of(provider.provider, session.client_id).logout_on_expiry
+                wants_to_hear = Reason.EXPIRED in client_of(provider.provider, session.client_id).logout_reasons
             except NotFoundError:
                 continue
             if wants_to_hear:
