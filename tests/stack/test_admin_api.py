@@ -481,7 +481,8 @@ def test_a_logout_is_shown_from_the_moment_it_was_asked_for(provider: Provider) 
     shown = ask(provider, "GET", f"/logouts/{accepted.body['logout_id']}")
 
     assert (accepted.status, shown.status) == (202, 200)
-    expected: Json = {"sub": sub, "sid": None, "client_id": "wiki", "reason": "left the company", "deliveries": []}
+    said = {"reason": "admin_logout", "note": "left the company"}
+    expected: Json = {"sub": sub, "sid": None, "client_id": "wiki", "deliveries": [], **said}
     assert shown.body == shown.body | expected
 
 

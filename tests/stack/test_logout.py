@@ -170,7 +170,8 @@ def test_a_logout_asked_for_by_the_operator_is_carried_out(provider: Provider, r
     provider.wait_until(logout, "accepted")
 
     assert verified(provider, *rp.tokens).claims["sid"] == sid
-    assert provider.get(f"/logouts/{logout}")["reason"] == "stolen"
+    shown = provider.get(f"/logouts/{logout}")
+    assert (shown["reason"], shown["note"]) == ("admin_logout", "stolen")
 
 
 def test_the_end_of_a_session_without_relying_parties_is_a_complete_logout(provider: Provider, aws: Aws) -> None:

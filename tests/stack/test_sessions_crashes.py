@@ -9,6 +9,7 @@ import pytest
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from backchannel.errors import NotFoundError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import SessionEvent
 from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
@@ -269,7 +270,7 @@ def test_an_emergency_reaches_what_a_mere_logout_has_taken_care_of(world: World,
         attempt(world).finish()
     told = len(world.posted)
 
-    take(world, SubjectEnds(event_id="emergency", reason="compromised")(world.began - 7000))
+    take(world, SubjectEnds(event_id="emergency", reason=Reason.COMPROMISED)(world.began - 7000))
     fan_out(world, world.ended.held.pop()).finish()
     take(world, Starts("chat", None)(world.began))
     world.run()
@@ -278,7 +279,7 @@ def test_an_emergency_reaches_what_a_mere_logout_has_taken_care_of(world: World,
 
 
 def test_a_mere_logout_does_not_hide_an_emergency_from_a_late_start(world: World) -> None:
-    take(world, SubjectEnds(event_id="emergency", reason="compromised")(world.began - 8000))
+    take(world, SubjectEnds(event_id="emergency", reason=Reason.COMPROMISED)(world.began - 8000))
     take(world, SubjectEnds()(world.began - 7000))
     world.run()
     take(world, Starts("chat", None)(world.began))

@@ -26,7 +26,7 @@ def test_an_expired_session_is_told_once_to_the_client_that_wants_to_hear_of_it(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws, stack: Stack, known_by: str
 ) -> None:
     told, not_told = relying_party(), relying_party()
-    wants = provider.register_client(told, logout_on_expiry=True)
+    wants = provider.register_client(told, logout_reasons=["expired"])
     does_not = provider.register_client(not_told)
     sub, sid = new_id("sub"), new_id("sid")
     data: Json = {}
@@ -58,7 +58,7 @@ def test_a_newer_login_in_an_expired_session_is_kept(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws, stack: Stack
 ) -> None:
     rp = relying_party()
-    client_id = provider.register_client(rp, logout_on_expiry=True)
+    client_id = provider.register_client(rp, logout_reasons=["expired"])
     sub, sid = new_id("sub"), new_id("sid")
     provider.start(client_id, sub=sub, sid=sid, at=ago(120), expires_at=ago(60).isoformat())
     provider.start(client_id, sub=sub, sid=sid, expires_at=ago(-3600).isoformat())

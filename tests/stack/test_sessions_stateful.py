@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries import addressing
 from backchannel.deliveries.addressing import Named
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, RpSessionStarted
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
@@ -121,7 +122,7 @@ START: Happening = (Starts("wiki", "s1"), 12_000)
 SESSION_ENDS: Happening = (SessionEnds("s1"), None)
 ENDED_BEFORE: Happening = (SessionEnds("s1"), 9000)
 SUBJECT_ENDS: Happening = (SubjectEnds(), None)
-SUBJECT_ENDED_BEFORE: Happening = (SubjectEnds(reason="compromised"), 6000)
+SUBJECT_ENDED_BEFORE: Happening = (SubjectEnds(reason=Reason.COMPROMISED), 6000)
 CLIENT_ENDS: Happening = (SessionEnds("s1", "wiki"), None)
 START_ANEW: Happening = (Starts("wiki", "s1"), None)
 BY_ITSELF: list[list[Turn]] = [[]]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from backchannel.deliveries.outcomes import PENDING
 from backchannel.providers.clients import Client
+from backchannel.reasons import Reason, is_emergency
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded, logout_id
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 from backchannel.sessions.table import Sessions
@@ -60,7 +61,7 @@ class SessionEnds:
     sid: str
     client_id: str | None = None
     event_id: str = "end"
-    reason: str = "logout"
+    reason: Reason = Reason.LOGOUT
 
     def __call__(self, at: int) -> SessionEnded:
         return SessionEnded(self.sid, at, self.event_id, self.client_id, self.reason)
@@ -70,7 +71,7 @@ class SessionEnds:
 class SubjectEnds:
     client_id: str | None = None
     event_id: str = "end"
-    reason: str = "logout"
+    reason: Reason = Reason.LOGOUT
 
     def __call__(self, at: int) -> SubjectSessionsEnded:
         return SubjectSessionsEnded(SUB, at, self.event_id, self.client_id, self.reason)
@@ -81,7 +82,7 @@ SIDS = st.sampled_from(["s1", "s2", "s3"])
 BEFORE = st.none() | st.sampled_from([12_000, 9000, 6000, 3000, -3000])
 """Further apart than a login may follow the end of its own session, or nearer; -3000: by a clock that is ahead."""
 
-REASONS = st.sampled_from(["logout", "logout", "compromised"])
+REASONS = st.sampled_from([Reason.LOGOUT, Reason.LOGOUT, Reason.COMPROMISED, Reason.EXPIRED])
 STARTS = st.builds(Starts, CLIENT_IDS, SIDS | st.none())
 ENDS = (
     st.builds(SessionEnds, SIDS, st.none() | CLIENT_IDS, reason=REASONS)
@@ -164,7 +165,9 @@ class Seen:
 
     def _is_excused(self, login: Login, end: Ended) -> bool:
         """Whether an end that is no emergency gives way to a newer login, from which no token can tell the older one."""
-        if end.reason != "logout":
+        if end.reason is Reason.EXPIRED:
+            return True  # no client wants to hear of it
+        if is_emergency(end.reason):
             return False
         reach = None if login.client_id == CHAT.client_id else login.sid
         return any(
@@ -199,7 +202,7 @@ class Seen:
         A token with ``sub`` ends them all, if the RP lets ``sub`` win. In an emergency, a token that could not name less may.
         """
         end = next(end for end, name in self.ends.items() if name == posted.logout_id)
-        is_emergency = end.reason != "logout"
+        is_urgent = is_emergency(end.reason)
         taken = [start for start, webhook in self.world.starts if webhook.taken is not None and webhook.taken <= posted.began]
         known = {(start.client_id, start.sid, start.started_at) for start in taken}
         names_both = {"sub", "sid"} <= posted.claims.keys()
@@ -208,7 +211,7 @@ class Seen:
             for login in self.kept
             if login.client_id == posted.client_id
             and ("sub" in posted.claims or posted.claims["sid"] == login.sid)
-            and not (is_emergency and not names_both)
+            and not (is_urgent and not names_both)
             and all(login.at > last_covered(each) for each, name in self.ends.items() if name == posted.logout_id)
             and (login.client_id, login.sid, login.at) in known
         ]

@@ -9,7 +9,7 @@ import pytest
 from backchannel.deliveries.addressing import SUPERSEDED, UNADDRESSABLE, Named, Newer, ReplaceBySid, address
 from backchannel.deliveries.outcomes import Outcome
 from backchannel.providers.clients import Client
-from backchannel.sessions.events import UNCONDITIONAL_REASONS
+from backchannel.reasons import EMERGENCIES, Reason
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "sessions.md").read_text()
 ROWS = [
@@ -39,8 +39,8 @@ def test_the_table_has_rows() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ", ".join(row[:3]))
-@pytest.mark.parametrize("reason", [None, "logout", "expired", "whatever", *sorted(UNCONDITIONAL_REASONS)])
-def test_a_token_names_what_the_table_says(row: tuple[str, ...], reason: str | None) -> None:
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_a_token_names_what_the_table_says(row: tuple[str, ...], reason: Reason | None) -> None:
     about, profile, newer, otherwise, in_an_emergency = row
 
     named = address(
@@ -51,19 +51,19 @@ def test_a_token_names_what_the_table_says(row: tuple[str, ...], reason: str | N
         has_older_without_sid=about.endswith("without sid"),
     )
 
-    assert named == NAMED[in_an_emergency if reason in UNCONDITIONAL_REASONS else otherwise]
+    assert named == NAMED[in_an_emergency if reason in EMERGENCIES else otherwise]
 
 
 def test_the_document_lists_the_emergencies() -> None:
     listed = re.search(r"In an emergency - (.*?) -", DOCUMENT, re.DOTALL)
 
     assert listed is not None
-    assert set(re.findall(r"`(\w+)`", listed[1])) == UNCONDITIONAL_REASONS
+    assert set(re.findall(r"`(\w+)`", listed[1])) == EMERGENCIES
 
 
 @pytest.mark.parametrize("newer", Newer)
-@pytest.mark.parametrize("reason", ["logout", "compromised"])
-def test_a_client_that_needs_sid_gets_no_token_without_it(newer: Newer, reason: str) -> None:
+@pytest.mark.parametrize("reason", [Reason.LOGOUT, Reason.COMPROMISED])
+def test_a_client_that_needs_sid_gets_no_token_without_it(newer: Newer, reason: Reason) -> None:
     for client in (PROFILES["sid_only"], PROFILES["needs sid"]):
         named = address(client, reason, newer, has_sid=True, has_older_without_sid=False)
 

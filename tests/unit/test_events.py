@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from backchannel.api.views import timestamp
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import (
     EARLIEST,
     MAX_CLOCK_DIFFERENCE,
@@ -30,9 +31,9 @@ ends: st.SearchStrategy[Ended] = st.builds(
 ) | st.builds(SubjectSessionsEnded, sub=few, ended_at=st.just(NOW), source_event_id=few, client_id=st.none() | few)
 
 
-@given(few, few, st.integers(0, NOW), few)
+@given(few, few, st.integers(0, NOW), st.sampled_from(Reason))
 def test_the_end_of_a_session_is_one_logout_whatever_number_of_events_tell_of_it(
-    sid: str, other_event: str, at: int, reason: str
+    sid: str, other_event: str, at: int, reason: Reason
 ) -> None:
     event = SessionEnded(sid, NOW, "event-1")
 
@@ -41,8 +42,8 @@ def test_the_end_of_a_session_is_one_logout_whatever_number_of_events_tell_of_it
     assert logout_id(ISSUER, repeated) == logout_id(ISSUER, event)
 
 
-@given(ends, st.integers(0, NOW), st.text())
-def test_a_repeated_event_names_the_same_logout(event: Ended, at: int, reason: str) -> None:
+@given(ends, st.integers(0, NOW), st.sampled_from(Reason))
+def test_a_repeated_event_names_the_same_logout(event: Ended, at: int, reason: Reason) -> None:
     repeated = replace(event, ended_at=at, reason=reason)
 
     assert logout_id(ISSUER, repeated) == logout_id(ISSUER, event)

@@ -5,8 +5,9 @@ from typing import Any, cast
 import pytest
 
 from backchannel.errors import NotFoundError
-from backchannel.providers.clients import Client
+from backchannel.providers.clients import ALL_BUT_EXPIRED, Client
 from backchannel.providers.table import Provider
+from backchannel.reasons import Reason
 from backchannel.sessions.events import SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.sessions.expiry import ExpiryPass
 from backchannel.sessions.intake import Taken
@@ -52,19 +53,19 @@ class Idp:
         return ExpiryPass(this, this, this).run(NOW, lambda: False)
 
 
-def client(client_id: str, *, logout_on_expiry: bool = True) -> Client:
-    return Client(client_id, backchannel_logout_uri="https://wiki.example/logout", logout_on_expiry=logout_on_expiry)
+def client(client_id: str, *logout_reasons: Reason) -> Client:
+    return Client(client_id, backchannel_logout_uri="https://wiki.example/logout", logout_reasons=logout_reasons)
 
 
 @pytest.mark.parametrize(
     ("sid", "expected"),
     [
-        ("s1", SessionEnded("s1", STARTED, f"expired:{EXPIRED}", "wiki", "expired")),
-        (None, SubjectSessionsEnded("ada", STARTED, f"expired:{EXPIRED}", "wiki", "expired")),
+        ("s1", SessionEnded("s1", STARTED, f"expired:{EXPIRED}", "wiki", Reason.EXPIRED)),
+        (None, SubjectSessionsEnded("ada", STARTED, f"expired:{EXPIRED}", "wiki", Reason.EXPIRED)),
     ],
 )
 def test_an_expired_session_ends_as_of_its_start(sid: str | None, expected: SessionEnded | SubjectSessionsEnded) -> None:
-    idp = Idp([RpSession("wiki", "ada", STARTED, sid, expires_at=EXPIRED)], {"wiki": client("wiki")})
+    idp = Idp([RpSession("wiki", "ada", STARTED, sid, expires_at=EXPIRED)], {"wiki": client("wiki", Reason.EXPIRED)})
 
     assert idp.expire() == 1
 
@@ -73,7 +74,7 @@ def test_an_expired_session_ends_as_of_its_start(sid: str | None, expected: Sess
 
 @pytest.mark.parametrize("sid", ["s1", None])
 def test_a_login_before_the_expiry_is_not_ended_with_the_session_that_expired(sid: str | None) -> None:
-    idp = Idp([RpSession("wiki", "ada", STARTED, sid, expires_at=EXPIRED)], {"wiki": client("wiki")})
+    idp = Idp([RpSession("wiki", "ada", STARTED, sid, expires_at=EXPIRED)], {"wiki": client("wiki", Reason.EXPIRED)})
     later = RpSession("wiki", "ada", EXPIRED - 1, sid)
 
     idp.expire()
@@ -85,7 +86,7 @@ def test_a_login_before_the_expiry_is_not_ended_with_the_session_that_expired(si
 
 def test_a_client_that_is_gone_or_does_not_want_to_hear_of_it_is_left_out() -> None:
     sessions = [RpSession(each, "ada", STARTED, "s1", expires_at=EXPIRED) for each in ("gone", "deaf", "wiki")]
-    idp = Idp(sessions, {"deaf": client("deaf", logout_on_expiry=False), "wiki": client("wiki")})
+    idp = Idp(sessions, {"deaf": client("deaf", *ALL_BUT_EXPIRED), "wiki": client("wiki", Reason.EXPIRED)})
 
     assert idp.expire() == 1
 

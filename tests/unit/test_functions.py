@@ -33,6 +33,7 @@ from backchannel.providers.clients import Client
 from backchannel.providers.key_rotation import PassResult
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
+from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_id
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
@@ -169,7 +170,7 @@ def test_a_proven_webhook_has_its_end_queued_before_it_is_answered(load: Load) -
     assert answer["statusCode"] == 202
     assert json.loads(answer["body"]) == {"started": 0, "ended": 1, "ignored": 0}
     (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
-    assert message.event == SessionEnded("sid-0001", AT + 999, "msg_0001", reason="logout")
+    assert message.event == SessionEnded("sid-0001", AT + 999, "msg_0001", reason=Reason.LOGOUT)
     assert message.logout_id == logout_id(ISSUER, message.event)
 
 
@@ -433,7 +434,7 @@ def test_an_ended_session_that_is_carried_out_leaves_its_queue(load: Load) -> No
     answer = _session_ended(load, fan_out, queue).handler(sample("sqs-session_ended.json"), Context())
 
     assert answer == {"batchItemFailures": []}
-    assert [message.event for message in fan_out.messages] == [SessionEnded("sid-0001", AT, "msg_0001", reason="logout")]
+    assert [message.event for message in fan_out.messages] == [SessionEnded("sid-0001", AT, "msg_0001", reason=Reason.LOGOUT)]
     assert queue.given_back == []
 
 
@@ -496,7 +497,7 @@ def _admin(load: Load, queue: FakeQueue) -> ModuleType:
 
     using = SimpleNamespace(
         providers=SimpleNamespace(get=get),
-        logouts=SimpleNamespace(open=lambda *_: None),
+        logouts=SimpleNamespace(open=lambda *_, **__: None),
         intake=Intake(NoSessions(), queue),
         permit_private_networks=False,
     )
@@ -512,6 +513,19 @@ def test_a_logout_that_the_operator_asks_for_is_queued_and_can_be_followed(load:
     (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
     assert (message.sid, message.reason) == ("sid-0001", "admin_logout")
     assert json.loads(answer["body"]) == {"logout_id": message.logout_id}
+
+
+@pytest.mark.parametrize(
+    ("reason", "read"),
+    [('"logout"', "logout"), ('" Compromised"', "compromised"), ('"left the company"', "admin_logout"), ("null", "admin_logout")],
+)
+def test_an_operators_own_words_are_those_of_an_administrator(reason: str, read: str, load: Load) -> None:
+    queue = FakeQueue()
+
+    _admin(load, queue).handler(sample("api-admin.json") | {"body": f'{{"sid": "sid-1", "reason": {reason}}}'}, Context())
+
+    (message,) = [EndMessage.from_json(message.body) for message in queue.sent]
+    assert message.reason == read
 
 
 @pytest.mark.parametrize(

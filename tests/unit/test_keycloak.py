@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import CallerError, IssuerMismatchError, SenderUnsupportedError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak import parse
@@ -25,25 +26,27 @@ CONTEXT = Context("https://keycloak.example/realms/customer", "claim", now=AT)
 SAMPLES: Mapping[str, tuple[SessionEvent, ...]] = {
     "access.CODE_TO_TOKEN": (RpSessionStarted(sub=ADA, client_id="wiki", started_at=AT, sid=SID),),
     "access.LOGIN": (),
-    "access.LOGOUT": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000003", reason="logout"),),
+    "access.LOGOUT": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000003", reason=Reason.LOGOUT),),
     "access.UPDATE_PASSWORD": (
-        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000004", reason="credential_changed"),
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000004", reason=Reason.CREDENTIAL_CHANGED),
     ),
     "access.LOGOUT_ERROR": (),
-    "access.USER_SESSION_DELETED": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000011", reason="session_revoked"),),
+    "access.USER_SESSION_DELETED": (
+        SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000011", reason=Reason.SESSION_REVOKED),
+    ),
     "access.USER_DISABLED_BY_PERMANENT_LOCKOUT": (
-        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000012", reason="user_disabled"),
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000012", reason=Reason.USER_DISABLED),
     ),
-    "access.DELETE_ACCOUNT": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000013", reason="user_deleted"),),
-    "access.REVOKE_GRANT": (
-        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000014", "wiki", reason="consent_revoked"),
+    "access.DELETE_ACCOUNT": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000013", reason=Reason.USER_DELETED),),
+    "access.REVOKE_GRANT": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000014", "wiki", reason=Reason.LOGOUT),),
+    "admin.USER-ACTION-logout": (
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason=Reason.ADMIN_LOGOUT),
     ),
-    "admin.USER-ACTION-logout": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason="admin_logout"),),
-    "admin.USER-DELETE": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000009", reason="user_deleted"),),
+    "admin.USER-DELETE": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000009", reason=Reason.USER_DELETED),),
     "admin.USER-UPDATE-disabled": (
-        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000008", reason="user_disabled"),
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000008", reason=Reason.USER_DISABLED),
     ),
-    "admin.USER_SESSION-DELETE": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000005", reason="admin_logout"),),
+    "admin.USER_SESSION-DELETE": (SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000005", reason=Reason.ADMIN_LOGOUT),),
 }
 
 anything = st.recursive(
@@ -129,7 +132,7 @@ def test_a_start_has_the_sid_that_the_source_is_trusted_with(sid_trust: SidTrust
 def test_a_logout_without_a_trusted_sid_ends_the_subjects_sessions() -> None:
     document = sample("keycloak-p2inc-access.LOGOUT.json")
 
-    expected = SubjectSessionsEnded(ADA, AT, document["uid"], reason="logout")
+    expected = SubjectSessionsEnded(ADA, AT, document["uid"], reason=Reason.LOGOUT)
     assert _parse(document, "none").events == (expected,)
 
 
@@ -140,7 +143,7 @@ def test_the_end_of_an_unknown_session_ends_its_subject_where_the_source_says_so
     (event,) = _parse_in(replace(CONTEXT, unmatched_sid=unmatched_sid), document).events
 
     unmatched_sub = ADA if unmatched_sid == "end_subject" else None
-    assert event == SessionEnded(SID, AT, document["uid"], reason="logout", unmatched_sub=unmatched_sub)
+    assert event == SessionEnded(SID, AT, document["uid"], reason=Reason.LOGOUT, unmatched_sub=unmatched_sub)
 
 
 @pytest.mark.parametrize("unmatched_sid", ["report", "end_subject"])
@@ -150,7 +153,7 @@ def test_a_bad_user_id_beside_a_good_session_id_does_not_stop_the_end(unmatched_
 
     parsed = _parse_in(replace(CONTEXT, unmatched_sid=unmatched_sid), document)
 
-    assert parsed.events == (SessionEnded(SID, AT, document["uid"], reason="logout"),)
+    assert parsed.events == (SessionEnded(SID, AT, document["uid"], reason=Reason.LOGOUT),)
 
 
 @pytest.mark.parametrize("change", [{}, {"sessionId": None}, {"sessionId": ""}])
@@ -159,7 +162,7 @@ def test_a_logout_without_a_session_id_ends_the_subjects_sessions(change: dict[s
     del document["authDetails"]["sessionId"]
     document["authDetails"] |= change
 
-    assert _parse(document).events == (SubjectSessionsEnded(ADA, AT, document["uid"], reason="logout"),)
+    assert _parse(document).events == (SubjectSessionsEnded(ADA, AT, document["uid"], reason=Reason.LOGOUT),)
 
 
 @pytest.mark.parametrize("name", ["access.LOGOUT", "access.USER_SESSION_DELETED"])
@@ -168,7 +171,7 @@ def test_a_session_that_expired_ends_alone_and_by_that_reason(name: str, reason:
     document = sample(f"keycloak-p2inc-{name}.json") | {"details": {"reason": reason}}
 
     widest = replace(CONTEXT, unmatched_sid="end_subject")
-    assert _parse_in(widest, document).events == (SessionEnded(SID, AT, document["uid"], reason="expired"),)
+    assert _parse_in(widest, document).events == (SessionEnded(SID, AT, document["uid"], reason=Reason.EXPIRED),)
     assert _parse(document, "none") == Parsed(ignored=1)
 
 
@@ -177,7 +180,7 @@ def test_a_revoked_refresh_token_ends_its_clients_part_of_its_session() -> None:
     document["details"]["refresh_token_id"] = "t-1"
     document["authDetails"]["sessionId"] = SID
 
-    assert _parse(document).events == (SessionEnded(SID, AT, document["uid"], "wiki", "consent_revoked"),)
+    assert _parse(document).events == (SessionEnded(SID, AT, document["uid"], "wiki", Reason.LOGOUT),)
 
 
 @pytest.mark.parametrize("kind", ["admin.USER-ACTION", "admin.USER-DELETE"])
@@ -187,7 +190,7 @@ def test_a_consent_that_an_administrator_revoked_ends_that_clients_sessions(kind
     document = sample("keycloak-p2inc-admin.USER-ACTION-logout.json") | {"type": kind}
     document["resourcePath"] = f"users/{user_id}/consents/{client_id}"
 
-    expected = SubjectSessionsEnded(user_id, AT, document["uid"], client_id, "consent_revoked")
+    expected = SubjectSessionsEnded(user_id, AT, document["uid"], client_id, Reason.LOGOUT)
     assert _parse(document).events == (expected,)
 
 
@@ -195,13 +198,15 @@ def test_a_consent_that_an_administrator_revoked_ends_that_clients_sessions(kind
 @pytest.mark.parametrize(
     ("name", "path", "reason"),
     [
-        ("admin.USER-ACTION-logout", "users/{}/logout", "admin_logout"),
-        ("admin.USER-ACTION-logout", "users/{}/reset-password", "credential_changed"),
-        ("admin.USER-DELETE", "users/{}", "user_deleted"),
-        ("admin.USER-UPDATE-disabled", "users/{}", "user_disabled"),
+        ("admin.USER-ACTION-logout", "users/{}/logout", Reason.ADMIN_LOGOUT),
+        ("admin.USER-ACTION-logout", "users/{}/reset-password", Reason.CREDENTIAL_CHANGED),
+        ("admin.USER-DELETE", "users/{}", Reason.USER_DELETED),
+        ("admin.USER-UPDATE-disabled", "users/{}", Reason.USER_DISABLED),
     ],
 )
-def test_a_user_of_a_federated_store_is_logged_out_whatever_is_in_the_id(name: str, path: str, reason: str, user_id: str) -> None:
+def test_a_user_of_a_federated_store_is_logged_out_whatever_is_in_the_id(
+    name: str, path: str, reason: Reason, user_id: str
+) -> None:
     document = sample(f"keycloak-p2inc-{name}.json") | {"resourcePath": path.format(user_id)}
 
     assert _parse(document).events == (SubjectSessionsEnded(user_id, AT, document["uid"], reason=reason),)
@@ -260,7 +265,7 @@ def test_a_logout_without_a_user_ends_the_session_where_its_id_is_trusted(sid_tr
     document = sample("keycloak-p2inc-access.LOGOUT.json")
     del document["authDetails"]["userId"]
 
-    expected = (SessionEnded(SID, AT, document["uid"], reason="logout"),) if ends else ()
+    expected = (SessionEnded(SID, AT, document["uid"], reason=Reason.LOGOUT),) if ends else ()
     assert _parse(document, sid_trust).events == expected
 
 
@@ -304,7 +309,7 @@ def test_what_ends_and_starts_nothing_is_ignored(name: str, change: dict[str, An
 def test_a_reset_password_ends_the_subjects_sessions() -> None:
     document = sample("keycloak-p2inc-admin.USER-ACTION-logout.json") | {"resourcePath": f"users/{ADA}/reset-password"}
 
-    assert _parse(document).events == (SubjectSessionsEnded(ADA, AT, document["uid"], reason="credential_changed"),)
+    assert _parse(document).events == (SubjectSessionsEnded(ADA, AT, document["uid"], reason=Reason.CREDENTIAL_CHANGED),)
 
 
 @pytest.mark.parametrize(

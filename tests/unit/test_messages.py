@@ -7,14 +7,16 @@ from hypothesis import strategies as st
 
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.errors import MessageNotUnderstood
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.messages import EndMessage
 
 text = st.text(max_size=20)
 maybe = st.none() | text
 times = st.integers(0, 10**15)
-ends: st.SearchStrategy[Ended] = st.builds(SessionEnded, text, times, text, maybe, maybe) | st.builds(
-    SubjectSessionsEnded, text, times, text, maybe, maybe
+reasons = st.none() | st.sampled_from(Reason)
+ends: st.SearchStrategy[Ended] = st.builds(SessionEnded, text, times, text, maybe, reasons) | st.builds(
+    SubjectSessionsEnded, text, times, text, maybe, reasons
 )
 end_messages = st.builds(
     EndMessage.of, ends, provider=text, logout_id=text, fanout_id=text, only_client_id=maybe, sweep=st.booleans()

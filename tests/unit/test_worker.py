@@ -23,6 +23,7 @@ from backchannel.egress.post import Response
 from backchannel.errors import InternalFailure, NotFoundError, SigningUnavailable, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
+from backchannel.reasons import Reason
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
@@ -379,6 +380,29 @@ def test_a_client_that_takes_no_logout_tokens_gets_none() -> None:
     _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri"))
 
 
+def test_a_client_is_not_told_of_a_reason_that_it_does_not_want_to_hear_of() -> None:
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, reason=Reason.EXPIRED), "lease-1"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.SUPPRESSED, "expired"))
+
+
+@pytest.mark.parametrize(
+    ("record", "wanted"),
+    [
+        (RECORD, Reason.LOGOUT),
+        (replace(RECORD, reason=Reason.EXPIRED), Reason.EXPIRED),
+        (replace(RECORD, reason=Reason.EXPIRED, also=frozenset({Reason.USER_DISABLED})), Reason.USER_DISABLED),
+    ],
+    ids=["none given", "the one", "another logout's"],
+)
+def test_a_client_is_told_if_it_wants_to_hear_of_one_of_the_reasons(record: DeliveryRecord, wanted: Reason) -> None:
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), client=replace(WIKI, logout_reasons=(wanted,)))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+
+
 @pytest.mark.parametrize("client", [replace(WIKI, subject="sid_only"), replace(WIKI, backchannel_logout_session_required=True)])
 def test_a_client_that_insists_on_a_sid_that_nobody_knows_gets_no_guess(client: Client) -> None:
     world = WorkerWorld(client=client, begun=CheckedOut(SUBJECT_WIDE, "lease-1"))
@@ -514,8 +538,8 @@ def test_beside_a_newer_login_a_client_that_takes_both_is_sent_the_sid_alone() -
     assert "sub" not in token
 
 
-@pytest.mark.parametrize("reason", ["credential_changed", "compromised"])
-def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: str) -> None:
+@pytest.mark.parametrize("reason", [Reason.CREDENTIAL_CHANGED, Reason.COMPROMISED])
+def test_in_an_emergency_a_newer_login_does_not_save_an_older_session(reason: Reason) -> None:
     record = replace(SUBJECT_WIDE, reason=reason)
     world = WorkerWorld(
         client=replace(WIKI, subject="sub_only"), begun=CheckedOut(record, "lease-1"), sessions=FakeSessions(OLDER, NEWER)

@@ -12,6 +12,7 @@ from backchannel.api.requests import ClientMetadata
 from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
 from backchannel.providers.clients import Client, register
+from backchannel.reasons import Reason
 from backchannel.tokens.key_ring import has_signing_key
 
 router = APIGatewayRouter()
@@ -24,6 +25,7 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
     ring = using.providers.get(provider).keys
     members = metadata.model_dump()
     members["allowed_networks"] = tuple(members["allowed_networks"])
+    members["logout_reasons"] = tuple(reason for reason in Reason if reason in metadata.logout_reasons)
     client = register(
         Client(client_id_in_path(client_id), **members),
         permit_private_networks=using.permit_private_networks,

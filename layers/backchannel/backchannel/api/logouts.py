@@ -24,6 +24,7 @@ from backchannel.aws.dynamodb import key
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
+from backchannel.reasons import Reason
 from backchannel.sessions import events as session_events
 from backchannel.sessions.events import MAX_IDENTIFIER
 from backchannel.sessions.intake import end_message
@@ -46,7 +47,8 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     issuer = configured.issuer
     event = _event(request)
     received = now()
-    using.logouts.open(end_message(provider, issuer, event), issuer, received)
+    note = request.reason if event.reason is Reason.ADMIN_LOGOUT else None
+    using.logouts.open(end_message(provider, issuer, event), issuer, received, note=note)
     using.intake.take(configured, [event], received, reopen=True)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
@@ -67,6 +69,7 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
         sub=found.sub,
         client_id=found.client_id,
         reason=found.reason,
+        note=found.note,
         ended_at=timestamp(found.ended_at),
         fanned_out=fanned_out,
         matched=found.matched,
@@ -97,14 +100,19 @@ def list_deliveries(
 
 def _event(request: LogoutRequest) -> session_events.Ended:
     client_id = None if request.client_id is None else session_events.identifier("client_id", request.client_id)
-    event_id, ended_at = str(uuid.uuid4()), now()
+    event_id, ended_at, reason = str(uuid.uuid4()), now(), _reason(request.reason)
     if request.sid is not None and request.sub is None:
         sid = session_events.identifier("sid", request.sid)
-        return session_events.SessionEnded(sid, ended_at, event_id, client_id, request.reason)
+        return session_events.SessionEnded(sid, ended_at, event_id, client_id, reason)
     if request.sub is not None and request.sid is None:
         sub = session_events.subject(request.sub)
-        return session_events.SubjectSessionsEnded(sub, ended_at, event_id, client_id, request.reason)
+        return session_events.SubjectSessionsEnded(sub, ended_at, event_id, client_id, reason)
     raise MalformedRequestError("one of sub and sid is needed")
+
+
+def _reason(text: str | None) -> Reason:
+    """Return the reason that an operator gives. Whatever else they say, it is an administrator who ends the session."""
+    return Reason.read(text) or Reason.LOGOUT if text is not None and Reason.is_known(text) else Reason.ADMIN_LOGOUT
 
 
 def _shown(record: DeliveryRecord) -> DeliveryView:

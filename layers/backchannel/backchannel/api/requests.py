@@ -8,6 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from backchannel.deliveries.outcomes import Status
 from backchannel.providers.clients import DEADLINE_MAX, Client, Subject, Typ
 from backchannel.providers.encryption import DEFAULT_ENC
+from backchannel.reasons import Reason
 from backchannel.sessions.events import MAX_IDENTIFIER
 
 MAX_SECRET = 1024
@@ -133,9 +134,9 @@ class ClientMetadata(_Request):
     paused: Annotated[bool, Field(description="its deliveries wait; those that wait too long become undeliverable")] = (
         _DEFAULT.paused
     )
-    logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = (
-        _DEFAULT.logout_on_expiry
-    )
+    logout_reasons: Annotated[list[Reason], Field(description="it is told of sessions that ended for these reasons")] = [
+        *_DEFAULT.logout_reasons
+    ]
 
 
 class RpSessionStart(_Request):
@@ -157,7 +158,13 @@ class LogoutRequest(_Request):
     sid: Identifier | None = None
     sub: Identifier | None = None
     client_id: Identifier | None = None
-    reason: Annotated[str | None, Field(max_length=100)] = None
+    reason: Annotated[
+        str | None,
+        Field(
+            max_length=100,
+            description="a word of ours (logout, compromised ...); any other text is kept as the note of an admin_logout",
+        ),
+    ] = None
 
 
 class LogoutRedeliveryRequest(_Request):

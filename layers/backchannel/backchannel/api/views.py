@@ -207,6 +207,7 @@ class LogoutView(DeliveriesView):
     sub: str | None
     client_id: str | None
     reason: str | None
+    note: Annotated[str | None, Field(description="the operator's own words")]
     ended_at: Timestamp
     fanned_out: bool
     matched: int | None

@@ -66,6 +66,9 @@ class WebhookReceiver:
         counts = {"started": taken.started, "ended": taken.ended, "ignored": parsed.ignored}
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
+        if parsed.unknown_reasons:
+            logger.warning("webhook.reason_unknown", provider=provider_name, source=source_name)
+            metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
         logger.info("webhook.received", extra={"provider": provider_name, "source": source_name, **counts})
         return Received(FORMATS[source.format].success, counts)
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.providers.clients import Client
-from backchannel.sessions.events import is_emergency
+from backchannel.reasons import Reason, is_emergency
 
 
 class Newer(StrEnum):
@@ -38,7 +38,7 @@ UNADDRESSABLE = Outcome(Status.UNADDRESSABLE, "sid_unknown")
 
 
 def address(
-    client: Client, reason: str | None, newer: Newer, *, has_sid: bool, has_older_without_sid: bool
+    client: Client, reason: Reason | None, newer: Newer, *, has_sid: bool, has_older_without_sid: bool
 ) -> Named | ReplaceBySid | Outcome:
     """Say what a delivery's token names, or what becomes of the delivery without one.
 

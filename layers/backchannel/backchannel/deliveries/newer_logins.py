@@ -91,7 +91,14 @@ class NewerLogins:
     def _replace(self, sessions: Sequence[RpSession], end: Ended, record: DeliveryRecord, now: int) -> None:
         """Record and queue a delivery by ``sid`` for each older session that this logout took care of."""
         run = Run(
-            record.provider, record.issuer, record.logout_id, SUPERSEDED_RUN, record.ended_at, record.reason, record.whole_session
+            record.provider,
+            record.issuer,
+            record.logout_id,
+            SUPERSEDED_RUN,
+            record.ended_at,
+            record.reason,
+            record.whole_session,
+            record.also,
         )
         planned = (
             PlannedDelivery(each.client_id, each.sid, each.sub, each.client_sub, started_at=each.started_at)

@@ -25,7 +25,7 @@ class Status(StrEnum):
     BLOCKED = "blocked"  # nothing was sent until the deadline: forbidden address, no valid certificate
     UNDELIVERABLE = "undeliverable"  # tried until the deadline, or there is no such client
     SUPERSEDED = "superseded"  # a newer login at this RP must not be ended by this old event
-    SUPPRESSED = "suppressed"  # the client takes no logout tokens
+    SUPPRESSED = "suppressed"  # the client takes no logout tokens, or none for this reason
     UNADDRESSABLE = "unaddressable"  # the RP needs a sid that nobody knows
 
 

@@ -19,6 +19,7 @@ from pynamodb.models import Model
 from backchannel.aws.dynamodb import key, optional_int, part
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.reasons import Reason
 
 RETENTION = 90 * 86_400
 """Seconds that a logout and its deliveries can be looked up."""
@@ -49,7 +50,8 @@ PENDING_STATUSES = [str(status) for status in PENDING]
 class Run:
     """One run of a logout's fan-out, or of what follows from it; ``run_id`` lets it recognise its own work after a crash.
 
-    ``whole_session``: a provider session is over, not a client's part of it, nor a subject's sessions.
+    ``whole_session``: a provider session is over, not a client's part of it, nor a subject's sessions. ``also`` is that of the
+    delivery that this run replaces.
     """
 
     provider: str
@@ -57,8 +59,9 @@ class Run:
     logout_id: str
     run_id: str
     ended_at: int
-    reason: str | None = None
+    reason: Reason | None = None
     whole_session: bool = False
+    also: frozenset[Reason] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class DeliveryRecord:
 
     ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
     ``whole_session`` is that of its Run. While the delivery gives way to newer logins, ``cursor`` is how far it has replaced
-    itself by deliveries for older sessions.
+    itself by deliveries for older sessions. ``also`` are the reasons of other logouts that ended the same logins.
     """
 
     provider: str
@@ -112,9 +115,15 @@ class DeliveryRecord:
     next_attempt_at: int | None = None
     error: str | None = None
     error_description: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     whole_session: bool = False
     cursor: str | None = None
+    also: frozenset[Reason] = frozenset()
+
+    @property
+    def reasons(self) -> frozenset[Reason]:
+        """Why the logins ended that this delivery is about; for none that was given, a logout."""
+        return self.also | {self.reason or Reason.LOGOUT}
 
     @property
     def message(self) -> DeliveryMessage:
@@ -141,6 +150,7 @@ class Item(Model):
     sub = UnicodeAttribute(null=True)
     client_sub = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
+    note = UnicodeAttribute(null=True)
     source_event_id = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     attempts = NumberAttribute(null=True)
@@ -151,6 +161,7 @@ class Item(Model):
     matched = NumberAttribute(null=True)
     whole_session = BooleanAttribute(null=True)
     runs = UnicodeSetAttribute(null=True)
+    also = UnicodeSetAttribute(null=True)
     cursor = UnicodeAttribute(null=True)
     last_code = UnicodeAttribute(null=True)
     last_status_code = NumberAttribute(null=True)
@@ -218,7 +229,8 @@ def delivery_record(item: Item) -> DeliveryRecord:
         next_attempt_at=optional_int(item.next_attempt_at),
         error=item.error,
         error_description=item.error_description,
-        reason=item.reason,
+        reason=Reason.read(item.reason),
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
+        also=frozenset(reason for word in item.also or () if (reason := Reason.read(word))),
     )

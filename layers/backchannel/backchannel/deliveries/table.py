@@ -27,6 +27,7 @@ from backchannel.deliveries.records import (
     expiry,
     status_attributes,
 )
+from backchannel.reasons import Reason, is_emergency
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -82,6 +83,7 @@ class Deliveries:
             sub=planned.sub,
             client_sub=planned.client_sub,
             reason=run.reason,
+            also={*map(str, run.also)} or None,
             whole_session=run.whole_session or None,
             ended_at=run.ended_at,
             expires_at=expiry(now),
@@ -135,7 +137,10 @@ class Deliveries:
             )
         elif outcome.detail is not None:
             actions += self._assign(error=None, error_description=outcome.detail)
-        return self._update(record, self._items.lease == delivery.lease, actions)
+        condition = self._items.lease == delivery.lease
+        if outcome.status in {Status.SUPPRESSED, Status.SUPERSEDED}:
+            condition &= self._has_no_other_reasons(record)
+        return self._update(record, condition, actions)
 
     def release(self, delivery: CheckedOut) -> None:
         """Give the lease back with nothing done: no attempt was made."""
@@ -158,10 +163,21 @@ class Deliveries:
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
         return _is_untouched(found) and int(found.updated_at) == now
 
-    def escalate(self, record: DeliveryRecord, reason: str | None, ended_at: int) -> None:
-        """Have a delivery that is not accepted be about an emergency, and about whatever began until then."""
-        not_accepted = self._items.status != str(Status.ACCEPTED)
-        self._update(record, not_accepted, self._assign(reason=reason, ended_at=max(ended_at, record.ended_at)))
+    def add_reason(self, record: DeliveryRecord, reason: Reason, ended_at: int) -> None:
+        """Note that another logout ended the same logins: a delivery that is not accepted is about that one, too.
+
+        In an emergency it is about whatever began until then.
+        """
+        actions: list[Action] = [self._items.also.add({str(reason), *map(str, record.reasons)})]
+        if is_emergency(reason):
+            actions += self._assign(reason=reason, ended_at=max(ended_at, record.ended_at))
+        self._update(record, self._items.status != str(Status.ACCEPTED), actions)
+
+    def reopen_suppressed(self, record: DeliveryRecord, now: int) -> bool:
+        """Reset a delivery that its client did not want for the reasons known before; True if it has to be queued."""
+        unwanted = (self._items.status == str(Status.SUPPRESSED)) & self._items.last_code.is_in(*map(str, Reason))
+        actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
+        return self._update(record, unwanted, actions) or self.is_untouched(record.logout_id, record.client_id, record.sid)
 
     def hasten(self, record: DeliveryRecord, now: int) -> bool:
         """Make the next attempt of a pending delivery due at once; False if it is due, final, or being attempted."""
@@ -204,6 +220,11 @@ class Deliveries:
         """Return the condition that nobody attempts a delivery."""
         free: Condition = self._items.leased_until.does_not_exist() | (self._items.leased_until <= now)
         return free
+
+    def _has_no_other_reasons(self, record: DeliveryRecord) -> Condition:
+        """Return the condition that nobody has added a reason since a delivery was read."""
+        same: Condition = self._items.also == {*map(str, record.also)} if record.also else self._items.also.does_not_exist()
+        return same
 
     def _assign(self, **values: Any) -> list[Action]:
         return assignments(self._items, **values)

@@ -23,6 +23,7 @@ from backchannel.egress.post import DEADLINE
 from backchannel.errors import EncryptionKeyUnavailable, InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
+from backchannel.reasons import Reason
 from backchannel.runtime.observability import logger
 from backchannel.tokens.key_ring import SigningKey, has_signing_key, signing_key
 
@@ -133,6 +134,8 @@ class DeliveryWorker:
             return self._wait(record, client, "client_paused")
         if client.backchannel_logout_uri is None:
             return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
+        if not record.reasons & {*client.logout_reasons}:
+            return Outcome(Status.SUPPRESSED, record.reason or Reason.LOGOUT)  # it does not want to hear of that
         return provider, client
 
     def _key(self, provider: Provider, client: Client) -> SigningKey:

@@ -20,8 +20,9 @@ from backchannel.errors import NotFoundError
 from backchannel.logouts.recipients import planned_deliveries
 from backchannel.logouts.table import Logout, Logouts, Progress
 from backchannel.providers.table import Providers
+from backchannel.reasons import Reason, is_emergency
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_emergency, is_whole_session
+from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, is_whole_session
 from backchannel.sessions.intake import end_message
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
@@ -99,7 +100,7 @@ class FanOut:
             metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
             if message.unmatched_sub is not None:
                 end = SubjectSessionsEnded(
-                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.reason
+                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
                 )
                 following.append((end_message(message.provider, issuer, end), 0))
         self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
@@ -133,8 +134,7 @@ class _PageFanOut:
 
         ours, lost = self._claim(free)
         self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
-        if message.reopen or is_emergency(message.reason):
-            self._reopen([*anothers, *lost])
+        self._tell_again(anothers, lost)
         self._mark(ours)
         # While a late start lay between its two writes, whoever claimed the first had nothing to copy the claim to.
         is_late_start = message.only_client_id is not None and isinstance(message.event, SessionEnded)
@@ -162,7 +162,7 @@ class _PageFanOut:
             message.logout_id,
             message.fanout_id,
             message.ended_at,
-            message.reason,
+            message.event.reason,
             whole_session=is_whole_session(message.event),
         )
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
@@ -178,19 +178,23 @@ class _PageFanOut:
         untouched = self.pool.map(lambda key: self.using.deliveries.is_untouched(self.message.logout_id, *key), possible)
         return list(compress(possible, untouched))
 
-    def _reopen(self, anothers: Sequence[RpSession]) -> None:
+    def _tell_again(self, anothers: Sequence[RpSession], lost: Sequence[RpSession]) -> None:
         """Tell RP sessions again that another logout has taken care of, but for those that accepted their token.
 
-        In an emergency, what that logout has still to send becomes one, too.
+        In an emergency, what that logout has still to send becomes one, too. Otherwise, unless the operator asks for it, only
+        those are told again whose clients did not want to hear of that logout's reason, and may want to hear of this one's.
         """
-        using, message = self.using, self.message
+        using, message, reason = self.using, self.message, self.message.event.reason or Reason.LOGOUT
+        tells_all = message.reopen or is_emergency(reason)
+        sessions = [*anothers, *lost] if tells_all else [each for each in anothers if (each.reason or Reason.LOGOUT) != reason]
         found = self.pool.map(
-            lambda each: using.deliveries.of_session(each.ended_by or message.logout_id, each.client_id, each.sid), anothers
+            lambda each: using.deliveries.of_session(each.ended_by or message.logout_id, each.client_id, each.sid), sessions
         )
         records = [record for each in found for record in each]
-        if is_emergency(message.reason):
-            list(self.pool.map(lambda record: using.deliveries.escalate(record, message.reason, message.ended_at), records))
-        reopened = list(compress(records, self.pool.map(lambda record: using.deliveries.reopen(record, self.now), records)))
+        another = [record for record in records if is_emergency(reason) or reason not in record.reasons]
+        list(self.pool.map(lambda record: using.deliveries.add_reason(record, reason, message.ended_at), another))
+        reopen = using.deliveries.reopen if tells_all else using.deliveries.reopen_suppressed
+        reopened = list(compress(records, self.pool.map(lambda record: reopen(record, self.now), records)))
         using.delivery_queue.send(each.message.outgoing() for each in reopened)
 
     def _queue(self, keys: Sequence[DeliveryKey]) -> None:
@@ -211,7 +215,7 @@ class _PageFanOut:
 
     @property
     def _claimed(self) -> Claim:
-        return Claim(self.message.logout_id, self.message.fanout_id, self.message.ended_at)
+        return Claim(self.message.logout_id, self.message.fanout_id, self.message.ended_at, self.message.event.reason)
 
     def _sid_required(self, sessions: Sequence[RpSession]) -> frozenset[str]:
         if isinstance(self.message.event, SessionEnded) or not sessions:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Logout:
     """One session event being carried out; times in milliseconds since the epoch.
 
-    ``matched`` is how many RP sessions the fan-out has found, None until it is through.
+    ``matched`` is how many RP sessions the fan-out has found, None until it is through. ``note`` is what the operator said.
     """
 
     logout_id: str
@@ -33,6 +33,7 @@ class Logout:
     source_event_id: str | None = None
     fanned_out_at: int | None = None
     matched: int | None = None
+    note: str | None = None
 
     def is_done(self, message: EndMessage) -> bool:
         """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
@@ -53,7 +54,7 @@ class Logouts:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def open(self, message: EndMessage, issuer: str, now: int) -> None:
+    def open(self, message: EndMessage, issuer: str, now: int, *, note: str | None = None) -> None:
         """Record a logout. If a later end of the same session is recorded already, or this very one, nothing changes."""
         items, item = self._items, self._items(message.logout_id, LOGOUT)
         values = assignments(
@@ -64,6 +65,7 @@ class Logouts:
             sub=message.sub,
             client_id=message.client_id,
             reason=message.reason,
+            note=note,
             source_event_id=message.source_event_id,
             ended_at=message.ended_at,
             expires_at=expiry(now),
@@ -125,4 +127,5 @@ def _logout(item: Item) -> Logout:
         source_event_id=item.source_event_id,
         fanned_out_at=optional_int(item.fanned_out_at),
         matched=optional_int(item.matched),
+        note=item.note,
     )

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from backchannel.providers.trust import check_ca_bundle, check_networks
 from backchannel.providers.uris import check_uri, refuse
+from backchannel.reasons import Reason
 from backchannel.tokens.jws import ALGORITHMS
 
 Subject = Literal["both", "sid_only", "sub_only"]
@@ -16,6 +17,9 @@ MAX_EXP = 120
 
 DEADLINE = 86_400
 """Seconds after which a delivery is given up; the last attempt is made at the deadline."""
+
+ALL_BUT_EXPIRED = tuple(reason for reason in Reason if reason is not Reason.EXPIRED)
+"""What clients are told of that do not say: most RP sessions end by themselves at that time."""
 
 DEADLINE_MAX = 2 * DEADLINE
 """The latest deadline that a client may have; SQS keeps a message twice as long."""
@@ -34,7 +38,7 @@ class Client:
     - ``ca_bundle``: certificate authorities of a private PKI, in PEM
     - ``give_up_after``: seconds that its deliveries are tried
     - ``paused``: its deliveries wait
-    - ``logout_on_expiry``: whether it is told of sessions that expired
+    - ``logout_reasons``: it is told of sessions that ended for these reasons
     """
 
     client_id: str
@@ -53,7 +57,7 @@ class Client:
     ca_bundle: str | None = None
     give_up_after: int = DEADLINE
     paused: bool = False
-    logout_on_expiry: bool = False
+    logout_reasons: tuple[Reason, ...] = ALL_BUT_EXPIRED
 
     @property
     def needs_sid(self) -> bool:

@@ -22,8 +22,9 @@ from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import ConditionFailedError, Page, bind, key, part, partition_page, read, storage, transaction
 from backchannel.errors import ConflictError, NotFoundError, StorageUnavailable
-from backchannel.providers.clients import Client
+from backchannel.providers.clients import ALL_BUT_EXPIRED, Client
 from backchannel.providers.sources import Source
+from backchannel.reasons import Reason
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.locations import Upstream
 
@@ -286,4 +287,12 @@ def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:
 
 
 def _client(document: Mapping[str, Any]) -> Client:
-    return _known(Client, document, allowed_networks=tuple(document["allowed_networks"]))
+    networks = tuple(document["allowed_networks"])
+    return _known(Client, document, allowed_networks=networks, logout_reasons=_logout_reasons(document))
+
+
+def _logout_reasons(document: Mapping[str, Any]) -> tuple[Reason, ...]:
+    """Return the reasons that a client wants to hear of. Earlier versions stored only whether it wants to hear of expiry."""
+    if "logout_reasons" in document:
+        return tuple(reason for reason in Reason if reason in document["logout_reasons"])
+    return tuple(Reason) if document.get("logout_on_expiry") else ALL_BUT_EXPIRED

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
+from backchannel.reasons import Reason
 
 MAX_CLOCK_DIFFERENCE = 300_000
 """How far a sender's clock may be ahead of ours, in milliseconds."""
@@ -18,11 +19,6 @@ CLOCK_TOLERANCE = 5_000
 
 EARLIEST = 1_000_000_000_000
 """September 2001, in milliseconds: an earlier time is one in seconds."""
-
-UNCONDITIONAL_REASONS = frozenset(
-    {"admin_logout", "compromised", "credential_changed", "session_revoked", "user_deleted", "user_disabled"}
-)
-"""Reasons for which an older session has to end even if that costs the user a newer login: it may be an attacker's."""
 
 MAX_EXPIRY = 253_402_300_799_999
 """The last millisecond of the year 9999, after which ISO 8601 needs more digits."""
@@ -61,7 +57,7 @@ class SessionEnded:
     ended_at: int
     source_event_id: str
     client_id: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
     unmatched_sub: str | None = None
 
 
@@ -73,16 +69,11 @@ class SubjectSessionsEnded:
     ended_at: int
     source_event_id: str
     client_id: str | None = None
-    reason: str | None = None
+    reason: Reason | None = None
 
 
 type Ended = SessionEnded | SubjectSessionsEnded
 type SessionEvent = RpSessionStarted | Ended
-
-
-def is_emergency(reason: str | None) -> bool:
-    """Whether an end has to reach older sessions even if that costs the user a newer login."""
-    return reason in UNCONDITIONAL_REASONS
 
 
 def is_whole_session(event: Ended) -> bool:

@@ -7,12 +7,12 @@ from itertools import batched
 from backchannel.errors import NotFoundError
 from backchannel.providers.cache import cached
 from backchannel.providers.table import Provider, Providers
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 
-REASON = "expired"
 MILLISECONDS_PER_HOUR = 3_600_000
 PARTS = 16
 """Segments in which the table is scanned."""
@@ -52,7 +52,7 @@ class ExpiryPass:
         for issuer, session in self.sessions.expired(now, part, PARTS, time_is_short):
             try:
                 provider = provider_of(issuer)
-                wants_to_hear = client_of(provider.provider, session.client_id).logout_on_expiry
+                wants_to_hear = Reason.EXPIRED in client_of(provider.provider, session.client_id).logout_reasons
             except NotFoundError:
                 continue
             if wants_to_hear:
@@ -61,7 +61,7 @@ class ExpiryPass:
 
 def _end(session: RpSession) -> Ended:
     """Return an end that covers this RP session, and none that its client starts later."""
-    event_id = f"{REASON}:{session.expires_at}"
+    event_id = f"{Reason.EXPIRED}:{session.expires_at}"
     if session.sid is not None:
-        return SessionEnded(session.sid, session.started_at, event_id, session.client_id, REASON)
-    return SubjectSessionsEnded(session.sub, session.started_at, event_id, session.client_id, REASON)
+        return SessionEnded(session.sid, session.started_at, event_id, session.client_id, Reason.EXPIRED)
+    return SubjectSessionsEnded(session.sub, session.started_at, event_id, session.client_id, Reason.EXPIRED)

@@ -21,6 +21,7 @@ from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttrib
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import key, optional_int, part
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 
@@ -80,4 +81,5 @@ def rp_session(item: SessionItem) -> RpSession:
         part_of=item.part_of,
         claimed_by=frozenset(item.claimed_by or ()),
         untimed=bool(item.untimed),
+        reason=Reason.read(item.reason),
     )

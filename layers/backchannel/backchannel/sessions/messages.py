@@ -5,6 +5,7 @@ from typing import Any, Self
 
 from backchannel.aws.messages import Message
 from backchannel.errors import MessageNotUnderstood
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded
 
 
@@ -44,10 +45,11 @@ class EndMessage(Message):
             MessageNotUnderstood: neither ``sid`` nor ``sub``.
 
         """
+        reason = Reason.read(self.reason)
         if self.sid is not None:
-            return SessionEnded(self.sid, self.ended_at, self.source_event_id, self.client_id, self.reason, self.unmatched_sub)
+            return SessionEnded(self.sid, self.ended_at, self.source_event_id, self.client_id, reason, self.unmatched_sub)
         if self.sub is not None:
-            return SubjectSessionsEnded(self.sub, self.ended_at, self.source_event_id, self.client_id, self.reason)
+            return SubjectSessionsEnded(self.sub, self.ended_at, self.source_event_id, self.client_id, reason)
         raise MessageNotUnderstood("neither sid nor sub")
 
     @classmethod

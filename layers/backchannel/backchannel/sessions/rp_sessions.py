@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from backchannel.reasons import Reason
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, is_whole_session
 
 
@@ -13,7 +14,7 @@ class RpSession:
     that nobody has told the client of; None if that is the latest. ``part_of`` is the run that last claimed older logins
     alone, ``claimed_by`` are the logouts that have claimed any. ``untimed``: the start carried no time of its own, and
     ``started_at`` is the time of receipt. ``expires_at`` is when the session ends by itself, ``ended_by`` names the logout that
-    took care of it, ``fanout_id`` the run of that logout that did.
+    took care of it, ``fanout_id`` the run of that logout that did, ``reason`` why it ended.
     """
 
     client_id: str
@@ -29,6 +30,7 @@ class RpSession:
     part_of: str | None = None
     claimed_by: frozenset[str] = frozenset()
     untimed: bool = False
+    reason: Reason | None = None
 
 
 def last_covered(event: Ended) -> int:

@@ -16,12 +16,12 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, storage, update_if
+from backchannel.reasons import Reason, is_emergency
 from backchannel.sessions.events import (
     Ended,
     RpSessionStarted,
     SessionEnded,
     SubjectSessionsEnded,
-    is_emergency,
     is_whole_session,
     logout_id,
 )
@@ -36,11 +36,12 @@ MILLISECONDS_PER_DAY = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Which run of which logout takes care of an RP session, and when that session ended."""
+    """Which run of which logout takes care of an RP session, and when and why that session ended."""
 
     logout_id: str
     fanout_id: str
     ended_at: int
+    reason: Reason | None = None
 
 
 class Sessions:
@@ -101,7 +102,7 @@ class Sessions:
     def _unclaim(self) -> list[Action]:
         """Return what leaves a claim a part of an item that holds a newer login."""
         part_of: Action = self._items.part_of.set(self._items.fanout_id)
-        return [part_of, *assignments(self._items, ended_at=None, ended_by=None, fanout_id=None)]
+        return [part_of, *assignments(self._items, ended_at=None, ended_by=None, fanout_id=None, reason=None)]
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
         """Write the tombstone; of two tombstones with one key, the later stays."""
@@ -151,7 +152,7 @@ class Sessions:
         for item in [items(*names) for names in item_keys(issuer, claimed)[1:]]:
             since = claimed.logged_in_since
             if claimed.ended_by and claimed.fanout_id and claimed.ended_at is not None:
-                claim = Claim(claimed.ended_by, claimed.fanout_id, claimed.ended_at)
+                claim = Claim(claimed.ended_by, claimed.fanout_id, claimed.ended_at, claimed.reason)
                 if update_if(item, items.started_at <= claimed.started_at, self._claim(claim, now)):
                     continue
                 since = None if told_until is None else told_until + 1
@@ -209,7 +210,7 @@ class Sessions:
         return any(each.sub != session.sub for each in found)
 
     def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
-        """Read every tombstone that may cover an RP session; emergencies come first."""
+        """Read every tombstone that may cover an RP session; emergencies come first, what few clients want to hear of last."""
         partitions = [pk for pk, _ in item_keys(issuer, session)]
         keys = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
         with storage():
@@ -221,14 +222,15 @@ class Sessions:
             client_id = None if sk == key("ENDED", "") else session.client_id
             latest = item.ended_at, item.source_event_id, item.reason
             urgent = item.emergency_at, item.emergency_event_id, item.emergency_reason
-            for ended_at, event_id, reason in (latest, urgent):
+            for ended_at, event_id, word in (latest, urgent):
                 if ended_at is None:
                     continue
+                reason = Reason.read(word)
                 if pk == partitions[0] and session.sid is not None:
                     ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
                 else:
                     ends.append(SubjectSessionsEnded(session.sub, int(ended_at), event_id, client_id, reason))
-        return sorted(ends, key=lambda end: not is_emergency(end.reason))
+        return sorted(ends, key=lambda end: (not is_emergency(end.reason), end.reason is Reason.EXPIRED))
 
     def _is_taken_care_of(self, issuer: str, session: RpSession, end: Ended) -> bool:
         """Whether all items of an RP session say that the logins which an end covers are claimed."""
@@ -251,6 +253,7 @@ class Sessions:
             ended_by=claim.logout_id,
             fanout_id=claim.fanout_id,
             ended_at=claim.ended_at,
+            reason=claim.reason,
             logged_in_since=None,
             part_of=None,
             claimed_by={claim.logout_id},

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
@@ -65,15 +66,15 @@ def _code_to_token(document: Mapping[str, Any], at: int, _: str, context: Contex
 def _logout(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
     who = member(document, "authDetails", dict)
     if who.get("sessionId") in (None, "") and not _is_expiry(document):
-        return _everywhere(who.get("userId"), at, uid, "logout")
-    return _session_over(document, at, uid, context, "logout")
+        return _everywhere(who.get("userId"), at, uid, Reason.LOGOUT)
+    return _session_over(document, at, uid, context, Reason.LOGOUT)
 
 
 def _session_deleted(document: Mapping[str, Any], at: int, uid: str, context: Context) -> SessionEvent | None:
-    return _session_over(document, at, uid, context, "session_revoked")
+    return _session_over(document, at, uid, context, Reason.SESSION_REVOKED)
 
 
-def _session_over(document: Mapping[str, Any], at: int, uid: str, context: Context, reason: str) -> SessionEvent | None:
+def _session_over(document: Mapping[str, Any], at: int, uid: str, context: Context, reason: Reason) -> SessionEvent | None:
     """Return the end of a user's session. One that expired says nothing about the user's other sessions."""
     who = member(document, "authDetails", dict)
     is_expired = _is_expiry(document)
@@ -83,7 +84,7 @@ def _session_over(document: Mapping[str, Any], at: int, uid: str, context: Conte
         sub=None if is_expired else who.get("userId"),
         ended_at=at,
         source_event_id=uid,
-        reason="expired" if is_expired else reason,
+        reason=Reason.EXPIRED if is_expired else reason,
     )
 
 
@@ -97,7 +98,7 @@ def _grant_revoked(document: Mapping[str, Any], at: int, uid: str, context: Cont
         return None
     client_id = identifier("client_id", client)
     if _detail(document, "refresh_token_id") is None or who.get("sessionId") is None:
-        return _everywhere(who.get("userId"), at, uid, "consent_revoked", client_id)
+        return _everywhere(who.get("userId"), at, uid, Reason.LOGOUT, client_id)
     return end_of_session(
         context,
         sid=identifier("sid", who["sessionId"]),
@@ -105,11 +106,11 @@ def _grant_revoked(document: Mapping[str, Any], at: int, uid: str, context: Cont
         ended_at=at,
         source_event_id=uid,
         client_id=client_id,
-        reason="consent_revoked",
+        reason=Reason.LOGOUT,
     )
 
 
-def _of_user(reason: str) -> _Make:
+def _of_user(reason: Reason) -> _Make:
     def make(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent:
         return _everywhere(member(document, "authDetails", dict).get("userId"), at, uid, reason)
 
@@ -126,7 +127,7 @@ def _session_deleted_by_admin(document: Mapping[str, Any], at: int, uid: str, co
         sub=None,
         ended_at=at,
         source_event_id=uid,
-        reason="admin_logout",
+        reason=Reason.ADMIN_LOGOUT,
     )
 
 
@@ -142,13 +143,13 @@ def _user_action(document: Mapping[str, Any], at: int, uid: str, _: Context) -> 
 def _user_deleted(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
     path = member(document, "resourcePath", str)
     match = _USER.fullmatch(path)
-    return _consent_revoked(path, at, uid) if match is None else _everywhere(match[1], at, uid, "user_deleted")
+    return _consent_revoked(path, at, uid) if match is None else _everywhere(match[1], at, uid, Reason.USER_DELETED)
 
 
 def _consent_revoked(path: str, at: int, uid: str) -> SessionEvent | None:
     consent = _CONSENT.fullmatch(path)
     client_id = None if consent is None else identifier("client_id", consent[2])
-    return None if consent is None else _everywhere(consent[1], at, uid, "consent_revoked", client_id)
+    return None if consent is None else _everywhere(consent[1], at, uid, Reason.LOGOUT, client_id)
 
 
 def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
@@ -160,10 +161,10 @@ def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) ->
         return None
     if match is None or not isinstance(representation, dict) or representation.get("enabled") is not False:
         return None
-    return _everywhere(match[1], at, uid, "user_disabled")
+    return _everywhere(match[1], at, uid, Reason.USER_DISABLED)
 
 
-def _everywhere(user_id: object, at: int, uid: str, reason: str, client_id: str | None = None) -> SubjectSessionsEnded:
+def _everywhere(user_id: object, at: int, uid: str, reason: Reason, client_id: str | None = None) -> SubjectSessionsEnded:
     return SubjectSessionsEnded(subject(user_id), at, uid, client_id, reason)
 
 
@@ -181,17 +182,17 @@ def _detail(document: Mapping[str, Any], name: str) -> str | None:
 _USER = re.compile(r"users/(f:(?:(?!/(?:consents|credentials|federated-identity)/).)+|[^/]+)", re.DOTALL)
 _CONSENT = re.compile(r"users/(f:.+?|[^/]+)/consents/(.+)", re.DOTALL)
 _ACTION = re.compile(r"users/(f:.+|[^/]+)/([a-z-]+)", re.DOTALL)
-_USER_ACTIONS = {"logout": "admin_logout", "reset-password": "credential_changed"}
+_USER_ACTIONS = {"logout": Reason.ADMIN_LOGOUT, "reset-password": Reason.CREDENTIAL_CHANGED}
 
 _TYPES: Mapping[str, _Make] = {
     "access.CODE_TO_TOKEN": _code_to_token,
     "access.LOGOUT": _logout,
     "access.USER_SESSION_DELETED": _session_deleted,
     "access.REVOKE_GRANT": _grant_revoked,
-    "access.UPDATE_PASSWORD": _of_user("credential_changed"),
-    "access.UPDATE_CREDENTIAL": _of_user("credential_changed"),
-    "access.USER_DISABLED_BY_PERMANENT_LOCKOUT": _of_user("user_disabled"),
-    "access.DELETE_ACCOUNT": _of_user("user_deleted"),
+    "access.UPDATE_PASSWORD": _of_user(Reason.CREDENTIAL_CHANGED),
+    "access.UPDATE_CREDENTIAL": _of_user(Reason.CREDENTIAL_CHANGED),
+    "access.USER_DISABLED_BY_PERMANENT_LOCKOUT": _of_user(Reason.USER_DISABLED),
+    "access.DELETE_ACCOUNT": _of_user(Reason.USER_DELETED),
     "admin.USER_SESSION-DELETE": _session_deleted_by_admin,
     "admin.USER-ACTION": _user_action,
     "admin.USER-DELETE": _user_deleted,

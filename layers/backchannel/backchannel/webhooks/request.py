@@ -70,10 +70,14 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The session events of a webhook, and how many of its events were ignored: of no interest, or impossible to map."""
+    """The session events of a webhook, and how many of its events were ignored: of no interest, or impossible to map.
+
+    ``unknown_reasons`` is how many of the ends gave a reason that is none of ours.
+    """
 
     events: tuple[SessionEvent, ...] = ()
     ignored: int = 0
+    unknown_reasons: int = 0
 
 
 IGNORED = Parsed(ignored=1)

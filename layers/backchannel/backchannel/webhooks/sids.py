@@ -3,6 +3,7 @@
 import hashlib
 
 from backchannel.errors import IdentifierInvalidError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded, subject
 from backchannel.webhooks.request import Context, SidTrust
 
@@ -22,7 +23,7 @@ def end_of_session(
     ended_at: int,
     source_event_id: str,
     client_id: str | None = None,
-    reason: str | None = None,
+    reason: Reason | None = None,
 ) -> Ended | None:
     """Return the end of one session. If its id is not trusted, return the end of all its subject's sessions, if that is known.
 

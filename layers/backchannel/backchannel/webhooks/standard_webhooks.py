@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from backchannel.errors import IssuerMismatchError, MalformedRequestError
+from backchannel.reasons import Reason
 from backchannel.sessions.events import (
     RpSessionStarted,
     SessionEvent,
@@ -22,8 +23,6 @@ from backchannel.sessions.events import (
 )
 from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
-
-_REASON_CHARACTERS = 100
 
 _TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})")
 _FRACTION = re.compile("[.,]")
@@ -48,7 +47,9 @@ def parse(proven: Proven, context: Context) -> Parsed:
     at = _start_time(document, context.now) if make is _started else _end_time(document, context.now)
     event_id = identifier("id", document.get("id")) if proven.event_id is None else proven.event_id
     event = make(data, at, event_id, context)
-    return IGNORED if event is None else Parsed((event,))
+    if event is None:
+        return IGNORED
+    return Parsed((event,), unknown_reasons=int(make is not _started and _has_unknown_reason(data)))
 
 
 def _started(data: Mapping[str, Any], at: int, _: str, context: Context) -> SessionEvent:
@@ -95,11 +96,15 @@ def _optional(name: str, data: Mapping[str, Any]) -> str | None:
     return None if data.get(name) is None else identifier(name, data[name])
 
 
-def _reason(data: Mapping[str, Any]) -> str | None:
+def _reason(data: Mapping[str, Any]) -> Reason | None:
     """Return the reason, however it is spelled: it decides whether an end is an emergency."""
     given = data.get("reason")
-    reason = given.strip().casefold() if isinstance(given, str) else ""
-    return reason[:_REASON_CHARACTERS] if reason and reason.isprintable() else None
+    return Reason.read(given) if isinstance(given, str) else None
+
+
+def _has_unknown_reason(data: Mapping[str, Any]) -> bool:
+    given = data.get("reason")
+    return given is not None and _reason(data) is not None and not Reason.is_known(given)
 
 
 def _start_time(document: Mapping[str, Any], now: int) -> int:
