@@ -34,8 +34,8 @@ def key_server() -> Iterator[KeyServer]:
 @pytest.fixture
 def function(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[Function]:
     """Start the delivery function in this process; keys are looked up anew for each attempt."""
-    for constant in ("tokens.documents.FRESH", "tokens.documents.RETRY", "tokens.documents._LOOK"):
-        monkeypatch.setattr(f"backchannel.{constant}", 0)
+    for constant in ("documents.FRESH", "documents._LOOK", "document_store.FRESH", "document_store.RETRY"):
+        monkeypatch.setattr(f"backchannel.tokens.{constant}", 0)
     monkeypatch.setattr("backchannel.deliveries.outcomes.SECOND_CHANCE", 0)
     with delivery_function(aws, monkeypatch) as function:
         yield function

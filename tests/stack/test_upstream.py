@@ -53,6 +53,13 @@ def one(key: str) -> Json:
     return {"keys": [new_key(key)]}
 
 
+def delete_copy(aws: Aws, uri: str) -> None:
+    """Have an environment that does not know a document yet fetch it."""
+    copy = {"pk": {"S": Location(uri, LOOPBACK).key}}
+    table = aws.stack.tables["FetchedDocumentsTable"]
+    assert aws.client("dynamodb").delete_item(TableName=table, Key=copy, ReturnValues="ALL_OLD")["Attributes"]
+
+
 # --- Merged -----------------------------------------------------------------------------------------------------------
 
 
@@ -126,11 +133,12 @@ def test_a_merged_document_can_be_cached_validated_and_asked_for_its_head(
 def test_another_key_under_a_kid_of_ours_is_reported_and_nothing_is_served(
     provider: Provider, server: UpstreamServer, aws: Aws, began: float
 ) -> None:
-    kid = ours(provider)[0]
+    kid, uri = ours(provider)[0], server.url + JWKS
+    put(provider, discovery=server.url + DISCOVERY, jwks_uri=uri)
     server.pages[JWKS] = {"keys": [new_key(kid)]}
-    put(provider, **server.upstream)
+    delete_copy(aws, uri)
 
-    refused = until(lambda: read(provider), holds=lambda response: response.status != 200)
+    refused = read(provider)
 
     assert (refused.status, refused.body["code"]) == (503, "kid_clash")
     assert kid in refused.body["detail"]
@@ -138,6 +146,16 @@ def test_another_key_under_a_kid_of_ours_is_reported_and_nothing_is_served(
     lines = until(lambda: [line for line in aws.log_lines("DiscoveryLogGroup", began) if kid in line])
     assert json.loads(lines[0])["code"] == "kid_clash"
     assert any('"KidClashes"' in line for line in aws.log_lines("DiscoveryLogGroup", began))
+
+
+def test_an_upstream_with_another_key_under_a_kid_of_ours_is_refused(provider: Provider, server: UpstreamServer) -> None:
+    kid = ours(provider)[0]
+    server.pages[JWKS] = {"keys": [new_key(kid)]}
+
+    status, answer = put(provider, **server.upstream)
+
+    assert (status, answer["code"]) == (400, "upstream_invalid")
+    assert kid in answer["detail"]
 
 
 # --- Configured -------------------------------------------------------------------------------------------------------
@@ -317,11 +335,7 @@ def test_without_the_permission_to_keep_copies_a_relying_party_is_told_to_come_a
 ) -> None:
     uri = server.url + JWKS
     put(provider, jwks_uri=uri)
-    copy = {"pk": {"S": Location(uri, LOOPBACK).key}}
-    deleted = aws.client("dynamodb").delete_item(
-        TableName=aws.stack.tables["FetchedDocumentsTable"], Key=copy, ReturnValues="ALL_OLD"
-    )
-    assert deleted["Attributes"]
+    delete_copy(aws, uri)
 
     with aws.without("DiscoveryRole", action, "FetchedDocuments"):
         refused = read(provider)
