@@ -35,7 +35,7 @@ class Settings:
     sessions_table: str
     session_ended_queue_url: str
     session_lifetime_days: int
-    fetched_documents_table: str
+    sender_documents_table: str
     permit_private_networks: bool
 
 
@@ -53,7 +53,7 @@ def sender_keys() -> "SenderKeys":
     from backchannel.tokens.fetched_documents import FetchedDocuments  # noqa: PLC0415
 
     fetch = Egress(deadline=PATIENCE, preload=False).get
-    return SenderKeys(Documents(fetch, FetchedDocuments(dynamodb, settings.fetched_documents_table)))
+    return SenderKeys(Documents(fetch, FetchedDocuments(dynamodb, settings.sender_documents_table)))
 
 
 receiver = WebhookReceiver(

@@ -315,7 +315,9 @@ def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
         ("DiscoveryRole", "dynamodb:GetItem"),
         ("DiscoveryRole", "dynamodb:UpdateItem"),
         ("AdminRole", "dynamodb:UpdateItem"),  # it fetches, and goes on with no copy
-        ("WebhookRole", "dynamodb:GetItem"),  # the keys of senders that sign tokens
+    }
+    assert _who_reaches("SenderDocumentsTable") == {
+        ("WebhookRole", "dynamodb:GetItem"),
         ("WebhookRole", "dynamodb:UpdateItem"),
     }
     assert _who_reaches("ClientDocumentsTable") == {
@@ -496,7 +498,9 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
     assert TABLES[name]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
 
 
-@pytest.mark.parametrize("name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable", "ClientDocumentsTable"])
+@pytest.mark.parametrize(
+    "name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable", "ClientDocumentsTable", "SenderDocumentsTable"]
+)
 def test_what_is_not_configuration_expires(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 

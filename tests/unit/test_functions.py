@@ -62,6 +62,7 @@ ENVIRONMENT = {
     "CIRCUITS_TABLE": "circuits",
     "FETCHED_DOCUMENTS_TABLE": "fetched-documents",
     "CLIENT_DOCUMENTS_TABLE": "client-documents",
+    "SENDER_DOCUMENTS_TABLE": "sender-documents",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",

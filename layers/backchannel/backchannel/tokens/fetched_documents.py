@@ -1,4 +1,4 @@
-"""FetchedDocumentsTable and ClientDocumentsTable: the last good copies of documents, and when each was last attempted.
+"""FetchedDocumentsTable, ClientDocumentsTable and SenderDocumentsTable: the last good copies of documents, and when each was last attempted.
 
 | pk | |
 |---|---|
