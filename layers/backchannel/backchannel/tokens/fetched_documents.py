@@ -1,4 +1,4 @@
-"""FetchedDocumentsTable, ClientDocumentsTable and SenderDocumentsTable: the last good copies of documents, and when each was last attempted.
+"""FetchedDocumentsTable and its like for clients and senders: last good copies, and when each document was last attempted.
 
 | pk | |
 |---|---|
