@@ -20,6 +20,7 @@ from unittest import mock
 import boto3
 from botocore.config import Config
 
+from backchannel.aws.dynamodb import Page, key
 from backchannel.aws.sqs import Outgoing, Queue
 from backchannel.deliveries.attempt import AttemptResult
 from backchannel.deliveries.messages import DeliveryMessage
@@ -31,7 +32,7 @@ from backchannel.egress.post import Response
 from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
-from backchannel.providers.table import Provider, Providers
+from backchannel.providers.table import Provider, Providers, Recipients
 from backchannel.runtime.observability import logger, metrics
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time, logout_id
 from backchannel.sessions.intake import Intake
@@ -197,6 +198,12 @@ class KnownProviders(Providers):
     def get_clients(self, provider: str, client_ids: Iterable[str]) -> list[Client]:  # noqa: ARG002
         return [self.of_id[client_id] for client_id in client_ids]
 
+    def clients(self, provider: str, after: str | None, limit: int) -> Page[Client]:  # noqa: ARG002
+        keys = sorted(key("CLIENT", client_id) for client_id in self.of_id)
+        found = [each for each in keys if after is None or each > after][:limit]
+        clients = [self.of_id[each.removeprefix(key("CLIENT", ""))] for each in found]
+        return Page(clients, found[-1] if len(found) == limit else None)
+
 
 class _NoCircuits:
     def call(self, provider: str, client_id: str, send: Callable[[], AttemptResult]) -> AttemptResult:  # noqa: ARG002
@@ -254,6 +261,7 @@ class World:
     impatient: bool = False
     sweeps: bool = True
     sessions_class: type[Sessions] = Sessions
+    recipients: Recipients = "sessions"
     steps: int = 0
     posted: list[Posted] = field(default_factory=list)
     posted_in_vain: list[Posted] = field(default_factory=list)
@@ -270,7 +278,7 @@ class World:
 
     def __post_init__(self) -> None:
         dynamodb = self.tables.dynamodb
-        self.provider = Provider("interleaved", self.issuer, ring())
+        self.provider = Provider("interleaved", self.issuer, ring(), recipients=self.recipients)
         providers = KnownProviders(self.provider, self.clients)
         self.sessions = self.sessions_class(dynamodb, self.tables.sessions)
         self.deliveries = Deliveries(dynamodb, self.tables.deliveries)

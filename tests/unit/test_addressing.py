@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backchannel.deliveries.addressing import SUPERSEDED, UNADDRESSABLE, Named, Newer, ReplaceBySid, address
+from backchannel.deliveries.addressing import SUB_UNKNOWN, SUPERSEDED, UNADDRESSABLE, Named, Newer, ReplaceBySid, address
 from backchannel.deliveries.outcomes import Outcome
 from backchannel.providers.clients import Client
 from backchannel.reasons import EMERGENCIES, Reason
@@ -68,3 +68,12 @@ def test_a_client_that_needs_sid_gets_no_token_without_it(newer: Newer, reason: 
         named = address(client, reason, newer, has_sid=True, has_older_without_sid=False)
 
         assert named in {Named.SID, Named.SUB_AND_SID, SUPERSEDED}
+
+
+@pytest.mark.parametrize(
+    ("profile", "named"), [("both", Named.SID), ("sid_only", Named.SID), ("needs sid", Named.SID), ("sub_only", SUB_UNKNOWN)]
+)
+def test_where_nobody_knows_the_subject_a_token_names_the_session_alone(profile: str, named: Named | Outcome) -> None:
+    client = PROFILES[profile]
+
+    assert address(client, None, Newer.NOWHERE, has_sid=True, has_older_without_sid=False, has_sub=False) == named

@@ -1,11 +1,13 @@
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import PlannedDelivery
-from backchannel.logouts.recipients import planned_deliveries
+from backchannel.logouts.recipients import delivery_without_session, planned_deliveries
+from backchannel.providers.clients import Client
 from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded, SubjectSessionsEnded
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login, is_covered
 
@@ -171,3 +173,28 @@ def test_a_client_is_told_of_the_subject_by_the_name_that_it_knows() -> None:
         (told,) = planned_deliveries(event, [KNOWN], sid_required)
 
         assert (told.sub, told.client_sub) == ("ada", "pairwise-7")
+
+
+CLIENT = Client("wiki")
+
+
+@pytest.mark.parametrize(
+    ("event", "client", "expected"),
+    [
+        (SUBJECT, CLIENT, PlannedDelivery("wiki", None, "ada")),
+        (SUBJECT, replace(CLIENT, subject="sub_only"), PlannedDelivery("wiki", None, "ada")),
+        (SUBJECT, replace(CLIENT, subject="sid_only"), PlannedDelivery("wiki", None, "ada", status=Status.UNADDRESSABLE)),
+        (
+            SUBJECT,
+            replace(CLIENT, backchannel_logout_session_required=True),
+            PlannedDelivery("wiki", None, "ada", status=Status.UNADDRESSABLE),
+        ),
+        (SESSION, CLIENT, PlannedDelivery("wiki", "sid-1", None)),
+        (SESSION, replace(CLIENT, subject="sid_only"), PlannedDelivery("wiki", "sid-1", None)),
+        (SESSION, replace(CLIENT, subject="sub_only"), PlannedDelivery("wiki", "sid-1", None, status=Status.UNADDRESSABLE)),
+    ],
+)
+def test_a_client_without_a_known_session_is_told_by_what_the_end_names(
+    event: Ended, client: Client, expected: PlannedDelivery
+) -> None:
+    assert delivery_without_session(event, client) == expected

@@ -799,7 +799,7 @@ def test_no_log_line_has_a_token_a_subject_or_a_session_in_it(world: WorkerWorld
     world.attempt()
 
     assert log.lines
-    assert RECORD.sub not in log.text
+    assert str(RECORD.sub) not in log.text
     assert str(RECORD.sid) not in log.text
     assert not [part for _, body, _ in world.egress.posts for part in body.decode().split(".") if part in log.text]
 

@@ -60,5 +60,6 @@ def _shown(provider: Provider) -> ProviderView:
         issuer=provider.issuer,
         session_lifetime=provider.session_lifetime,
         key_rotation_days=provider.key_rotation_days,
+        recipients=provider.recipients,
         upstream=None if provider.upstream is None else UpstreamMetadata(**asdict(provider.upstream)),
     )

@@ -52,6 +52,10 @@ class ProviderMetadata(_Request):
     upstream: Annotated[
         UpstreamMetadata | None, Field(description="the keys and the metadata that are published together with ours")
     ] = None
+    recipients: Annotated[
+        Literal["sessions", "all_clients"],
+        Field(description="who is told of an end: the clients with an RP session, or all; all_clients needs no starts"),
+    ] = "sessions"
 
 
 class SourceMetadata(_Request):

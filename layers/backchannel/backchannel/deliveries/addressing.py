@@ -35,24 +35,26 @@ class ReplaceBySid:
 
 SUPERSEDED = Outcome(Status.SUPERSEDED, "newer_session")
 UNADDRESSABLE = Outcome(Status.UNADDRESSABLE, "sid_unknown")
+SUB_UNKNOWN = Outcome(Status.UNADDRESSABLE, "sub_unknown")
 
 
 def address(
-    client: Client, reason: Reason | None, newer: Newer, *, has_sid: bool, has_older_without_sid: bool
+    client: Client, reason: Reason | None, newer: Newer, *, has_sid: bool, has_older_without_sid: bool, has_sub: bool = True
 ) -> Named | ReplaceBySid | Outcome:
     """Say what a delivery's token names, or what becomes of the delivery without one.
 
     ``has_sid``: the delivery is about one session, whose ``sid`` is known. ``has_older_without_sid``: it is about all of the
-    subject's, and of the older ones at least one can be told by ``sub`` only.
+    subject's, and of the older ones at least one can be told by ``sub`` only. ``has_sub``: the subject is known, too.
     """
-    if client.needs_sid and not has_sid:
-        return UNADDRESSABLE
     takes_sid = client.subject != "sub_only"
+    if (client.needs_sid and not has_sid) or not (has_sub or takes_sid):
+        return UNADDRESSABLE if has_sub else SUB_UNKNOWN
     is_unconditional = is_emergency(reason)
     if has_sid and takes_sid:
         if newer is Newer.SAME_SESSION and not is_unconditional:
             return SUPERSEDED
-        return Named.SID if newer is not Newer.NOWHERE or client.subject == "sid_only" else Named.SUB_AND_SID
+        is_sid_enough = newer is not Newer.NOWHERE or client.subject == "sid_only" or not has_sub
+        return Named.SID if is_sid_enough else Named.SUB_AND_SID
     if newer is Newer.NOWHERE:
         return Named.SUB
     if takes_sid and not (is_unconditional and has_older_without_sid):

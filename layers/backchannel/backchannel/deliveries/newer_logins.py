@@ -47,9 +47,9 @@ class NewerLogins:
         sid = None if client.subject == "sub_only" else record.sid
         if sid is not None and self._is_new_in_session(issuer, record, sid, now):
             return Look(Newer.SAME_SESSION)
-        if sid is not None and client.subject == "sid_only":
+        if record.sub is None or (sid is not None and client.subject == "sid_only"):
             return Look(Newer.NOWHERE)
-        end, newer, has_older_without_sid = _end_of_subject(record), Newer.NOWHERE, False
+        end, newer, has_older_without_sid = _end_of_subject(record, record.sub), Newer.NOWHERE, False
         for page in self._pages(issuer, end, record, None, now):
             for session in page.items:
                 if session.ended_by is None and (sid is None or session.sid != sid) and has_newer_login(session, end):
@@ -64,7 +64,9 @@ class NewerLogins:
 
         This takes several attempts if there are many.
         """
-        end = _end_of_subject(record)
+        if record.sub is None:
+            return SUPERSEDED
+        end = _end_of_subject(record, record.sub)
         for number, page in enumerate(self._pages(issuer, end, record, record.cursor, now), start=1):
             self._replace(page.items, end, record, now)
             if number == PAGES and page.cursor is not None:
@@ -112,9 +114,9 @@ class NewerLogins:
         )
 
 
-def _end_of_subject(record: DeliveryRecord) -> Ended:
+def _end_of_subject(record: DeliveryRecord, sub: str) -> Ended:
     """Return the end that a token with ``sub`` means to its client: of whatever began at or before it."""
-    return SubjectSessionsEnded(record.sub, record.ended_at, "", record.client_id)
+    return SubjectSessionsEnded(sub, record.ended_at, "", record.client_id)
 
 
 def _is_older(session: RpSession, end: Ended, record: DeliveryRecord) -> bool:

@@ -68,13 +68,13 @@ class Run:
 class PlannedDelivery:
     """One logout token for one client: for one ``sid``, or with ``sid`` None for the whole subject.
 
-    ``sub`` is the provider's, ``client_sub`` the one that the client knows where that differs. ``started_at`` is the start of the
-    RP session behind ``sid``, None if it is not known.
+    ``sub`` is the provider's, None if only the session is known, ``client_sub`` the one that the client knows where that differs.
+    ``started_at`` is the start of the RP session behind ``sid``, None if it is not known.
     """
 
     client_id: str
     sid: str | None
-    sub: str
+    sub: str | None
     client_sub: str | None = None
     status: Status = Status.QUEUED
     started_at: int | None = field(default=None, compare=False)
@@ -102,7 +102,7 @@ class DeliveryRecord:
     logout_id: str
     client_id: str
     sid: str | None
-    sub: str
+    sub: str | None
     client_sub: str | None
     status: Status
     attempts: int

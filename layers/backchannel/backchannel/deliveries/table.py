@@ -96,6 +96,11 @@ class Deliveries:
             return planned.status is Status.QUEUED
         return self.is_untouched(run.logout_id, planned.client_id, planned.sid)
 
+    def record_first(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
+        """Record a delivery unless this logout has it already; True if it has to be queued."""
+        found = read(self._items, run.logout_id, delivery_key(planned.client_id, planned.sid))
+        return self.record(run, planned, now) if found is None else _is_untouched(found)
+
     def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
         """Whether the delivery exists and nothing has come of it: it may never have been queued."""
         return _is_untouched(read(self._items, logout_id, delivery_key(client_id, sid)))

@@ -97,7 +97,12 @@ class DeliveryWorker:
 
         look = self.newer_logins.look(provider.issuer, client, record, self.now())
         named = address(
-            client, record.reason, look.newer, has_sid=record.sid is not None, has_older_without_sid=look.has_older_without_sid
+            client,
+            record.reason,
+            look.newer,
+            has_sid=record.sid is not None,
+            has_older_without_sid=look.has_older_without_sid,
+            has_sub=record.sub is not None,
         )
         if isinstance(named, ReplaceBySid):
             named = self.newer_logins.replace_by_sid(provider.issuer, record, self.now())

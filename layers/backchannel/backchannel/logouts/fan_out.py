@@ -12,13 +12,16 @@ from itertools import compress
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.aws.dynamodb import Page, key
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
 from backchannel.errors import NotFoundError
-from backchannel.logouts.recipients import planned_deliveries
+from backchannel.logouts.recipients import delivery_without_session, planned_deliveries
 from backchannel.logouts.table import Logout, Logouts, Progress
+from backchannel.providers.clients import Client
 from backchannel.providers.table import Providers
 from backchannel.reasons import Reason, is_emergency
 from backchannel.runtime.observability import logger, metrics
@@ -67,7 +70,8 @@ class FanOut:
             message = _as_first_received(message, known)
             if known.is_done(message) and not is_repeated and not message.reopen:
                 return True  # whoever started since has found the tombstone
-        issuer = self.providers.get(message.provider).issuer
+        provider = self.providers.get(message.provider)
+        issuer = provider.issuer
         if message.issuer not in {None, issuer}:
             raise NotFoundError.of("provider of issuer", str(message.issuer))  # another one has its name by now
         event = message.event
@@ -75,34 +79,30 @@ class FanOut:
             self.sessions.end(issuer, event, now())
         self.logouts.open(message, issuer, now())
         progress = self.logouts.progress(message.logout_id, message.fanout_id) if is_repeated else Progress()
-        while True:
-            client_id = message.only_client_id or message.client_id
-            page = self.sessions.page(issuer, event, client_id=client_id, after=progress.cursor, limit=PAGE, now=now())
-            with ThreadPoolExecutor(_CONCURRENCY) as pool:
-                matched = _PageFanOut(self, message, issuer, now(), pool).carry_out(page.items)
-            progress = Progress(page.cursor, progress.matched + matched)
-            if progress.cursor is None:
-                break
-            self.logouts.save_progress(message.logout_id, message.fanout_id, progress, now())
-            if time_is_short():
-                return False
+        page_by_page = _Pages(self, message, issuer, now, time_is_short)
+        told = page_by_page.tell_sessions(progress)
+        if told is None:
+            return False
         if is_main_run:
-            self._finish(message, issuer, progress.matched, now())
-        elif progress.matched > 0:
-            self.logouts.match_late(message.logout_id, progress.matched)
+            tells_all_clients = provider.recipients == "all_clients"
+            if tells_all_clients and not page_by_page.tell_all_clients(told):
+                return False
+            if told.matched == 0 and not tells_all_clients:
+                logger.warning("session.unmatched")
+                metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
+            self._finish(message, issuer, told.matched, now())
+        elif told.matched > 0:
+            self.logouts.match_late(message.logout_id, told.matched)
         return True
 
     def _finish(self, message: EndMessage, issuer: str, matched: int, now: int) -> None:
         """Queue the sweep, and the end of all of the subject's sessions if that is what an unknown ``sid`` means."""
         following = [(replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True, reopen=False), SWEEP_DELAY)]
-        if matched == 0:
-            logger.warning("session.unmatched")
-            metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
-            if message.unmatched_sub is not None:
-                end = SubjectSessionsEnded(
-                    message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
-                )
-                following.append((end_message(message.provider, issuer, end), 0))
+        if matched == 0 and message.unmatched_sub is not None:
+            end = SubjectSessionsEnded(
+                message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
+            )
+            following.append((end_message(message.provider, issuer, end), 0))
         self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
         self.logouts.close(message, matched, now)
 
@@ -112,6 +112,60 @@ def _as_first_received(message: EndMessage, known: Logout) -> EndMessage:
     if known.source_event_id != message.source_event_id:
         return message
     return replace(message, ended_at=min(message.ended_at, known.ended_at))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The pages of one run: RP sessions first, then clients. None of them is lost if the run stops anywhere."""
+
+    using: FanOut
+    message: EndMessage
+    issuer: str
+    now: Callable[[], int]
+    time_is_short: Callable[[], bool]
+
+    def tell_sessions(self, progress: Progress) -> Progress | None:
+        """Fan out to the RP sessions from where an earlier try stopped; None if time ran short."""
+        message, sessions = self.message, self.using.sessions
+        client_id = message.only_client_id or message.client_id
+        while not _is_among_clients(progress.cursor):
+            now = self.now()
+            page = sessions.page(self.issuer, message.event, client_id=client_id, after=progress.cursor, limit=PAGE, now=now)
+            with ThreadPoolExecutor(_CONCURRENCY) as pool:
+                matched = _PageFanOut(self.using, message, self.issuer, self.now(), pool).carry_out(page.items)
+            progress = Progress(page.cursor, progress.matched + matched)
+            if progress.cursor is None:
+                break
+            if self._stops_at(progress):
+                return None
+        return progress
+
+    def tell_all_clients(self, progress: Progress) -> bool:
+        """Give every client a delivery that has none, from where an earlier try stopped; False if time ran short."""
+        while True:
+            page = self._clients(progress.cursor)
+            with ThreadPoolExecutor(_CONCURRENCY) as pool:
+                _PageFanOut(self.using, self.message, self.issuer, self.now(), pool).tell_clients(page.items)
+            progress = replace(progress, cursor=page.cursor)
+            if progress.cursor is None:
+                return True
+            if self._stops_at(progress):
+                return False
+
+    def _clients(self, after: str | None) -> Page[Client]:
+        providers, message = self.using.providers, self.message
+        if message.client_id is not None:
+            return Page(providers.get_clients(message.provider, [message.client_id]), None)
+        return providers.clients(message.provider, after, PAGE)
+
+    def _stops_at(self, progress: Progress) -> bool:
+        self.using.logouts.save_progress(self.message.logout_id, self.message.fanout_id, progress, self.now())
+        return self.time_is_short()
+
+
+def _is_among_clients(cursor: str | None) -> bool:
+    """Whether a run has got to the clients: their keys differ from those of RP sessions."""
+    return cursor is not None and cursor.startswith(key("CLIENT", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +188,13 @@ class _PageFanOut:
 
         ours, lost = self._claim(free)
         self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
-        self._tell_again(anothers, lost)
+        self._tell_again(
+            [
+                (each.ended_by or message.logout_id, each.client_id, each.sid)
+                for each in ([*anothers, *lost] if self._tells_all else anothers)
+                if self._tells_all or (each.reason or Reason.LOGOUT) != self._reason
+            ]
+        )
         self._mark(ours)
         # While a late start lay between its two writes, whoever claimed the first had nothing to copy the claim to.
         is_late_start = message.only_client_id is not None and isinstance(message.event, SessionEnded)
@@ -156,18 +216,29 @@ class _PageFanOut:
     def _record(self, ours: Sequence[RpSession]) -> list[DeliveryKey]:
         """Record a delivery for each token that our RP sessions need; return those to be queued."""
         message = self.message
-        run = Run(
-            message.provider,
-            self.issuer,
-            message.logout_id,
-            message.fanout_id,
-            message.ended_at,
-            message.event.reason,
-            whole_session=is_whole_session(message.event),
-        )
+        run = self._run
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
         recorded = self.pool.map(lambda each: self.using.deliveries.record(run, each, self.now), planned)
         return [(each.client_id, each.sid) for each in compress(planned, recorded)]
+
+    def tell_clients(self, clients: Sequence[Client]) -> None:
+        """Give each of these clients a delivery, unless this logout has one for it already."""
+        event, using = self.message.event, self.using
+        taking = [client for client in clients if client.backchannel_logout_uri is not None]
+        if isinstance(event, SubjectSessionsEnded):
+            # A client that needs a sid has been told of the sessions that are known.
+            taking = list(compress(taking, self.pool.map(lambda each: not (each.needs_sid and self._has_session(each)), taking)))
+        planned = [delivery_without_session(event, client) for client in taking]
+        is_queued = list(self.pool.map(lambda each: using.deliveries.record_first(self._run, each, self.now), planned))
+        self._queue([(each.client_id, each.sid) for each in compress(planned, is_queued)])
+        known = [each for each, is_new in zip(planned, is_queued, strict=True) if not is_new and each.status is Status.QUEUED]
+        self._tell_again([(self.message.logout_id, each.client_id, each.sid) for each in known])
+
+    def _has_session(self, client: Client) -> bool:
+        page = self.using.sessions.page(
+            self.issuer, self.message.event, client_id=client.client_id, after=None, limit=PAGE, now=self.now
+        )
+        return any(self._is_covered(session) for session in page.items)
 
     def _left_behind(self, replaced: Sequence[RpSession]) -> list[DeliveryKey]:
         """Return the deliveries that a run which died may have recorded without queueing them.
@@ -178,22 +249,19 @@ class _PageFanOut:
         untouched = self.pool.map(lambda key: self.using.deliveries.is_untouched(self.message.logout_id, *key), possible)
         return list(compress(possible, untouched))
 
-    def _tell_again(self, anothers: Sequence[RpSession], lost: Sequence[RpSession]) -> None:
-        """Tell RP sessions again that another logout has taken care of, but for those that accepted their token.
+    def _tell_again(self, told: Sequence[tuple[str, str, str | None]]) -> None:
+        """Tell RP sessions again that a logout has taken care of, but for those that accepted their token.
 
-        In an emergency, what that logout has still to send becomes one, too. Otherwise, unless the operator asks for it, only
-        those are told again whose clients did not want to hear of that logout's reason, and may want to hear of this one's.
+        Each is named by that logout, its client and its ``sid``. In an emergency, what that logout has still to send becomes one,
+        too. Otherwise, unless the operator asks for it, only those are told again whose clients did not want to hear of that
+        logout's reason, and may want to hear of this one's.
         """
-        using, message, reason = self.using, self.message, self.message.event.reason or Reason.LOGOUT
-        tells_all = message.reopen or is_emergency(reason)
-        sessions = [*anothers, *lost] if tells_all else [each for each in anothers if (each.reason or Reason.LOGOUT) != reason]
-        found = self.pool.map(
-            lambda each: using.deliveries.of_session(each.ended_by or message.logout_id, each.client_id, each.sid), sessions
-        )
-        records = [record for each in found for record in each]
+        using, message, reason = self.using, self.message, self._reason
+        found = self.pool.map(lambda each: using.deliveries.of_session(*each), told)
+        records = [record for each in found for record in each if self._tells_all or (record.reason or Reason.LOGOUT) != reason]
         another = [record for record in records if is_emergency(reason) or reason not in record.reasons]
         list(self.pool.map(lambda record: using.deliveries.add_reason(record, reason, message.ended_at), another))
-        reopen = using.deliveries.reopen if tells_all else using.deliveries.reopen_suppressed
+        reopen = using.deliveries.reopen if self._tells_all else using.deliveries.reopen_suppressed
         reopened = list(compress(records, self.pool.map(lambda record: reopen(record, self.now), records)))
         using.delivery_queue.send(each.message.outgoing() for each in reopened)
 
@@ -212,6 +280,28 @@ class _PageFanOut:
     def _repair(self, taken: Sequence[RpSession]) -> None:
         """Copy the claims of other runs to the other items: those runs may have come too early for them."""
         list(self.pool.map(lambda session: self.using.sessions.mark_again(self.issuer, session, self.now), taken))
+
+    @property
+    def _reason(self) -> Reason:
+        return self.message.event.reason or Reason.LOGOUT
+
+    @property
+    def _tells_all(self) -> bool:
+        """Whether all are told again that have not accepted their token."""
+        return self.message.reopen or is_emergency(self._reason)
+
+    @property
+    def _run(self) -> Run:
+        message = self.message
+        return Run(
+            message.provider,
+            self.issuer,
+            message.logout_id,
+            message.fanout_id,
+            message.ended_at,
+            message.event.reason,
+            whole_session=is_whole_session(message.event),
+        )
 
     @property
     def _claimed(self) -> Claim:

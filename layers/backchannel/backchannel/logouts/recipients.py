@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable
 
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import PlannedDelivery
+from backchannel.providers.clients import Client
 from backchannel.sessions.events import Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 
@@ -26,6 +27,15 @@ def planned_deliveries(event: Ended, sessions: Iterable[RpSession], sid_required
             delivery = _of(event, session, None, Status.UNADDRESSABLE)
         found.setdefault((delivery.client_id, delivery.sid), delivery)
     return list(found.values())
+
+
+def delivery_without_session(event: Ended, client: Client) -> PlannedDelivery:
+    """Return the delivery for a client of which no RP session is known: by what the end names, if that is of use to it."""
+    if isinstance(event, SessionEnded):
+        status = Status.UNADDRESSABLE if client.subject == "sub_only" else Status.QUEUED
+        return PlannedDelivery(client.client_id, event.sid, None, status=status)
+    status = Status.UNADDRESSABLE if client.needs_sid else Status.QUEUED
+    return PlannedDelivery(client.client_id, None, event.sub, status=status)
 
 
 def _of(event: Ended, session: RpSession, sid: str | None, status: Status = Status.QUEUED) -> PlannedDelivery:

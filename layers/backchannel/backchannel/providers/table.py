@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pynamodb.attributes import JSONAttribute, UnicodeAttribute, VersionAttribute
 from pynamodb.models import Model
@@ -40,6 +40,10 @@ _TRIES = 8
 """How often a change is made of a provider that others change at the same time."""
 
 
+type Recipients = Literal["sessions", "all_clients"]
+"""Who is told of an end: the clients of known RP sessions, or every client."""
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
     """An OpenID Provider: one issuer and the keys that sign its logout tokens.
@@ -55,6 +59,7 @@ class Provider:
     session_lifetime: int | None = None
     key_rotation_days: int | None = None
     upstream: Upstream | None = None
+    recipients: Recipients = "sessions"
 
     def in_public_networks(self) -> Provider:
         """Return the provider as it is where private networks are not permitted, or not any more."""
