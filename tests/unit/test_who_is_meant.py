@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from backchannel.errors import CallerError, IssuerMismatchError
 from backchannel.webhooks import keycloak, standard_webhooks
-from backchannel.webhooks.request import Context, Parsed, Request, SidTrust, UnmatchedSid
+from backchannel.webhooks.request import Context, Parsed, Proven, SidTrust, UnmatchedSid
 
 AT = 1_788_249_600_123
 REALM = "https://keycloak.example/realms/customer"
-HEADERS = {"webhook-id": "msg-1", "webhook-timestamp": "1788249600", "webhook-signature": "v1,x"}
 
 ADMINISTRATOR = {
     "realmId": "the-admins-realm",
@@ -46,7 +45,7 @@ user_types = st.sampled_from([each for each in keycloak._TYPES if each.startswit
 def of_keycloak(context: Context, **members: Any) -> Parsed:
     document = {"time": AT, "uid": "uid-1", "realmName": "customer", **members}
     try:
-        return keycloak.parse(Request(json.dumps(document).encode(), {}), context)
+        return keycloak.parse(Proven(json.dumps(document).encode()), context)
     except CallerError:
         return Parsed()
 
@@ -84,7 +83,7 @@ def test_a_user_of_another_realm_is_another_person(context: Context, kind: str, 
     document = {"type": kind, "time": AT, "uid": "u", "realmName": realm, "resourcePath": path, "authDetails": {"userId": "ada"}}
 
     with pytest.raises(IssuerMismatchError):
-        keycloak.parse(Request(json.dumps(document).encode(), {}), context)
+        keycloak.parse(Proven(json.dumps(document).encode()), context)
 
 
 @given(
@@ -98,4 +97,4 @@ def test_a_sub_of_another_issuer_is_another_person(kind: str, iss: object, sid_t
     body = json.dumps({"type": kind, "timestamp": "2026-09-01T10:00:00Z", "data": data}).encode()
 
     with pytest.raises(IssuerMismatchError):
-        standard_webhooks.parse(Request(body, HEADERS), Context(REALM, sid_trust, AT, unmatched_sid=unmatched))
+        standard_webhooks.parse(Proven(body, "msg-1"), Context(REALM, sid_trust, AT, unmatched_sid=unmatched))
