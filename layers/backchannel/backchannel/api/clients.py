@@ -11,7 +11,8 @@ from backchannel.api.parameters import After, EscapedClientId, Limit, Name, clie
 from backchannel.api.requests import ClientMetadata
 from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
-from backchannel.providers.clients import Client, register
+from backchannel.providers.clients import Client
+from backchannel.providers.registration import register
 from backchannel.tokens.key_ring import signer
 
 router = APIGatewayRouter()
