@@ -39,7 +39,10 @@ class SigningKey:
 
 def signer(ring: Sequence[SigningKey], alg: str) -> SigningKey | None:
     """Return the key that signs with ``alg``, None if the ring has none."""
-    return next((key for key in ring if key.alg == alg and key.state == "signing"), None)
+    for key in ring:
+        if key.alg == alg and key.state == "signing":
+            return key
+    return None
 
 
 def signing_key(ring: Sequence[SigningKey], alg: str) -> SigningKey:
