@@ -11,6 +11,7 @@ import pytest
 import urllib3
 
 from local.client import Stack
+from tests.support.provider import Provider
 
 from .processes import running
 from .recorder import Recorder, recording
@@ -108,6 +109,14 @@ class OidcProvider:
     def _put(self, path: str, document: dict[str, Any]) -> None:
         status, answer = self._stack.admin("PUT", f"{self.path}{path}", json=document)
         assert status in {200, 201, 204}, answer
+
+
+@pytest.fixture(scope="module")
+def idp(stack: Stack) -> Provider:
+    """Return a provider that nobody runs: its webhooks come from the test."""
+    provider = Provider(stack)
+    provider.create()
+    return provider
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,12 @@ from typing import Any
 import pytest
 import urllib3
 
-from local.client import Stack
 from tests.support.provider import Provider
 from tests.support.unspeakable import new_id
 
 from .processes import running
 
 type Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def idp(stack: Stack) -> Provider:
-    provider = Provider(stack)
-    provider.create()
-    return provider
 
 
 @pytest.fixture(scope="module")

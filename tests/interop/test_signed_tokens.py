@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from backchannel.tokens.jws import ALGORITHMS
-from local.client import Stack
 from tests.support.provider import Provider
 from tests.support.relying_party import RelyingParty
 from tests.support.unspeakable import new_id
@@ -14,13 +13,6 @@ from tests.support.unspeakable import new_id
 from .processes import running
 
 type Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def idp(stack: Stack) -> Provider:
-    provider = Provider(stack)
-    provider.create()
-    return provider
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import RegistrationInvalidError
-from backchannel.providers.clients import Client, register
+from backchannel.providers.clients import Client
 from backchannel.providers.encryption import MAX_JWKS, MAX_KEYS
-from backchannel.tokens.encryption_keys import PRIVATE_MEMBERS
+from backchannel.providers.registration import register
 from backchannel.tokens.jwe import ENCS
+from backchannel.tokens.jwks import PRIVATE_MEMBERS
 from tests.support.encrypting import ALGS, KINDS, Jwk, kinds_of, private_jwk, public_jwk
 
 WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout")

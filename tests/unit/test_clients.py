@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from backchannel.egress import post as egress
 from backchannel.egress.addresses import CLOSED
 from backchannel.errors import RegistrationInvalidError
-from backchannel.providers.clients import Client, register
+from backchannel.providers.clients import Client
+from backchannel.providers.registration import register
 from backchannel.providers.trust import MAX_CA_BUNDLE, MAX_NETWORKS
 from backchannel.providers.uris import MAX_ISSUER_ESCAPED, MAX_URI, check_issuer
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backchannel.errors import EncryptionKeyUnavailable
-from backchannel.tokens.encryption_keys import KEY_TYPES, MIN_RSA_BITS, PRIVATE_MEMBERS, choose
+from backchannel.tokens.encryption_keys import KEY_TYPES, MIN_RSA_BITS, choose
+from backchannel.tokens.jwks import PRIVATE_MEMBERS
 from tests.support.encrypting import ALGS, KINDS, Jwk, kinds_of, private_jwk, public_jwk
 
 RSA, EC = public_jwk("RSA", kid="rsa"), public_jwk("P-256", kid="ec")

@@ -11,9 +11,10 @@ from backchannel.api.parameters import After, EscapedClientId, Limit, Name, clie
 from backchannel.api.requests import ClientMetadata
 from backchannel.api.views import CircuitView, ClientsView, ClientView, ClientWithCircuit, optional_timestamp, responses
 from backchannel.aws.dynamodb import key
-from backchannel.providers.clients import Client, register
+from backchannel.providers.clients import Client
+from backchannel.providers.registration import register
 from backchannel.reasons import Reason
-from backchannel.tokens.key_ring import has_signing_key
+from backchannel.tokens.key_ring import signer
 
 router = APIGatewayRouter()
 
@@ -31,7 +32,7 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
         permit_private_networks=using.permit_private_networks,
         permit_loopback=using.permit_loopback,
     )
-    if client.backchannel_logout_uri is not None and not has_signing_key(ring, client.id_token_signed_response_alg):
+    if client.backchannel_logout_uri is not None and signer(ring, client.id_token_signed_response_alg) is None:
         using.key_rotation.call(do="ensure", provider=provider, alg=client.id_token_signed_response_alg)
     using.providers.put_client(provider, client)
     return ClientView(**asdict(client))

@@ -9,7 +9,7 @@ from backchannel.api.views import ClientTrustView, KeysCheckView, KeyTrustView, 
 from backchannel.providers.key_trust import ProvidersKeys, read_as_a_relying_party_does
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import LOOPBACK
-from backchannel.tokens.key_ring import PUBLISHED
+from backchannel.tokens.key_ring import PUBLISHED, signer
 
 router = APIGatewayRouter()
 
@@ -47,7 +47,7 @@ def check(provider: Name) -> KeysCheckView:
 
 
 def _trust(client_id: str, alg: str, provider: Provider, published: ProvidersKeys) -> ClientTrustView:
-    key = next((key for key in provider.keys if key.alg == alg and key.state == "signing"), None)
+    key = signer(provider.keys, alg)
     is_found = None if key is None else published.has(key)
     advice = _NO_KEY if key is None else _ADVICE[is_found]
     return ClientTrustView(client_id=client_id, alg=alg, kid=None if key is None else key.kid, is_found=is_found, advice=advice)

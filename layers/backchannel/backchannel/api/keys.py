@@ -11,7 +11,7 @@ from backchannel.api.requests import KeyRotationRequest
 from backchannel.api.views import KeysView, KeyView, optional_timestamp, responses, timestamp
 from backchannel.errors import ConflictError, EmergencyUnconfirmedError, NotFoundError
 from backchannel.providers.table import Provider
-from backchannel.tokens.key_ring import PUBLISHED, SigningKey
+from backchannel.tokens.key_ring import PUBLISHED, SigningKey, signer
 from backchannel.tokens.rotation import until
 
 router = APIGatewayRouter()
@@ -68,13 +68,13 @@ def _cost(provider: Provider, key: SigningKey) -> str:
 
 def _algs(provider: Provider, alg: str | None) -> list[str]:
     """Return the algorithms whose keys are to be followed by others."""
-    ours = [key.alg for key in provider.keys if key.state == "signing" and not key.is_own]
     if alg is None:
-        return ours
-    if any(key.alg == alg and key.state == "signing" and key.is_own for key in provider.keys):
-        raise ConflictError(f"the {alg} key is the provider's own, which this service does not rotate")
-    if alg not in ours:
+        return [key.alg for key in provider.keys if key.state == "signing" and not key.is_own]
+    key = signer(provider.keys, alg)
+    if key is None:
         raise NotFoundError.of("signing key of algorithm", alg)
+    if key.is_own:
+        raise ConflictError(f"the {alg} key is the provider's own, which this service does not rotate")
     return [alg]
 
 

@@ -14,7 +14,7 @@ from backchannel.api.requests import OwnKeyMetadata
 from backchannel.api.views import KeysView, responses
 from backchannel.errors import ConflictError, NotFoundError, RegistrationInvalidError, shown
 from backchannel.tokens.jws import ALGORITHMS
-from backchannel.tokens.key_ring import PUBLISHED, SigningKey
+from backchannel.tokens.key_ring import PUBLISHED, SigningKey, signer
 from backchannel.tokens.public_keys import public_jwk
 from backchannel.tokens.rotation import Ring, replaced_by_own
 
@@ -59,7 +59,8 @@ def _with_own(ring: Ring, own: SigningKey) -> Ring:
 def delete_own(provider: Name, alg: Alg) -> tuple[KeysView, int]:
     """Publish a key of this service, which signs after its wait; until then, and a while after, the provider's own is served."""
     using = dependencies(router)
-    if not any(key.alg == alg and key.is_own and key.state == "signing" for key in using.providers.get(provider).keys):
+    key = signer(using.providers.get(provider).keys, alg)
+    if key is None or not key.is_own:
         raise NotFoundError.of("key of the provider's own for algorithm", alg)
     using.key_rotation.call(do="begin", provider=provider, algs=[alg])
     return keys_view(using.providers.get(provider)), HTTPStatus.ACCEPTED

@@ -25,7 +25,7 @@ from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.reasons import Reason
 from backchannel.runtime.observability import logger
-from backchannel.tokens.key_ring import SigningKey, has_signing_key, signing_key
+from backchannel.tokens.key_ring import SigningKey, signer, signing_key
 
 if TYPE_CHECKING:
     from backchannel.deliveries.encryption import Encryption
@@ -145,9 +145,9 @@ class DeliveryWorker:
 
     def _key(self, provider: Provider, client: Client) -> SigningKey:
         alg = client.id_token_signed_response_alg
-        if not has_signing_key(provider.keys, alg):  # it may have been made since the ring was read
-            provider = self.current_provider(provider.provider)
-        return signing_key(provider.keys, alg)
+        key = signer(provider.keys, alg)
+        # Without one, it may have been made since the ring was read.
+        return signing_key(self.current_provider(provider.provider).keys, alg) if key is None else key
 
     def _seal(self, provider: Provider, client: Client) -> Seal:
         if client.id_token_encrypted_response_alg is None:

@@ -1,13 +1,10 @@
-"""A relying party's registration: its metadata under the names of Dynamic Client Registration, and the checks before storing."""
+"""A relying party as it is registered: its metadata under the names of Dynamic Client Registration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from backchannel.providers.trust import check_ca_bundle, check_networks
-from backchannel.providers.uris import check_uri, refuse
 from backchannel.reasons import Reason
-from backchannel.tokens.jws import ALGORITHMS
 
 Subject = Literal["both", "sid_only", "sub_only"]
 Typ = Literal["logout+jwt", "JWT"] | None
@@ -63,47 +60,3 @@ class Client:
     def needs_sid(self) -> bool:
         """Whether a token without ``sid`` is useless to this RP."""
         return self.backchannel_logout_session_required or self.subject == "sid_only"
-
-
-def register(client: Client, *, permit_private_networks: bool, permit_loopback: bool = False) -> Client:
-    """Return the client as it may be stored. ``permit_loopback``: its ``allowed_networks`` may lead to the function itself.
-
-    Raises:
-        RegistrationInvalidError: the specification or this deployment does not permit its metadata.
-
-    """
-    from backchannel.providers.encryption import check_encryption  # noqa: PLC0415 - other functions import this module, too
-
-    check_algorithm(client.id_token_signed_response_alg)
-    if client.subject == "sub_only" and client.backchannel_logout_session_required:
-        refuse("subject sub_only contradicts backchannel_logout_session_required")
-    if client.ca_bundle is not None:
-        check_ca_bundle(client.ca_bundle)
-    check_networks(client.allowed_networks, permit_private_networks=permit_private_networks, permit_loopback=permit_loopback)
-    if client.backchannel_logout_uri is not None:
-        parts = check_uri("backchannel_logout_uri", client.backchannel_logout_uri, client.allowed_networks)
-        if parts.scheme == "http" and client.token_endpoint_auth_method == "none":
-            refuse("backchannel_logout_uri of a public client must be https")  # section 2.2
-    if client.jwks_uri is not None:
-        check_uri("jwks_uri", client.jwks_uri, client.allowed_networks)
-    return check_encryption(client)
-
-
-def check_algorithm(alg: str) -> None:
-    """Check ``id_token_signed_response_alg``.
-
-    Raises:
-        RegistrationInvalidError: no key of KMS signs it, or nothing does.
-
-    """
-    if alg in ALGORITHMS:
-        return
-    known = ", ".join(ALGORITHMS)
-    if alg == "none":
-        refuse(f"id_token_signed_response_alg none: a logout token must be signed (Back-Channel Logout 1.0, 2.6); use {known}")
-    if alg.startswith("HS"):
-        refuse(
-            "id_token_signed_response_alg HS256, HS384, HS512: these sign with the client's secret, which this service does not"
-            f" have; use {known}"
-        )
-    refuse(f"id_token_signed_response_alg must be one of {known}")

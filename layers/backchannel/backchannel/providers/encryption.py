@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from backchannel.errors import EncryptionKeyUnavailable, RegistrationInvalidError
 from backchannel.providers.uris import refuse
-from backchannel.tokens.encryption_keys import KEY_TYPES, PRIVATE_MEMBERS, choose
+from backchannel.tokens.encryption_keys import KEY_TYPES, choose
 from backchannel.tokens.jwe import ENCS, recipient
+from backchannel.tokens.jwks import PRIVATE_MEMBERS
 
 if TYPE_CHECKING:
     from backchannel.providers.clients import Client

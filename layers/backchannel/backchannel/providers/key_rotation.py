@@ -7,7 +7,7 @@ from functools import partial
 from backchannel.errors import BackchannelError, KeyServiceUnavailable, NotFoundError
 from backchannel.providers.table import Providers
 from backchannel.tokens import rotation
-from backchannel.tokens.key_ring import PUBLISHED, SigningKey
+from backchannel.tokens.key_ring import PUBLISHED, SigningKey, signer
 from backchannel.tokens.kms_keys import KmsKeys
 from backchannel.tokens.rotation import Periods, Ring
 
@@ -39,7 +39,7 @@ class KeyRotation:
 
     def ensure(self, provider: str, alg: str) -> None:
         """Let a provider have a key that signs with ``alg``."""
-        if _signer(self.providers.get(provider).keys, alg) is None:
+        if signer(self.providers.get(provider).keys, alg) is None:
             self._add(provider, alg, follows=None)
 
     def begin(self, provider: str, algs: Sequence[str]) -> None:
@@ -47,7 +47,7 @@ class KeyRotation:
         ring = self.providers.get(provider).keys
         for alg in algs:
             if not any(key.alg == alg and key.state == "published" for key in ring):
-                self._add(provider, alg, follows=_signer(ring, alg))
+                self._add(provider, alg, follows=_arn(signer(ring, alg)))
 
     def withdraw(self, provider: str, kid: str) -> None:
         """Stop signing with a key, and publishing it, at once. Deliveries wait until another key of its algorithm signs."""
@@ -74,7 +74,7 @@ class KeyRotation:
             try:
                 provider = self.providers.get(name)
                 for alg in rotation.due(provider.keys, provider.key_rotation_days, self.now()):
-                    self._add(name, alg, follows=_signer(provider.keys, alg))
+                    self._add(name, alg, follows=_arn(signer(provider.keys, alg)))
                 ring = self.advance(name)
                 named.update(key.kms_key_arn for key in ring)
                 foreign += [key.kms_key_arn for key in ring if self._has_foreign_policy(key)]
@@ -107,7 +107,7 @@ class KeyRotation:
         made = self.keys.create(provider, alg)
 
         def taken(ring: Ring) -> Ring:
-            return rotation.added(ring, made, self.now()) if _signer(ring, alg) in {None, follows} else ring
+            return rotation.added(ring, made, self.now()) if _arn(signer(ring, alg)) in {None, follows} else ring
 
         ring = self._change(provider, taken)
         if all(key.kms_key_arn != made.kms_key_arn for key in ring):
@@ -121,6 +121,5 @@ class KeyRotation:
         return key.state in PUBLISHED and not key.is_own and not self.keys.has_our_policy(key.kms_key_arn)
 
 
-def _signer(ring: Ring, alg: str) -> str | None:
-    """Return the ARN of the key that signs with ``alg``."""
-    return next((key.kms_key_arn for key in ring if key.alg == alg and key.state == "signing"), None)
+def _arn(key: SigningKey | None) -> str | None:
+    return None if key is None else key.kms_key_arn

@@ -18,6 +18,7 @@ logging._srcfile = None  # noqa: SLF001
 logger = Logger(
     location=None,  # every line has a name of its own
     use_rfc3339=True,  # the only form of a time that Lambda reads; without it, it judges a line's level by guessing
+    utc=True,  # Lambda's own zone; said, it need not be looked up for each line
     json_deserializer=str,  # messages are names: there is no JSON in them to look for
     json_serializer=json.JSONEncoder(default=str, separators=(",", ":"), ensure_ascii=False).encode,
 )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backchannel.errors import EncryptionKeyUnavailable, shown
+from backchannel.tokens.jwks import PRIVATE_MEMBERS
 
 type Jwk = Mapping[str, Any]
 
@@ -19,9 +20,6 @@ KEY_TYPES: Mapping[str, frozenset[str]] = {
 """The algorithms that a token can be encrypted with, and the types of key that they take."""
 
 CURVES: Mapping[str, frozenset[str]] = {"EC": frozenset({"P-256", "P-384", "P-521"}), "OKP": frozenset({"X25519"})}
-
-PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-"""What no public key has (RFC 7518, sections 6.2.2, 6.3.2 and 6.4); ``priv`` is that of post-quantum keys."""
 
 MIN_RSA_BITS = 2048
 """RFC 7518, section 4.3."""

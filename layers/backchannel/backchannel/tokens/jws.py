@@ -75,12 +75,14 @@ def raw_signature(der: bytes, octets: int) -> bytes:
 
 def _value(der: bytes, tag: int, at: int) -> tuple[bytes, int]:
     """Read one DER value of at most 255 octets; return it, and where it ends."""
-    is_long = der[at + 1 : at + 2] == bytes([_ONE_OCTET_FOLLOWS])
-    begin = at + (3 if is_long else 2)
-    if len(der) < begin or der[at] != tag or is_long != (der[begin - 1] > _SHORT_FORM):
-        raise ValueError("not a DER signature")
-    end = begin + der[begin - 1]
-    if len(der) < end:
+    try:
+        is_long = der[at + 1] == _ONE_OCTET_FOLLOWS
+        begin = at + (3 if is_long else 2)
+        length = der[begin - 1]
+    except IndexError:
+        raise ValueError("not a DER signature") from None
+    end = begin + length
+    if der[at] != tag or is_long != (length > _SHORT_FORM) or end > len(der):
         raise ValueError("not a DER signature")
     return der[begin:end], end
 

@@ -37,6 +37,14 @@ class SigningKey:
     is_own: bool = False
 
 
+def signer(ring: Sequence[SigningKey], alg: str) -> SigningKey | None:
+    """Return the key that signs with ``alg``, None if the ring has none."""
+    for key in ring:
+        if key.alg == alg and key.state == "signing":
+            return key
+    return None
+
+
 def signing_key(ring: Sequence[SigningKey], alg: str) -> SigningKey:
     """Return the key that signs with ``alg``.
 
@@ -44,12 +52,7 @@ def signing_key(ring: Sequence[SigningKey], alg: str) -> SigningKey:
         SigningUnavailable: the ring has none.
 
     """
-    for key in ring:
-        if key.alg == alg and key.state == "signing":
-            return key
-    raise SigningUnavailable(f"no key of the ring signs {alg}")
-
-
-def has_signing_key(ring: Sequence[SigningKey], alg: str) -> bool:
-    """Whether a key of the ring signs with ``alg``."""
-    return any(key.alg == alg and key.state == "signing" for key in ring)
+    key = signer(ring, alg)
+    if key is None:
+        raise SigningUnavailable(f"no key of the ring signs {alg}")
+    return key
