@@ -314,6 +314,8 @@ def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
     assert _who_reaches("FetchedDocumentsTable") == {
         ("DiscoveryRole", "dynamodb:GetItem"),
         ("DiscoveryRole", "dynamodb:UpdateItem"),
+        ("WebhookRole", "dynamodb:GetItem"),  # the keys prove logout tokens
+        ("WebhookRole", "dynamodb:UpdateItem"),
         ("AdminRole", "dynamodb:UpdateItem"),  # it fetches, and goes on with no copy
     }
     assert _who_reaches("ClientDocumentsTable") == {

@@ -7,13 +7,14 @@ from backchannel.api.requests import SourceMetadata
 from backchannel.api.sources import check_settings
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN
 from backchannel.webhooks.request import Request
 
 
 def test_exactly_the_formats_can_be_registered() -> None:
     registrable = get_args(SourceMetadata.model_fields["format"].annotation)
 
-    assert set(registrable) == set(FORMATS)
+    assert set(registrable) == {*FORMATS, LOGOUT_TOKEN}
 
 
 @pytest.mark.parametrize("name", ["", "okta", "Keycloak", "standard_webhooks"])

@@ -56,8 +56,10 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["standard-webhooks", "keycloak"]
-    secret: Annotated[SecretStr, Field(max_length=MAX_SECRET)]
+    format: Literal["standard-webhooks", "keycloak", "logout-token"]
+    secret: Annotated[
+        SecretStr | None, Field(max_length=MAX_SECRET, description="not for logout-token, which the provider's keys prove")
+    ] = None
     previous_secret: Annotated[
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
     ] = None
@@ -78,6 +80,18 @@ class SourceMetadata(_Request):
             max_length=255,
             description="the realm that every event must name (keycloak); by default that of the issuer, if the event names one",
         ),
+    ] = None
+    pass_on: Annotated[
+        bool, Field(description="whether clients are sent the provider's own token, as it is, while it is valid (logout-token)")
+    ] = False
+    audience: Annotated[
+        Identifier | None,
+        Field(description="the client whose tokens stand for all clients; if left out, each client has its own (logout-token)"),
+    ] = None
+    tolerate_missing_exp: Annotated[bool, Field(description="whether tokens without exp are accepted (logout-token)")] = False
+    max_lifetime: Annotated[
+        int | None,
+        Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
     ] = None
 
 
@@ -114,6 +128,9 @@ class ClientMetadata(_Request):
     logout_on_expiry: Annotated[bool, Field(description="whether it wants to hear of sessions that ended by themselves")] = (
         _DEFAULT.logout_on_expiry
     )
+    own_tokens: Annotated[
+        bool, Field(description="whether it trusts our keys; if not, only the provider's own tokens are passed on to it")
+    ] = _DEFAULT.own_tokens
 
 
 class RpSessionStart(_Request):

@@ -5,12 +5,14 @@ from http import HTTPStatus
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies
+from backchannel.api.logout_token_sources import check_logout_token_settings
 from backchannel.api.parameters import Name
 from backchannel.api.requests import SourceMetadata
 from backchannel.api.views import SourceView, responses
 from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.sources import Source, secret_name
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN
 
 router = APIGatewayRouter()
 
@@ -19,14 +21,17 @@ router = APIGatewayRouter()
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     """Create or replace a source. A replaced secret may go on being accepted for a minute."""
     using = dependencies(router)
-    using.providers.get(provider)
+    check_logout_token_settings(metadata, using.providers.get(provider))
     given = [metadata.secret, metadata.previous_secret]
     values = [secret.get_secret_value() for secret in given if secret is not None]
-    check_settings(metadata)
-    for value in values:
-        FORMATS[metadata.format].check_secret(value)
     name = secret_name(using.secret_prefix, provider, source)
-    using.secrets.put(name, values)
+    if metadata.format == LOGOUT_TOKEN:
+        using.secrets.delete(name)  # of the source that had this name before
+    else:
+        check_settings(metadata)
+        for value in values:
+            FORMATS[metadata.format].check_secret(value)
+        using.secrets.put(name, values)
     configured = Source(
         source,
         metadata.format,
@@ -35,6 +40,10 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
         unmatched_sid=metadata.unmatched_sid,
         require_iss=metadata.require_iss,
         realm=metadata.realm,
+        pass_on=metadata.pass_on,
+        audience=metadata.audience,
+        tolerate_missing_exp=metadata.tolerate_missing_exp,
+        max_lifetime=metadata.max_lifetime,
     )
     using.providers.put_source(provider, configured)
     return _shown(configured)
@@ -64,6 +73,10 @@ def _shown(source: Source) -> SourceView:
         unmatched_sid=source.unmatched_sid,
         require_iss=source.require_iss,
         realm=source.realm,
+        pass_on=source.pass_on,
+        audience=source.audience,
+        tolerate_missing_exp=source.tolerate_missing_exp,
+        max_lifetime=source.max_lifetime,
     )
 
 

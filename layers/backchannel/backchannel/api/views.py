@@ -84,6 +84,10 @@ class SourceView(BaseModel):
     unmatched_sid: str
     require_iss: bool
     realm: str | None
+    pass_on: bool
+    audience: str | None
+    tolerate_missing_exp: bool
+    max_lifetime: int | None
 
 
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client

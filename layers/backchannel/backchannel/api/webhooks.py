@@ -57,6 +57,8 @@ class WebhookReceiver:
         """
         provider = _found(self.provider, provider_name)
         source = _found(self.source, provider_name, source_name)
+        if isinstance(source, Source) and source.format not in FORMATS:
+            source = NotFoundError("a logout token comes as a form")
         if isinstance(provider, NotFoundError) or isinstance(source, NotFoundError):
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source

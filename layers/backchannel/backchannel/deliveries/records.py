@@ -6,6 +6,8 @@
 | ``<logout_id>`` | ``FANOUT#<fanout_id>`` | how far a run of the fan-out has come |
 | ``<logout_id>`` | ``RP#<client_id>#<sid>`` | a delivery; an empty ``sid`` for the whole subject |
 
+A token of the provider's that is passed on may come before its delivery is recorded. Until then the item has no ``status``.
+
 The index ``by_client`` finds deliveries by client and status, for reports only.
 """
 
@@ -22,6 +24,9 @@ from backchannel.deliveries.outcomes import PENDING, Status
 
 RETENTION = 90 * 86_400
 """Seconds that a logout and its deliveries can be looked up."""
+
+PASS_ON_RESERVE = 10_000
+"""Milliseconds before its ``exp`` from which a token of the provider's is not sent any more."""
 
 LOGOUT = "LOGOUT"
 REPORTED = [
@@ -87,6 +92,18 @@ class AttemptReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOnToken:
+    """A logout token of the provider's that its client is sent as it is; ``expires_at`` is None if it has no ``exp``."""
+
+    token: str = field(repr=False)
+    expires_at: int | None
+
+    def usable_until(self, deadline: int) -> int:
+        """Return until when it may be sent: before it runs out, it has to arrive."""
+        return deadline if self.expires_at is None else self.expires_at - PASS_ON_RESERVE
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """A delivery and what became of it; times in milliseconds since the epoch.
 
@@ -115,6 +132,7 @@ class DeliveryRecord:
     reason: str | None = None
     whole_session: bool = False
     cursor: str | None = None
+    passed_on: PassedOnToken | None = None
 
     @property
     def message(self) -> DeliveryMessage:
@@ -158,6 +176,8 @@ class Item(Model):
     error = UnicodeAttribute(null=True)
     error_description = UnicodeAttribute(null=True)
     leased_until = NumberAttribute(null=True)
+    token = UnicodeAttribute(null=True)
+    token_expires_at = NumberAttribute(null=True)
     lease = UnicodeAttribute(null=True)
     client = UnicodeAttribute(null=True)
     status_changed = UnicodeAttribute(null=True)
@@ -221,4 +241,5 @@ def delivery_record(item: Item) -> DeliveryRecord:
         reason=item.reason,
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
+        passed_on=None if item.token is None else PassedOnToken(item.token, optional_int(item.token_expires_at)),
     )

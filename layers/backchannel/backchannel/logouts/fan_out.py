@@ -217,4 +217,4 @@ class _PageFanOut:
         if isinstance(self.message.event, SessionEnded) or not sessions:
             return frozenset()
         clients = self.using.providers.get_clients(self.message.provider, {session.client_id for session in sessions})
-        return frozenset(client.client_id for client in clients if client.needs_sid)
+        return frozenset(client.client_id for client in clients if client.needs_sid and client.own_tokens)

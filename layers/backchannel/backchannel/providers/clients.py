@@ -35,6 +35,7 @@ class Client:
     - ``give_up_after``: seconds that its deliveries are tried
     - ``paused``: its deliveries wait
     - ``logout_on_expiry``: whether it is told of sessions that expired
+    - ``own_tokens``: whether it trusts a key of this service; if not, it is sent the provider's own tokens alone
     """
 
     client_id: str
@@ -54,6 +55,7 @@ class Client:
     give_up_after: int = DEADLINE
     paused: bool = False
     logout_on_expiry: bool = False
+    own_tokens: bool = True
 
     @property
     def needs_sid(self) -> bool:
@@ -71,6 +73,8 @@ def register(client: Client, *, permit_private_networks: bool, permit_loopback: 
     from backchannel.providers.encryption import check_encryption  # noqa: PLC0415 - other functions import this module, too
 
     check_algorithm(client.id_token_signed_response_alg)
+    if not client.own_tokens and client.id_token_encrypted_response_alg is not None:
+        refuse("own_tokens false contradicts id_token_encrypted_response_alg: what the provider signs is passed on as it is")
     if client.subject == "sub_only" and client.backchannel_logout_session_required:
         refuse("subject sub_only contradicts backchannel_logout_session_required")
     if client.ca_bundle is not None:

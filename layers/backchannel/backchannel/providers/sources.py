@@ -11,6 +11,9 @@ class Source:
     ``sid_trust`` says whether its session ids are those in the provider's ID tokens, ``unmatched_sid`` whether the end of a
     session that nobody knows is the end of all sessions of its subject. ``require_iss`` and ``realm`` refuse what was signed for
     another provider that has the same secret.
+
+    The others are for ``logout-token``, which has no secret. ``pass_on``: clients are sent the provider's token as it is.
+    ``audience`` is the client whose tokens stand for all. ``max_lifetime`` is in seconds, None for the default.
     """
 
     source: str
@@ -20,6 +23,10 @@ class Source:
     unmatched_sid: Literal["report", "end_subject"] = "report"
     require_iss: bool = False
     realm: str | None = None
+    pass_on: bool = False
+    audience: str | None = None
+    tolerate_missing_exp: bool = False
+    max_lifetime: int | None = None
 
 
 def secret_name(prefix: str, provider: str, source: str) -> str:

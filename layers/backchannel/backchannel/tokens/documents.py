@@ -41,6 +41,9 @@ _PAUSE, _LOOKS = 250, 8
 
 _LOCKS = 64
 
+_RENEWALS = 1024
+"""Documents of which an environment remembers when it was last asked for a newer copy."""
+
 type Accept = Callable[[Mapping[str, Any]], object]
 """Raises ValueError, with words for the operator, if a document is not what the caller needs."""
 
@@ -163,6 +166,7 @@ class Documents:
         self._clock = clock
         self._sleep = sleep
         self._copies = cachetools.LRUCache[str, _Copy](MAX_MEMORY, getsizeof=lambda copy: copy.octets)
+        self._renewed_at = cachetools.LRUCache[str, int](_RENEWALS)
         self._copies_lock = threading.Lock()
         self._locks: Sequence[threading.Lock] = [threading.Lock() for _ in range(_LOCKS)]
 
@@ -180,6 +184,31 @@ class Documents:
         if copy is None or copy.look_at <= self._clock():
             copy = self._look(key, location, accept, copy)
         return copy.document(accept, self._clock())
+
+    def renewed(self, location: Location, accept: Accept) -> Document:
+        """Return a document for a reader who misses something in the copy: as it was at most RETRY ago, if it is to be had.
+
+        However many ask, of all environments, its server sees one request in that time.
+
+        Raises:
+            InternalFailure: as ``get``.
+
+        """
+        key, now = location.key, self._clock()
+        with self._copies_lock:
+            known = self._copies.get(key)
+            since = max(self._renewed_at.get(key, 0), 0 if known is None else known.fetched_at)
+            is_due = now - since >= RETRY
+            if is_due:
+                self._renewed_at[key] = now
+        if is_due and self._store.claim(key, now, now - RETRY):
+            try:
+                self._keep(key, self._attempt(key, location, accept, now))
+            except DocumentUnavailable as failure:
+                self._keep(key, _copy(self._store.get(key) or StoredDocument(now, failure=str(failure)), now))
+        elif is_due:
+            self._keep(key, _copy(self._wait(key, newer_than=now - RETRY), self._clock()))
+        return self.get(location, accept)
 
     def fetch(self, location: Location, accept: Accept) -> Document:
         """Return a document as it is now; it becomes the copy of all environments.
@@ -253,12 +282,13 @@ class Documents:
         _check(content, accept)
         return body, content
 
-    def _wait(self, key: str) -> StoredDocument:
+    def _wait(self, key: str, newer_than: int = 0) -> StoredDocument:
         """Wait a little for what somebody else is fetching."""
         for _ in range(_LOOKS):
             self._sleep(_PAUSE / 1000)
             stored = self._store.get(key) or StoredDocument(0)
-            if stored.has_copy(self._clock()) or stored.failure is not None:
+            has_copy = stored.fetched_at > newer_than and stored.has_copy(self._clock())
+            if has_copy or stored.failure is not None:
                 break
         return stored
 
