@@ -21,9 +21,11 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
+from backchannel.webhooks.logout_tokens import is_form
 from backchannel.webhooks.request import Request
 
 if TYPE_CHECKING:
+    from backchannel.api.logout_tokens import LogoutTokenReceiver
     from backchannel.api.sender_keys import SenderKeys
 
 
@@ -33,6 +35,7 @@ class Settings:
 
     providers_table: str
     sessions_table: str
+    deliveries_table: str
     session_ended_queue_url: str
     session_lifetime_days: int
     sender_documents_table: str
@@ -42,6 +45,7 @@ class Settings:
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
+sessions = Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days)
 
 
 @functools.cache
@@ -61,21 +65,30 @@ receiver = WebhookReceiver(
     source=cached(with_misses(providers.get_source)),
     client=cached(providers.get_client),
     secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
-    intake=Intake(
-        Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
-        Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url),
-    ),
+    intake=Intake(sessions, Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url)),
     sender_keys=sender_keys,
 )
+
+
+@functools.cache
+def logout_tokens() -> "LogoutTokenReceiver":
+    """Return what receives logout tokens. It is imported when the first comes: no other webhook waits for that."""
+    from backchannel.api.logout_tokens import LogoutTokenReceiver  # noqa: PLC0415
+    from backchannel.deliveries.table import Deliveries  # noqa: PLC0415
+
+    return LogoutTokenReceiver(receiver, sessions, Deliveries(dynamodb, settings.deliveries_table))
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Answer one webhook."""
-    path = event["pathParameters"]
+    path, now = event["pathParameters"], round(time.time() * 1000)
     try:
-        received = receiver.receive(path["provider"], path["source"], Request.of(event), now=round(time.time() * 1000))
+        request = Request.of(event)
+        if is_form(request):
+            return logout_tokens().answer(path["provider"], path["source"], request, now)
+        received = receiver.receive(path["provider"], path["source"], request, now)
     except (CallerError, InternalFailure) as error:
         answer = problem_of(error)
         headers = {**answer.headers, "Content-Type": CONTENT_TYPE}

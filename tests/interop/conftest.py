@@ -52,12 +52,19 @@ class OidcProvider:
         source = {"format": "standard-webhooks", "secret": webhook_secret, "sid_trust": "claim"}
         self._put(f"/sources/{SOURCE}", source)
 
-    def register_client(self, client_id: str, backchannel_logout_uri: str) -> None:
+    def register_relay(self, issuer: str) -> None:
+        """Make it known, and a source for its own logout tokens, which are passed on."""
+        self.issuer = issuer
+        self._put("", {"issuer": issuer, "upstream": {"discovery": f"{issuer}/.well-known/openid-configuration"}})
+        self._put(f"/sources/{SOURCE}", {"format": "logout-token", "pass_on": True})
+
+    def register_client(self, client_id: str, backchannel_logout_uri: str, **metadata: Any) -> None:
         """Make a relying party known, which needs ``sid`` and lives on loopback."""
         client = {
             "backchannel_logout_uri": backchannel_logout_uri,
             "backchannel_logout_session_required": True,
             "allowed_networks": ["127.0.0.0/8"],
+            **metadata,
         }
         self._put(f"/clients/{client_id}", client)
 
@@ -95,6 +102,15 @@ class OidcProvider:
         if status == 404 or any(delivery["status"] != "accepted" for delivery in logout["deliveries"]):
             return set()
         return {(delivery["client_id"], delivery["sid"]) for delivery in logout["deliveries"]}
+
+    def has_keys(self) -> bool:
+        """Return whether the service has a key for this provider."""
+        return bool(self._get("/keys")["keys"])
+
+    def deliveries_of(self, client_id: str) -> list[dict[str, Any]]:
+        """Return all deliveries to a client as the service shows them."""
+        deliveries: list[dict[str, Any]] = self._get(f"/deliveries?client_id={client_id}")["deliveries"]
+        return deliveries
 
     def accepted_by(self, client_id: str) -> list[str]:
         """Return the ``sid`` of each delivery that this client accepted."""

@@ -2,6 +2,7 @@
 // back-channel logout sending to it. Users log in without a form, as whoever `login_hint` names.
 //
 // argv[2]: {"webhook_url", "webhook_secret"} of our service. With its "jwks_url", too, the provider adds our keys to its own.
+// With {"sends_logout_tokens"} alone, it knows nothing of our service, and sends its own logout tokens wherever clients say.
 // Clients register themselves. Prints {"url"}, which is the issuer, when it is ready.
 
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
@@ -31,8 +32,9 @@ const provider = new Provider(issuer, {
     // Has to be on: without it clients have no backchannel_logout_session_required, hence ID tokens no `sid`.
     backchannelLogout: { enabled: true },
   },
-  // All that the provider itself would send goes through here. Nothing may: logout tokens come from our service alone.
-  fetch: async (url) => {
+  // All that the provider itself would send goes through here. Where our service sends the logout tokens, nothing may.
+  fetch: async (url, { dispatcher, ...options }) => {
+    if (config.sends_logout_tokens) return fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
     throw new Error(`this provider sends nothing itself, not even to ${url}`);
   },
   findAccount: (ctx, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
@@ -46,9 +48,10 @@ const provider = new Provider(issuer, {
   },
 });
 
-const webhook = new Webhook(config.webhook_secret);
+const webhook = config.webhook_url && new Webhook(config.webhook_secret);
 
 async function tell(type, data) {
+  if (!webhook) return;
   const now = new Date();
   const id = `msg_${randomUUID()}`;
   const body = JSON.stringify({ type, timestamp: now.toISOString(), data });

@@ -13,11 +13,12 @@ from tests.support.servers import LoopbackServer
 
 @dataclass(slots=True)
 class Recorder:
-    """Where it listens, the bodies it passed on, and the status of each answer."""
+    """Where it listens, the bodies it was sent, and the status of each answer; while ``is_down``, it passes nothing on."""
 
     url: str
     bodies: list[bytes] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    is_down: bool = False
 
 
 @contextmanager
@@ -28,6 +29,10 @@ def recording(backchannel_logout_uri: str) -> Generator[Recorder]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             recorder.bodies.append(body)
+            if recorder.is_down:
+                recorder.statuses.append(503)
+                self.send_error(503)
+                return
             headers = {"Content-Type": self.headers["Content-Type"]}
             answer = urllib3.request(
                 "POST", backchannel_logout_uri, body=body, headers=headers, redirect=False, retries=False, timeout=5.0

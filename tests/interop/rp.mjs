@@ -1,7 +1,8 @@
 // A relying party: express-openid-connect with its back-channel logout, registered at the provider by dynamic client
 // registration. It verifies ID tokens and logout tokens by itself, with the keys at the `jwks_uri` of its discovery document.
 //
-// argv[2]: {"issuer"}, and {"discovery"} to read that document at another URL than the issuer's own.
+// argv[2]: {"issuer"}, {"discovery"} to read that document at another URL than the issuer's own, and {"backchannel_logout_uri"}
+// to have the provider send logout tokens elsewhere than here.
 // Prints {"url", "client_id"} when it is ready.
 // GET /login?user=… logs in as that user, GET /profile tells who is logged in and by which key's ID token,
 // POST /backchannel-logout ends sessions.
@@ -15,7 +16,7 @@ import openid from 'express-openid-connect';
 import session from 'express-session';
 import { decodeProtectedHeader } from 'jose';
 
-const { issuer, discovery } = JSON.parse(process.argv[2]);
+const { issuer, discovery, backchannel_logout_uri } = JSON.parse(process.argv[2]);
 
 const server = createServer().listen(0, '127.0.0.1');
 await once(server, 'listening');
@@ -29,7 +30,7 @@ const registration = await fetch(`${issuer}/reg`, {
     response_types: ['code id_token'],
     grant_types: ['authorization_code', 'implicit'],
     application_type: 'native', // may have ID tokens sent to plain http, on loopback
-    backchannel_logout_uri: `${url}/backchannel-logout`,
+    backchannel_logout_uri: backchannel_logout_uri ?? `${url}/backchannel-logout`,
     backchannel_logout_session_required: true, // for a `sid` in its ID tokens
   }),
 });

@@ -68,9 +68,9 @@ SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
 WAITED_FOR = {
-    ("WebhookRole", "dynamodb:GetItem", ""): (first_webhook_of_a_source, "storage_unavailable"),
+    ("WebhookRole", "dynamodb:GetItem", "Providers"): (first_webhook_of_a_source, "storage_unavailable"),
     ("WebhookRole", "secretsmanager:GetSecretValue", ""): (first_webhook_of_a_source, "storage_unavailable"),
-    ("WebhookRole", "dynamodb:UpdateItem", ""): (start, "storage_unavailable"),
+    ("WebhookRole", "dynamodb:UpdateItem", "Sessions"): (start, "storage_unavailable"),
     ("WebhookRole", "dynamodb:BatchGetItem", ""): (start, "storage_unavailable"),
     ("WebhookRole", "sqs:SendMessage*", ""): (end, "queue_unavailable"),
     ("DiscoveryRole", "dynamodb:GetItem", ""): (read_jwks, "storage_unavailable"),

@@ -3,15 +3,17 @@
 import json
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from boto3.dynamodb.types import TypeSerializer
 
 from backchannel.aws.dynamodb import key
 from backchannel.providers.clients import Client
+from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
 from backchannel.tokens.key_ring import SigningKey
+from backchannel.tokens.locations import Upstream
 from tests.support.aws_answers import Answers, Json
 
 KEYS = (
@@ -82,6 +84,26 @@ def of_repeated_end(sid: str, ended_at: int) -> Answers:
 
 def _document(pk: str, sk: str, value: Client | Provider) -> Json:
     return {"Item": _item(pk=pk, sk=sk, document=json.dumps(asdict(value)))}
+
+
+def of_logout_token(client: Client, source: Source, jwk_set: Json) -> Answers:
+    """Return the answers for a logout token of the provider's, about a session that nobody has reported."""
+    now = round(time.time() * 1000)
+    provider = replace(PROVIDER, upstream=Upstream(jwks_uri=f"{PROVIDER.issuer}/jwks"))
+    configured: dict[str, Any] = {
+        "PROVIDER": provider,
+        key("SOURCE", source.source): source,
+        key("CLIENT", client.client_id): client,
+    }
+    copy = _item(pk="copy", body=json.dumps(jwk_set), fetched_at=now, attempted_at=now, expires_at=now // 1000 + 3600)
+    return {
+        **{f"GetItem providers {sk}": _document(_PROVIDER_KEY, sk, value) for sk, value in configured.items()},
+        "GetItem sender_documents": {"Item": copy},
+        "BatchGetItem": {"Responses": {"sessions": []}, "UnprocessedKeys": {}},
+        "UpdateItem sessions": _WRITTEN,
+        "UpdateItem deliveries": _WRITTEN,
+        "SendMessageBatch session_ended": _SENT,
+    }
 
 
 def _delivery(client: Client, sk: str, sid: str | None, whole_session: bool) -> Json:  # noqa: FBT001 - passed on

@@ -313,6 +313,33 @@ class DocumentPromises:
         assert environment().get(location, with_keys).content == NEW
         assert frozen.get(location, with_keys).content == NEW
 
+    def test_whoever_misses_something_has_a_newer_copy_once_in_ten_seconds(
+        self, environment: Callable[[], Documents], server: DocumentServer, location: Location, clock: HandClock
+    ) -> None:
+        first, second = environment(), environment()
+        first.get(location, with_keys)
+        server.content = NEW
+        clock.now += RETRY - 1
+        too_soon = first.renewed(location, with_keys).content
+        clock.now += 1
+
+        renewed = [each.renewed(location, with_keys).content for each in (first, second, first, second)]
+
+        assert (too_soon, renewed) == (OLD, [NEW] * 4)
+        assert server.fetches == 2
+
+    def test_whoever_misses_something_goes_on_with_the_copy_if_there_is_no_newer_one(
+        self, documents: Documents, server: DocumentServer, location: Location, clock: HandClock
+    ) -> None:
+        documents.get(location, with_keys)
+        server.is_down = True
+        clock.now += RETRY
+
+        found = [documents.renewed(location, with_keys) for _ in range(3)]
+
+        assert [each.content for each in found] == [OLD] * 3
+        assert server.fetches == 2
+
     def test_a_fetch_that_is_asked_for_goes_to_the_server_and_serves_all(
         self, environment: Callable[[], Documents], server: DocumentServer, location: Location, clock: HandClock
     ) -> None:

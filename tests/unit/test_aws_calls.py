@@ -16,13 +16,15 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.egress.post import Response
 from backchannel.providers.clients import Client
+from backchannel.providers.sources import Source
 from backchannel.sessions.messages import EndMessage
 from backchannel.tokens.documents import Documents
 from tests.support.aws_answers import Answers, AwsAnswers
 from tests.support.aws_responses import response
-from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_repeated_end
+from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_logout_token, of_repeated_end
 from tests.support.deployed import CONTEXT, ENVIRONMENT, load, sqs_event
 from tests.support.encrypting import public_jwk
+from tests.support.logout_tokens import TokenSigner
 
 SID = "08a5019c-17e1-4977-8f42-65a12843ea02"
 WIKI = Client("counted-calls", "https://wiki.example/logout", id_token_signed_response_alg="ES256")
@@ -179,3 +181,32 @@ def test_a_repeated_end_takes_one_call(connect: Connect) -> None:
 
     assert answer == {"batchItemFailures": []}
     assert dict(aws.calls) == {"GetItem deliveries": 1}
+
+
+def test_a_logout_token_takes_ten_calls_and_the_next_one_six(connect: Connect) -> None:
+    signer = TokenSigner(PROVIDER.issuer)
+    source = Source("relay", "logout-token", "", pass_on=True)
+    aws = connect(of_logout_token(replace(WIKI, own_tokens=False), source, signer.jwk_set))
+    app = load("webhook")
+
+    def send() -> Any:
+        event = {
+            "pathParameters": {"provider": PROVIDER.provider, "source": source.source},
+            "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+            "body": f"logout_token={signer.sign(signer.claims(WIKI.client_id))}",
+        }
+        return app.handler(event, CONTEXT)
+
+    first_answer, first = send(), dict(aws.calls)
+    aws.calls.clear()
+    second_answer = send()
+
+    received = {
+        "BatchGetItem": 2,  # is the session known? has it ended?
+        "UpdateItem sessions": 2,  # the start, by session and by subject
+        "UpdateItem deliveries": 1,  # the token is kept
+        "SendMessageBatch session_ended": 1,
+    }
+    assert (first_answer["statusCode"], second_answer["statusCode"]) == (200, 200)
+    assert first == {**received, "GetItem providers": 3, "GetItem sender_documents": 1}
+    assert dict(aws.calls) == received

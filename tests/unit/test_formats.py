@@ -7,6 +7,7 @@ from backchannel.api.requests import SourceMetadata
 from backchannel.api.sources import check_settings, checked_secrets
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN
 from backchannel.webhooks.request import Request
 from tests.unit.fakes import trust
 
@@ -14,7 +15,7 @@ from tests.unit.fakes import trust
 def test_exactly_the_formats_can_be_registered() -> None:
     registrable = get_args(SourceMetadata.model_fields["format"].annotation)
 
-    assert set(registrable) == set(FORMATS)
+    assert set(registrable) == {*FORMATS, LOGOUT_TOKEN}
 
 
 @pytest.mark.parametrize("name", ["", "okta", "Keycloak", "standard_webhooks"])
@@ -37,6 +38,10 @@ SETTINGS: dict[str, object] = {
     "jwks_uri": "https://idp.example.test/jwks",
     "allowed_networks": ["10.0.0.0/8"],
     "ca_bundle": "PEM",
+    "sid_trust": "none",
+    "pass_on": True,
+    "tolerate_missing_exp": True,
+    "max_lifetime": 600,
 }
 
 

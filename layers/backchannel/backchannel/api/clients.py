@@ -21,7 +21,10 @@ router = APIGatewayRouter()
 
 @router.put("/providers/<provider>/clients/<client_id>", summary="Register a relying party", responses=responses(ClientView, 200))
 def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) -> ClientView:
-    """Create or replace a client. If the provider has no key yet that signs its tokens, one is made."""
+    """Create or replace a client. If the provider has no key yet that signs its tokens, one is made.
+
+    One with ``own_tokens`` false needs none.
+    """
     using = dependencies(router)
     ring = using.providers.get(provider).keys
     members = metadata.model_dump()
@@ -32,7 +35,8 @@ def put(provider: Name, client_id: EscapedClientId, metadata: ClientMetadata) ->
         permit_private_networks=using.permit_private_networks,
         permit_loopback=using.permit_loopback,
     )
-    if client.backchannel_logout_uri is not None and signer(ring, client.id_token_signed_response_alg) is None:
+    needs_key = client.own_tokens and client.backchannel_logout_uri is not None
+    if needs_key and signer(ring, client.id_token_signed_response_alg) is None:
         using.key_rotation.call(do="ensure", provider=provider, alg=client.id_token_signed_response_alg)
     using.providers.put_client(provider, client)
     return ClientView(**asdict(client))

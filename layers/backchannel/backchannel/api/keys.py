@@ -100,9 +100,9 @@ def keys_view(provider: Provider) -> KeysView:
 
 
 def clients_by_alg(provider: Provider) -> defaultdict[str, list[str]]:
-    """Return the ids of the provider's clients by the algorithm of their tokens."""
+    """Return the ids of the provider's clients that are sent tokens of ours, by the algorithm of these."""
     found = defaultdict[str, list[str]](list)
     for client in dependencies(router).providers.all_clients(provider.provider):
-        if client.backchannel_logout_uri is not None:
+        if client.own_tokens and client.backchannel_logout_uri is not None:
             found[client.id_token_signed_response_alg].append(client.client_id)
     return found

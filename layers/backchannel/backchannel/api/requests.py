@@ -61,9 +61,10 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["standard-webhooks", "bearer", "signed-jwt", "keycloak"]
+    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak"]
     secret: Annotated[
-        SecretStr | None, Field(max_length=MAX_SECRET, description="for all formats but signed-jwt; whpk_… is a public key")
+        SecretStr | None,
+        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
     ] = None
     previous_secret: Annotated[
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
@@ -87,7 +88,11 @@ class SourceMetadata(_Request):
         ),
     ] = None
     audience: Annotated[
-        str | None, Field(min_length=1, max_length=512, description="the aud that its tokens must name (signed-jwt)")
+        Identifier | None,
+        Field(
+            description="the aud that its tokens must name (signed-jwt); or the one client whose tokens stand for all clients;"
+            " if left out, each client has its own (logout-token)"
+        ),
     ] = None
     token_issuer: Annotated[
         str | None, Field(min_length=1, max_length=512, description="the iss of its tokens; by default the provider's issuer")
@@ -97,6 +102,14 @@ class SourceMetadata(_Request):
     ] = None
     allowed_networks: Annotated[list[str], Field(description="private networks that jwks_uri may lead into")] = []
     ca_bundle: Annotated[str | None, Field(description="PEM certificates of a private PKI")] = None
+    pass_on: Annotated[
+        bool, Field(description="whether clients are sent the provider's own token, as it is, while it is valid (logout-token)")
+    ] = False
+    tolerate_missing_exp: Annotated[bool, Field(description="whether tokens without exp are accepted (logout-token)")] = False
+    max_lifetime: Annotated[
+        int | None,
+        Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
+    ] = None
 
 
 class PreviewRequest(_Request):
@@ -141,6 +154,9 @@ class ClientMetadata(_Request):
     logout_reasons: Annotated[list[Reason], Field(description="it is told of sessions that ended for these reasons")] = [
         *_DEFAULT.logout_reasons
     ]
+    own_tokens: Annotated[
+        bool, Field(description="whether it trusts our keys; if not, only the provider's own tokens are passed on to it")
+    ] = _DEFAULT.own_tokens
 
 
 class RpSessionStart(_Request):

@@ -56,4 +56,6 @@ def jwk_set_of(provider: Provider, source: Source, read: Read) -> Document:
         return read(Location(source.jwks_uri, source.allowed_networks, source.ca_bundle), check_jwk_set)
     if provider.upstream is None:
         raise DocumentUnavailable("neither the source nor the provider says where the JWKS is")
-    return read_jwk_set(provider.upstream, read_metadata(provider.upstream, provider.issuer, read), read)
+    upstream = provider.upstream
+    metadata = None if upstream.jwks_uri is not None else read_metadata(upstream, provider.issuer, read)
+    return read_jwk_set(upstream, metadata, read)

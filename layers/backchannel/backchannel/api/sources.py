@@ -106,6 +106,8 @@ def check_settings(metadata: SourceMetadata) -> None:
         raise RegistrationInvalidError(f"{name} is not for this format")
     for name in sorted(row.required - given):
         raise RegistrationInvalidError(f"{name} is needed for this format")
+    if metadata.pass_on and metadata.audience is not None:
+        raise RegistrationInvalidError("pass_on contradicts audience: a token of that client is no token for another one")
 
 
 def checked_secrets(metadata: SourceMetadata) -> list[str]:

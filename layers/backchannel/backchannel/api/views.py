@@ -89,6 +89,9 @@ class SourceView(BaseModel):
     jwks_uri: str | None
     allowed_networks: list[str]
     ca_bundle: str | None
+    pass_on: bool
+    tolerate_missing_exp: bool
+    max_lifetime: int | None
 
 
 class SessionEventView(BaseModel):

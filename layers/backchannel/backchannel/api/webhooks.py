@@ -3,7 +3,7 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -60,19 +60,37 @@ class WebhookReceiver:
             InternalFailure: not everything is stored; the same webhook can be sent again.
 
         """
-        provider, source, proven = self._proven(provider_name, source_name, request, now)
+        provider, source, proven = self.proven(provider_name, source_name, request, now)
         parsed = session_events(proven, provider, source, self.client, now)  # not before the proof: nobody else learns its limits
-        taken = self.intake.take(provider, parsed.events, now)
-        counts = {"started": taken.started, "ended": taken.ended, "ignored": parsed.ignored}
-        for name, count in counts.items():
-            metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         if parsed.unknown_reasons:
             logger.warning("webhook.reason_unknown", provider=provider_name, source=source_name)
             metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
-        logger.info("webhook.received", extra={"provider": provider_name, "source": source_name, **counts})
-        return Received(FORMATS[source.format].success, counts)
+        return Received(FORMATS[source.format].success, self.take(provider, source, parsed.events, now, ignored=parsed.ignored))
 
-    def _proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
+    def take(
+        self,
+        provider: Provider,
+        source: Source,
+        events: Sequence[SessionEvent],
+        now: int,
+        *,
+        ignored: int = 0,
+        passes_on: bool = False,
+    ) -> dict[str, int]:
+        """Store or queue events of a source, and count them. ``passes_on``: tokens are kept for the ends.
+
+        Raises:
+            InternalFailure: not everything is stored; the same events can be sent again.
+
+        """
+        taken = self.intake.take(provider, events, now, passes_on=passes_on)
+        counts = {"started": taken.started, "ended": taken.ended, "ignored": ignored}
+        for name, count in counts.items():
+            metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
+        logger.info("webhook.received", extra={"provider": provider.provider, "source": source.source, **counts})
+        return counts
+
+    def proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
         """Return the source that proved itself, its provider, and what it has sent.
 
         The answer does not tell a stranger whether there is such a source. Both are looked up, whichever is missing.
@@ -88,6 +106,8 @@ class WebhookReceiver:
             verified_jwt=lambda token: self.sender_keys().verified(provider, source, token),
             issuer=source.token_issuer or provider.issuer,
             audience=source.audience,
+            tolerate_missing_exp=source.tolerate_missing_exp,
+            max_lifetime=source.max_lifetime,
         )
         return provider, source, FORMATS[source.format].verify(request, trust, now)
 
@@ -138,4 +158,5 @@ def _context(provider: Provider, source: Source, now: int) -> Context:
         unmatched_sid=source.unmatched_sid,
         require_iss=source.require_iss,
         realm=source.realm,
+        stands_for_all=source.audience is not None,
     )

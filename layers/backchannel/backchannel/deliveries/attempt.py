@@ -39,10 +39,13 @@ class Poster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
-    """One token and what its POST came to: ``reply`` is the response, or the fault in its place. Times in milliseconds."""
+    """One token and what its POST came to: ``reply`` is the response, or the fault in its place. Times in milliseconds.
+
+    ``kid`` is that of the key which has signed it, None for a token that is passed on.
+    """
 
     reply: Response | RelyingPartyFault
-    kid: str
+    kid: str | None
     signing_ms: float
     post_ms: float
 
@@ -110,16 +113,33 @@ def send(
     octets = jws.signing_input(logout_token.header(client, key.kid), claims)
     token = seal(jws.serialize(octets, signer.sign(key, octets, within=time_left())))
     signed = time.perf_counter()
+    reply, post_ms = _post(client, token, egress, time_left)
+    return AttemptResult(reply, key.kid, (signed - started) * 1000, post_ms)
+
+
+def pass_on(client: Client, token: str, *, egress: Poster, time_left: Callable[[], int]) -> AttemptResult:
+    """POST a token that the provider has signed, as it is.
+
+    Raises:
+        OutOfTime: the result of a POST could not be recorded any more.
+
+    """
+    reply, post_ms = _post(client, token, egress, time_left)
+    return AttemptResult(reply, None, 0.0, post_ms)
+
+
+def _post(client: Client, token: str, egress: Poster, time_left: Callable[[], int]) -> tuple[Response | RelyingPartyFault, float]:
     if time_left() < 0:
         raise OutOfTime
     body = b"logout_token=" + token.encode("ascii")  # section 2.5; a compact JWS or JWE needs no escaping
     uri = client.backchannel_logout_uri or ""
-    response: Response | RelyingPartyFault
+    began = time.perf_counter()
+    reply: Response | RelyingPartyFault
     try:
-        response = egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
+        reply = egress.post(uri, body, allowed_networks=client.allowed_networks, ca_bundle=client.ca_bundle)
     except RelyingPartyFault as fault:
-        response = fault
-    return AttemptResult(response, key.kid, (signed - started) * 1000, (time.perf_counter() - signed) * 1000)
+        reply = fault
+    return reply, (time.perf_counter() - began) * 1000
 
 
 def clean(text: object) -> str | None:

@@ -34,6 +34,12 @@ PENDING = frozenset({Status.QUEUED, Status.RETRYING})
 RETRY_SCHEDULE = tuple(seconds * 1000 for seconds in (5, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 28800))
 """Delays between attempts, each give or take JITTER; together just under a day. With a later deadline, the last is repeated."""
 
+SHORT_SCHEDULE = tuple(seconds * 1000 for seconds in (5, 10, 20, 40))
+"""The same for a token that is passed on and lives for minutes: attempts after 0, 5, 15, 35 and 75 seconds, and at its end."""
+
+SHORT_LIFE = 600_000
+"""What is left of a token's life, at the most, where SHORT_SCHEDULE is the better one."""
+
 JITTER = 0.2
 RETRY_AFTER_MAX = 3_600_000
 SECOND_CHANCE = 60_000
@@ -41,6 +47,9 @@ SECOND_CHANCE = 60_000
 
 _LAST_ATTEMPT_BEFORE_DEADLINE = 60_000
 """Nearer to the deadline than this, there is no further attempt."""
+
+_LAST_ATTEMPT_OF_TOKEN = 3_000
+"""The same where the deadline is the end of a token that is passed on."""
 
 
 class Kind(StrEnum):
@@ -96,12 +105,15 @@ def decide(
     deadline: int,
     retry_after: int | None,
     rng: Random,
+    is_tokens_end: bool = False,
 ) -> Outcome:
     """Turn an attempt's result into the delivery's outcome.
 
     ``attempts`` counts this one; ``last_status_code`` is the answer before it. ``age`` is the delivery's, ``deadline`` the
-    age at which it is given up, ``retry_after`` the delay that the RP asked for.
+    age at which it is given up, ``retry_after`` the delay that the RP asked for. ``is_tokens_end``: the deadline is that of a
+    token which is passed on.
     """
+    schedule = SHORT_SCHEDULE if is_tokens_end and deadline <= SHORT_LIFE else RETRY_SCHEDULE
     code = f"http_{result}" if isinstance(result, int) else result.code
     kind = _kind(result)
     if kind is Kind.ACCEPTED:
@@ -109,10 +121,10 @@ def decide(
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
         return Outcome(Status.REJECTED, code)
     remaining = deadline - age
-    is_over = attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE * 1000
-    if is_over or remaining < _LAST_ATTEMPT_BEFORE_DEADLINE:
+    is_over = schedule is RETRY_SCHEDULE and attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE * 1000
+    if is_over or remaining < (_LAST_ATTEMPT_OF_TOKEN if is_tokens_end else _LAST_ATTEMPT_BEFORE_DEADLINE):
         return Outcome(Status.BLOCKED if kind is Kind.BLOCKED else Status.UNDELIVERABLE, code)
-    nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else RETRY_SCHEDULE[min(attempts, len(RETRY_SCHEDULE)) - 1]
+    nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else schedule[min(attempts, len(schedule)) - 1]
     wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
     return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
 

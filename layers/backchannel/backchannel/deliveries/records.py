@@ -6,6 +6,8 @@
 | ``<logout_id>`` | ``FANOUT#<fanout_id>`` | how far a run of the fan-out has come |
 | ``<logout_id>`` | ``RP#<client_id>#<sid>`` | a delivery; an empty ``sid`` for the whole subject |
 
+A token of the provider's that is passed on may come before its delivery is recorded. Until then the item has no ``status``.
+
 The index ``by_client`` finds deliveries by client and status, for reports only.
 """
 
@@ -23,6 +25,9 @@ from backchannel.reasons import Reason
 
 RETENTION = 90 * 86_400
 """Seconds that a logout and its deliveries can be looked up."""
+
+PASS_ON_RESERVE = 10_000
+"""Milliseconds before its ``exp`` from which a token of the provider's is not sent any more."""
 
 LOGOUT = "LOGOUT"
 REPORTED = [
@@ -90,6 +95,18 @@ class AttemptReport:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOnToken:
+    """A logout token of the provider's that its client is sent as it is; ``expires_at`` is None if it has no ``exp``."""
+
+    token: str = field(repr=False)
+    expires_at: int | None
+
+    def usable_until(self, deadline: int) -> int:
+        """Return until when it may be sent: before it runs out, it has to arrive."""
+        return deadline if self.expires_at is None else self.expires_at - PASS_ON_RESERVE
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """A delivery and what became of it; times in milliseconds since the epoch.
 
@@ -119,6 +136,7 @@ class DeliveryRecord:
     whole_session: bool = False
     cursor: str | None = None
     also: frozenset[Reason] = frozenset()
+    passed_on: PassedOnToken | None = None
 
     @property
     def reasons(self) -> frozenset[Reason]:
@@ -169,6 +187,8 @@ class Item(Model):
     error = UnicodeAttribute(null=True)
     error_description = UnicodeAttribute(null=True)
     leased_until = NumberAttribute(null=True)
+    token = UnicodeAttribute(null=True)
+    token_expires_at = NumberAttribute(null=True)
     lease = UnicodeAttribute(null=True)
     client = UnicodeAttribute(null=True)
     status_changed = UnicodeAttribute(null=True)
@@ -233,4 +253,5 @@ def delivery_record(item: Item) -> DeliveryRecord:
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
         also=frozenset(reason for word in item.also or () if (reason := Reason.read(word))),
+        passed_on=None if item.token is None else PassedOnToken(item.token, optional_int(item.token_expires_at)),
     )

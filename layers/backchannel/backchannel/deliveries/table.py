@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -13,12 +14,13 @@ from pynamodb.expressions.update import Action
 
 from backchannel.aws.dynamodb import Page, assignments, bind, key, page, partition_page, read, storage, update_if
 from backchannel.deliveries.messages import DeliveryMessage
-from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.outcomes import PENDING, Outcome, Status
 from backchannel.deliveries.records import (
     PENDING_STATUSES,
     AttemptReport,
     DeliveryRecord,
     Item,
+    PassedOnToken,
     PlannedDelivery,
     Run,
     client_key,
@@ -73,6 +75,16 @@ class Deliveries:
         superseded one, since it has to look for older sessions again. Otherwise queue it again only while it is untouched.
         """
         name = run.run_id if planned.started_at is None else key(run.run_id, str(planned.started_at))
+        another_run = ~self._items.runs.contains(name)
+        superseded = self._items.status == str(Status.SUPERSEDED)
+        return self._record(run, planned, now, another_run | superseded, {name, run.run_id})
+
+    def record_kept(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
+        """Record a delivery if a token is kept for it that nobody else sends; True if it has to be queued."""
+        is_kept = self._items.token.exists() & self._items.status.does_not_exist()
+        return self._record(run, planned, now, is_kept, {run.run_id})
+
+    def _record(self, run: Run, planned: PlannedDelivery, now: int, condition: Condition, runs: set[str]) -> bool:
         item = self._items(run.logout_id, delivery_key(planned.client_id, planned.sid))
         actions = self._assign(
             **_untouched(run.issuer, planned.client_id, planned.status, now),
@@ -90,16 +102,28 @@ class Deliveries:
             leased_until=None,
             lease=None,
         )
-        another_run = ~self._items.runs.contains(name)
-        superseded = self._items.status == str(Status.SUPERSEDED)
-        if update_if(item, another_run | superseded, [*actions, self._items.runs.add({name, run.run_id})]):
+        if update_if(item, condition, [*actions, self._items.runs.add(runs)]):
             return planned.status is Status.QUEUED
         return self.is_untouched(run.logout_id, planned.client_id, planned.sid)
 
     def record_first(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
         """Record a delivery unless this logout has it already; True if it has to be queued."""
         found = read(self._items, run.logout_id, delivery_key(planned.client_id, planned.sid))
-        return self.record(run, planned, now) if found is None else _is_untouched(found)
+        return self.record(run, planned, now) if found is None or found.status is None else _is_untouched(found)
+
+    def pass_on(
+        self, logout_id: str, client_id: str, sid: str | None, passed: PassedOnToken, *, ended_at: int, keep_until: int
+    ) -> None:
+        """Keep a token of the provider's for a delivery, which may still be to be recorded; it is gone once that is final.
+
+        Nothing changes if the client has been told of this end already. ``ended_at``: a delivery that was final for an end before
+        that will be recorded anew. ``keep_until`` in milliseconds, for a token whose delivery never comes.
+        """
+        items = self._items
+        is_open = items.status.does_not_exist() | items.status.is_in(*PENDING_STATUSES) | (items.ended_at < ended_at)
+        actions = self._assign(token=passed.token, token_expires_at=passed.expires_at)
+        actions.append(items.expires_at.set(items.expires_at | keep_until // 1000))
+        update_if(items(logout_id, delivery_key(client_id, sid)), is_open, actions)
 
     def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
         """Whether the delivery exists and nothing has come of it: it may never have been queued."""
@@ -133,6 +157,8 @@ class Deliveries:
             leased_until=None,
             lease=None,
         )
+        if outcome.status not in PENDING:
+            actions += self._assign(token=None, token_expires_at=None)
         if report is not None:
             actions += self._assign(
                 attempts=record.attempts + 1,
@@ -192,7 +218,7 @@ class Deliveries:
     def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
         """Return a logout's deliveries for one RP session: by its ``sid``, and for the whole subject."""
         keys = dict.fromkeys([delivery_key(client_id, sid), delivery_key(client_id, None)])
-        return [delivery_record(item) for sk in keys if (item := read(self._items, logout_id, sk)) is not None]
+        return _records(item for sk in keys if (item := read(self._items, logout_id, sk)) is not None)
 
     def count(self, logout_id: str) -> Counter[Status]:
         """Return how many deliveries of a logout have which status."""
@@ -203,13 +229,13 @@ class Deliveries:
                 consistent_read=True,
                 attributes_to_get=["pk", "sk", "status"],
             )
-            return Counter(Status(item.status) for item in found)
+            return Counter(Status(item.status) for item in found if item.status is not None)
 
     def of_logout(self, logout_id: str, after: str | None, limit: int) -> Page[DeliveryRecord]:
         """Return a page of a logout's deliveries."""
         keys = self._items.sk.startswith(key("RP", ""))
         found = partition_page(self._items, logout_id, keys, after=after, limit=limit)
-        return Page([delivery_record(item) for item in found.items], found.cursor)
+        return Page(_records(found.items), found.cursor)
 
     def of_client(
         self, issuer: str, client_id: str, within: tuple[str, str], *, after: dict[str, str] | None, limit: int
@@ -236,6 +262,11 @@ class Deliveries:
 
     def _update(self, record: DeliveryRecord, condition: Condition, actions: list[Action]) -> bool:
         return update_if(self._items(record.logout_id, delivery_key(record.client_id, record.sid)), condition, actions)
+
+
+def _records(items: Iterable[Item]) -> list[DeliveryRecord]:
+    """Return the deliveries that are recorded."""
+    return [delivery_record(item) for item in items if item.status is not None]
 
 
 def _untouched(issuer: str, client_id: str, status: Status, now: int) -> dict[str, Any]:

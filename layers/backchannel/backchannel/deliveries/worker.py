@@ -3,7 +3,7 @@
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +16,7 @@ from backchannel.deliveries.log_lines import log_attempt, log_postponed, log_set
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing
 from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 WAIT_MAX = 900_000
 """The longest that a delivery waits, on top of RECOVERY, for a circuit to close or a client to be resumed."""
+
+SOON = 1_000
+"""The delay before a look at a token that has run out by then."""
 
 LEASE_LOST = 10_000
 """The delay after a lost lease: somebody else has the delivery by now."""
@@ -93,8 +97,9 @@ class DeliveryWorker:
         configuration = self._configuration(record)
         if isinstance(configuration, Outcome):
             return self._settle(delivery, configuration)
-        provider, client = configuration
-
+        provider, client, passed = configuration
+        if passed is not None:
+            return self._pass_on(delivery, provider, client, passed, post_until)
         look = self.newer_logins.look(provider.issuer, client, record, self.now())
         named = address(
             client,
@@ -127,21 +132,42 @@ class DeliveryWorker:
             return self._settle(delivery, self._wait(record, client, "circuit_open"))
         return self._settle(delivery, self._decide(record, client, attempted), attempted)
 
-    def _configuration(self, record: DeliveryRecord) -> tuple[Provider, Client] | Outcome:
-        """Return the provider and the client as they are now, or the outcome if nothing can be sent to them."""
+    def _pass_on(self, delivery: CheckedOut, provider: Provider, client: Client, passed: Passing, post_until: int) -> Verdict:
+        """Send a token of the provider's as it is. One for a session names what it names, newer logins elsewhere or not."""
+        record, addressed = delivery.record, as_addressed(client, passed.token)
+        look = self.newer_logins.look(provider.issuer, addressed, record, self.now())
+        named = address(addressed, record.reason, look.newer, has_sid=record.sid is not None, has_older_without_sid=False)
+        if isinstance(named, Outcome):
+            return self._settle(delivery, named)
+        attempted = self.circuits.call(
+            record.provider,
+            record.client_id,
+            lambda: attempt.pass_on(client, passed.token, egress=self.egress, time_left=lambda: post_until - self.now()),
+        )
+        if attempted is None:
+            outcome = self._wait(record, client, "circuit_open")
+            delay = min(outcome.delay or 0, max(SOON, passed.until - self.now()))
+            return self._settle(delivery, replace(outcome, delay=None if outcome.delay is None else delay))
+        return self._settle(delivery, self._decide(record, client, attempted, passed), attempted)
+
+    def _configuration(self, record: DeliveryRecord) -> tuple[Provider, Client, Passing | None] | Outcome:
+        """Return the provider and the client as they are now, or the outcome if nothing can be sent to them.
+
+        With them comes the token to be passed on, if one is.
+        """
         try:
             provider, client = self.provider(record.provider), self.client(record.provider, record.client_id)
         except NotFoundError:
             return Outcome(Status.UNDELIVERABLE, "client_not_registered")
         if provider.issuer != record.issuer:
             return Outcome(Status.UNDELIVERABLE, "issuer_changed")  # another provider has the name by now
+        unwanted = None if client.paused else _unwanted(record, client)
+        passed = unwanted or passing(record, client, self.now())
+        if isinstance(passed, Outcome):
+            return passed
         if client.paused:
             return self._wait(record, client, "client_paused")
-        if client.backchannel_logout_uri is None:
-            return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
-        if not record.reasons & {*client.logout_reasons}:
-            return Outcome(Status.SUPPRESSED, record.reason or Reason.LOGOUT)  # it does not want to hear of that
-        return provider, client
+        return provider, client, passed
 
     def _key(self, provider: Provider, client: Client) -> SigningKey:
         alg = client.id_token_signed_response_alg
@@ -172,16 +198,19 @@ class DeliveryWorker:
         delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
         return Outcome(record.status, code, delay, detail=detail)
 
-    def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult) -> Outcome:
-        return outcomes.decide(
+    def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult, passed: Passing | None = None) -> Outcome:
+        is_tokens_end = passed is not None and not client.own_tokens
+        outcome = outcomes.decide(
             attempted.result,
             attempts=record.attempts + 1,
             last_status_code=record.last_status_code,
             age=self.now() - record.created_at,
-            deadline=client.give_up_after * 1000,
+            deadline=passed.until - record.created_at if passed is not None and is_tokens_end else client.give_up_after * 1000,
             retry_after=outcomes.parse_retry_after(attempted.retry_after, self.now()),
             rng=self.rng,
+            is_tokens_end=is_tokens_end,
         )
+        return TOKEN_EXPIRED if is_tokens_end and outcome.status is Status.UNDELIVERABLE else outcome
 
     def _settle(self, delivery: CheckedOut, outcome: Outcome, attempted: AttemptResult | None = None) -> Verdict:
         """Record the outcome, log it, and return what becomes of the message."""
@@ -208,6 +237,15 @@ class DeliveryWorker:
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
         return _postponed(message, failure, overdue=self.now() - (record.next_attempt_at or record.created_at))
+
+
+def _unwanted(record: DeliveryRecord, client: Client) -> Outcome | None:
+    """Return what becomes of a delivery to a client that is not told of this, None if it is."""
+    if client.backchannel_logout_uri is None:
+        return Outcome(Status.SUPPRESSED, "no_backchannel_logout_uri")
+    if not record.reasons & {*client.logout_reasons}:
+        return Outcome(Status.SUPPRESSED, record.reason or Reason.LOGOUT)
+    return None
 
 
 def _postponed(message: DeliveryMessage, failure: InternalFailure, overdue: int | None = None) -> Postponed:

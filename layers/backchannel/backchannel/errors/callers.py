@@ -45,6 +45,12 @@ class SignatureInvalidError(CallerError):
     shown = "the sender did not prove itself: no such source, no valid signature, or signed too long ago"
 
 
+class LogoutTokenInvalidError(CallerError):
+    """The provider has signed it, but it is no logout token for a client that is registered here."""
+
+    code = "logout_token_invalid"
+
+
 class SenderUnsupportedError(CallerError):
     """The events come from another sender than the source's format is for, so none of them would be understood."""
 

@@ -187,7 +187,7 @@ class _PageFanOut:
         anothers = [session for session in covered if session not in free]
 
         ours, lost = self._claim(free)
-        self._queue(self._record(ours) + self._left_behind([*newer, *lost]))
+        self._queue(self._record(ours) + self._left_behind([*newer, *lost]) + self._record_kept([*anothers, *lost]))
         self._tell_again(
             [
                 (each.ended_by or message.logout_id, each.client_id, each.sid)
@@ -219,6 +219,20 @@ class _PageFanOut:
         run = self._run
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
         recorded = self.pool.map(lambda each: self.using.deliveries.record(run, each, self.now), planned)
+        return [(each.client_id, each.sid) for each in compress(planned, recorded)]
+
+    def _record_kept(self, taken: Sequence[RpSession]) -> list[DeliveryKey]:
+        """Record the deliveries whose tokens would wait in vain, since another logout took the RP session meanwhile.
+
+        It has no token for a client that is sent nothing but the provider's own.
+        """
+        message, using = self.message, self.using
+        if not message.passes_on or not taken:
+            return []
+        clients = using.providers.get_clients(message.provider, {session.client_id for session in taken})
+        waiting = {client.client_id for client in clients if not client.own_tokens}
+        planned = planned_deliveries(message.event, [each for each in taken if each.client_id in waiting], frozenset())
+        recorded = self.pool.map(lambda each: using.deliveries.record_kept(self._run, each, self.now), planned)
         return [(each.client_id, each.sid) for each in compress(planned, recorded)]
 
     def tell_clients(self, clients: Sequence[Client]) -> None:
@@ -311,4 +325,4 @@ class _PageFanOut:
         if isinstance(self.message.event, SessionEnded) or not sessions:
             return frozenset()
         clients = self.using.providers.get_clients(self.message.provider, {session.client_id for session in sessions})
-        return frozenset(client.client_id for client in clients if client.needs_sid)
+        return frozenset(client.client_id for client in clients if client.needs_sid and client.own_tokens)

@@ -41,4 +41,4 @@ def delivery_without_session(event: Ended, client: Client) -> PlannedDelivery:
 def _of(event: Ended, session: RpSession, sid: str | None, status: Status = Status.QUEUED) -> PlannedDelivery:
     # Beside a newer login, the item does not show when the older ones began.
     started_at = None if sid is None or has_newer_login(session, event) else session.started_at
-    return PlannedDelivery(session.client_id, sid, session.sub, session.client_sub, status, started_at)
+    return PlannedDelivery(session.client_id, sid, session.sub or None, session.client_sub, status, started_at)

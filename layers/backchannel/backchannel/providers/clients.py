@@ -36,6 +36,7 @@ class Client:
     - ``give_up_after``: seconds that its deliveries are tried
     - ``paused``: its deliveries wait
     - ``logout_reasons``: it is told of sessions that ended for these reasons
+    - ``own_tokens``: whether it trusts a key of this service; if not, it is sent the provider's own tokens alone
     """
 
     client_id: str
@@ -55,6 +56,7 @@ class Client:
     give_up_after: int = DEADLINE
     paused: bool = False
     logout_reasons: tuple[Reason, ...] = ALL_BUT_EXPIRED
+    own_tokens: bool = True
 
     @property
     def needs_sid(self) -> bool:

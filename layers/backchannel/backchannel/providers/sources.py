@@ -14,6 +14,8 @@ class Source:
 
     Where the sender signs tokens, they are for ``audience``, from ``token_issuer`` or else the provider's issuer, and their keys
     are at ``jwks_uri``, or else where the provider's upstream says. ``secret_name``: None where there is no secret.
+    ``pass_on``: clients are sent the provider's own token as it is. ``max_lifetime`` of a token is in seconds, None for the
+    default of its format.
     """
 
     source: str
@@ -28,6 +30,9 @@ class Source:
     jwks_uri: str | None = None
     allowed_networks: tuple[str, ...] = ()
     ca_bundle: str | None = None
+    pass_on: bool = False
+    tolerate_missing_exp: bool = False
+    max_lifetime: int | None = None
 
 
 def secret_name(prefix: str, provider: str, source: str) -> str:

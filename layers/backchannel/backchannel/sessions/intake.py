@@ -26,8 +26,10 @@ class Intake:
         self._sessions = sessions
         self._queue = session_ended_queue
 
-    def take(self, provider: Provider, events: Iterable[SessionEvent], now: int, *, reopen: bool = False) -> Taken:
-        """Store and queue all events; once this returns, none can be lost.
+    def take(
+        self, provider: Provider, events: Iterable[SessionEvent], now: int, *, reopen: bool = False, passes_on: bool = False
+    ) -> Taken:
+        """Store and queue all events; once this returns, none can be lost. ``passes_on``: tokens are kept for the ends.
 
         Raises:
             InternalFailure: some may not be stored; the same events can be taken in again.
@@ -40,7 +42,7 @@ class Intake:
                 started += 1
                 messages += self._start(provider, event, now)
             else:
-                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen))
+                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on))
         self._queue.send(message.outgoing() for message in messages)
         return Taken(started, len(messages))
 
@@ -55,7 +57,13 @@ class Intake:
 
 
 def end_message(
-    provider: str, issuer: str, event: Ended, *, only_client_id: str | None = None, reopen: bool = False
+    provider: str,
+    issuer: str,
+    event: Ended,
+    *,
+    only_client_id: str | None = None,
+    reopen: bool = False,
+    passes_on: bool = False,
 ) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
@@ -66,4 +74,5 @@ def end_message(
         fanout_id=str(uuid.uuid4()),
         only_client_id=only_client_id,
         reopen=reopen,
+        passes_on=passes_on,
     )

@@ -9,7 +9,8 @@
 
 A tombstone keeps the latest end, and beside it the latest one that was an emergency: a mere logout must not hide it.
 
-A long ``sid``, ``sub`` or ``client_id`` is in a key as its hash; the attributes have it as it is.
+A long ``sid``, ``sub`` or ``client_id`` is in a key as its hash; the attributes have it as it is. Of an RP session whose ``sub``
+nobody knows, there is only the first item.
 
 A login in a session that is known already falls on the same item. It hides no older one: ``logged_in_since`` is the earliest
 login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
@@ -63,13 +64,16 @@ def tombstone_key(issuer: str, event: Ended) -> tuple[str, str]:
 def item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
     client, sid = part(session.client_id), part(session.sid or "")
     by_subject = (key("SUB", issuer, part(session.sub)), key("RP", client, sid))
-    return [by_subject] if session.sid is None else [(key("SID", issuer, sid), key("RP", client)), by_subject]
+    if session.sid is None:
+        return [by_subject]
+    by_session = (key("SID", issuer, sid), key("RP", client))
+    return [by_session, by_subject] if session.sub else [by_session]
 
 
 def rp_session(item: SessionItem) -> RpSession:
     return RpSession(
         client_id=item.client_id,
-        sub=item.sub,
+        sub=item.sub or "",
         started_at=int(item.started_at),
         sid=item.sid,
         client_sub=item.client_sub,

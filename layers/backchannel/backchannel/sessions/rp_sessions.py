@@ -10,6 +10,8 @@ from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, is_whole_session
 class RpSession:
     """A client has a session for a subject within a provider session; ``sid`` None where the provider has no ``sid``.
 
+    An empty ``sub``: all that is known of the session is a logout token of the provider's, which has none.
+
     ``started_at`` is the latest login. Logins within one session fall on one item, so ``logged_in_since`` is the earliest one
     that nobody has told the client of; None if that is the latest. ``part_of`` is the run that last claimed older logins
     alone, ``claimed_by`` are the logouts that have claimed any. ``untimed``: the start carried no time of its own, and

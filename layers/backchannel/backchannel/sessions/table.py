@@ -70,6 +70,12 @@ class Sessions:
         end = next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
         return None if end is None or self._is_taken_care_of(issuer, session, end) else end
 
+    def find(self, issuer: str, session: RpSession, now: int) -> RpSession | None:
+        """Return what is stored of an RP session as it is now, by its ``sid``, or else by its subject."""
+        with storage():
+            found = list(self._items.batch_get(item_keys(issuer, session)[:1], consistent_read=True))
+        return next((rp_session(item) for item in found if item.expires_at * 1000 > now), None)
+
     def _start(self, item: SessionItem, session: RpSession, now: int) -> None:
         """Write a login: as a new RP session, as the latest one beside older ones, or as one that is older still."""
         items = self._items

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError
-from backchannel.webhooks import bearer, ed25519_signatures, hmac_signatures, keycloak, signed_jwt, standard_webhooks
+from backchannel.webhooks import (
+    bearer,
+    ed25519_signatures,
+    hmac_signatures,
+    keycloak,
+    logout_tokens,
+    signed_jwt,
+    standard_webhooks,
+)
 from backchannel.webhooks.request import MAX_BODY, Context, Parsed, Proven, Request, Trust
 
 
@@ -62,13 +70,22 @@ def _bearer(request: Request, trust: Trust, _: int) -> Proven:
     return Proven(request.body)
 
 
+_JWKS = frozenset({"jwks_uri", "allowed_networks", "ca_bundle"})
+
 FORMATS: Mapping[str, Format] = {
+    logout_tokens.LOGOUT_TOKEN: Format(
+        verify=logout_tokens.verify,
+        parse=logout_tokens.parse,
+        check_secret=None,
+        success=HTTPStatus.OK,
+        settings=_JWKS | {"audience", "pass_on", "tolerate_missing_exp", "max_lifetime"},
+    ),
     "standard-webhooks": Format(
         verify=_standard_webhooks_signature,
         parse=standard_webhooks.parse,
         check_secret=_standard_webhooks_secret,
         success=HTTPStatus.ACCEPTED,
-        settings=frozenset({"require_iss"}),
+        settings=frozenset({"sid_trust", "require_iss"}),
         event_id_is_beside=True,
     ),
     "bearer": Format(
@@ -76,7 +93,7 @@ FORMATS: Mapping[str, Format] = {
         parse=standard_webhooks.parse,
         check_secret=bearer.check_secret,
         success=HTTPStatus.OK,  # the one that every sender takes
-        settings=frozenset({"require_iss"}),
+        settings=frozenset({"sid_trust", "require_iss"}),
         max_age=bearer.MAX_AGE,
     ),
     "signed-jwt": Format(
@@ -84,7 +101,7 @@ FORMATS: Mapping[str, Format] = {
         parse=standard_webhooks.parse,
         check_secret=None,
         success=HTTPStatus.OK,
-        settings=frozenset({"require_iss", "audience", "token_issuer", "jwks_uri", "allowed_networks", "ca_bundle"}),
+        settings=_JWKS | {"sid_trust", "require_iss", "audience", "token_issuer"},
         required=frozenset({"audience"}),
         event_id_is_beside=True,  # jti, which other JWTs have, too
     ),
@@ -93,7 +110,7 @@ FORMATS: Mapping[str, Format] = {
         parse=keycloak.parse,
         check_secret=_not_too_short,
         success=HTTPStatus.ACCEPTED,
-        settings=frozenset({"realm"}),
+        settings=frozenset({"sid_trust", "realm"}),
         max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
         own_clients=frozenset({"account-console", "security-admin-console"}),
     ),

@@ -51,13 +51,16 @@ class Trust:
     """What a sender of a source is verified by; each format uses what its scheme needs.
 
     ``verified_jwt`` returns ``typ`` and claims of a token that a key of the sender's JWKS has signed, or raises
-    SignatureInvalidError. The claims must name ``issuer`` and ``audience``.
+    SignatureInvalidError. The claims must name ``issuer`` and ``audience``. ``max_lifetime`` of a token in seconds, None for the
+    default of its format.
     """
 
     secrets: Callable[[], Sequence[str]]
     verified_jwt: Callable[[str], tuple[str | None, Mapping[str, Any]]]
     issuer: str
     audience: str | None = None
+    tolerate_missing_exp: bool = False
+    max_lifetime: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,10 @@ IGNORED = Parsed(ignored=1)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a format needs to know beside the body: issuer, the source's settings, ``now`` in milliseconds since the epoch."""
+    """What a format needs to know beside the body: issuer, the source's settings, ``now`` in milliseconds since the epoch.
+
+    ``stands_for_all``: what comes is for one client, and means all of them.
+    """
 
     issuer: str
     sid_trust: SidTrust
@@ -93,6 +99,7 @@ class Context:
     unmatched_sid: UnmatchedSid = "report"
     require_iss: bool = False
     realm: str | None = None
+    stands_for_all: bool = False
 
 
 def json_object(body: bytes) -> dict[str, Any]:
