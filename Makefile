@@ -123,7 +123,8 @@ bench: up $(NODE_READY) ## Measure the delivery core and the service
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.isolation
 
 .PHONY: soak
-soak: up ## Run the long tests of sessions and deliveries; they stop by themselves
+soak: up ## Run the long tests of webhooks, sessions and deliveries; they stop by themselves
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.garbage
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog

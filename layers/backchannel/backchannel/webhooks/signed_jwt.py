@@ -4,13 +4,12 @@ The body is the token (``application/jwt``), or ``{"token": <it>}``, which is wh
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from backchannel.errors import CallerError, SignatureInvalidError
-from backchannel.sessions.events import identifier
+from backchannel.sessions.events import EARLIEST, identifier
 from backchannel.webhooks.request import Proven, Request, Trust, json_object
 
 MAX_LIFE = 3600
@@ -72,6 +71,6 @@ def _time(name: str, claims: Mapping[str, Any]) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:  # nor NaN
         raise SignatureInvalidError(f"{name} is no time in seconds")
     return value
