@@ -78,7 +78,15 @@ def test_the_sample_of_authentik_becomes_the_end_of_the_users_sessions(request_:
     "change",
     [
         *({"iss": "https://other.example/"}, {"iss": ...}, {"aud": "wiki"}, {"aud": ["wiki"]}, {"aud": ...}, {"aud": {}}),
-        *({"exp": EXP - 300}, {"exp": ...}, {"exp": str(EXP)}, {"exp": True}, {"exp": EXP + 3301}, {"exp": 1e300}, {"exp": 10**400}),
+        *(
+            {"exp": EXP - 300},
+            {"exp": ...},
+            {"exp": str(EXP)},
+            {"exp": True},
+            {"exp": EXP + 3301},
+            {"exp": 1e300},
+            {"exp": 10**400},
+        ),
         *({"iat": EXP - 239}, {"iat": EXP - 3601}, {"iat": "now"}, {"nbf": EXP - 239}),
         *({"jti": ...}, {"jti": ""}, {"jti": 7}, {"type": ...}, {"type": 7}),
         {"header": {"typ": "logout+jwt"}},
