@@ -23,7 +23,6 @@ TESTS = {
     "aws.messages": ("messages",),
     "deliveries.logout_token": ("logout_token",),
     "deliveries.outcomes": ("outcomes",),
-    "deliveries.passing_on": ("passing_on",),
     "egress.addresses": ("addresses",),
     "logouts.recipients": ("recipients",),
     "providers.key_trust": ("key_trust",),
