@@ -61,12 +61,13 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 
 SUITES := unit template faults stack interop
 # The stack suite runs in parts: some beside each other (and interop beside them), then what has to run alone.
-STACK_PARTS := stack-main stack-waits stack-alone
-stack-main := -m 'not alone and not waits' tests/stack
-stack-waits := -m 'waits and not alone' tests/stack
+STACK_PARTS := stack-main stack-inside stack-waits stack-alone
+stack-main := -m 'not inside and not waits and not alone' tests/stack
+stack-inside := -m 'inside and not alone' tests/stack
+stack-waits := -m 'waits and not inside and not alone' tests/stack
 stack-alone := -m alone tests/stack
 interop := tests/interop
-BESIDE := stack-waits
+BESIDE := stack-inside stack-waits
 
 # $(call pytest,name,arguments): runs tests, and leaves their results under this name.
 pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(2)
@@ -77,7 +78,7 @@ test: ## Run all checks: lint, then unit, template, fault, stack and interop tes
 	@status=0; \
 	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up $(NODE_READY) || status=$$?; \
 	$(MAKE) test-faults || status=$$?; \
-	$(MAKE) test-stack BESIDE="stack-waits interop" || status=$$?; \
+	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
 	$(PYTHON) -m local.results unit template faults $(STACK_PARTS) interop; exit $$status
 
 .PHONY: $(SUITES:%=test-%)
@@ -99,10 +100,11 @@ else
 	echo "stack-alone tests"; $(MAKE) part-stack-alone || status=$$?; exit $$status
 endif
 
-.PHONY: $(STACK_PARTS:%=part-%) log-stack-waits log-interop
+LOGGED := log-stack-inside log-stack-waits log-interop
+.PHONY: $(STACK_PARTS:%=part-%) $(LOGGED)
 part-stack-main part-stack-alone: part-%:
 	@$(call pytest,$*,$($*))
-log-stack-waits log-interop: log-%:
+$(LOGGED): log-%:
 	@$(call pytest,$*,$($*)) >.local/$*.log 2>&1
 
 .PHONY: check

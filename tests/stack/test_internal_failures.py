@@ -35,7 +35,7 @@ from tests.support.provider import Provider
 from tests.support.relying_party import HANG, Answer, RelyingParty
 from tests.support.unspeakable import new_id
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+pytestmark = [pytest.mark.inside, pytest.mark.filterwarnings("ignore:No application metrics to publish")]
 
 THROTTLED = error("ThrottlingException")
 TABLE_THROTTLED = error("ProvisionedThroughputExceededException")
