@@ -60,21 +60,52 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 SUITES := unit template faults stack interop
+# The stack suite runs in parts: some beside each other (and interop beside them), then what has to run alone.
+STACK_PARTS := stack-main stack-inside stack-waits stack-alone
+stack-main := -m 'not inside and not waits and not alone' tests/stack
+stack-inside := -m 'inside and not alone' tests/stack
+stack-waits := -m 'waits and not inside and not alone' tests/stack
+stack-alone := -m alone tests/stack
+interop := tests/interop
+BESIDE := stack-inside stack-waits
+
+# $(call pytest,name,arguments): runs tests, and leaves their results under this name.
+pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(2)
 
 .PHONY: test
-test: lint ## Run all checks: lint, then unit, template, fault, stack and interop tests
+test: ## Run all checks: lint, then unit, template, fault, stack and interop tests
 	@rm -rf .local/results
-	@status=0; $(MAKE) --keep-going $(SUITES:%=test-%) || status=$$?; $(PYTHON) -m local.results $(SUITES); exit $$status
+	@status=0; \
+	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up $(NODE_READY) || status=$$?; \
+	$(MAKE) test-faults || status=$$?; \
+	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
+	$(PYTHON) -m local.results unit template faults $(STACK_PARTS) interop; exit $$status
 
 .PHONY: $(SUITES:%=test-%)
-$(SUITES:%=test-%): test-%: $(DEV_READY)
+test-unit test-template test-faults test-interop: test-%: $(DEV_READY)
 	@echo "$* tests"
-	@$(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$*.xml $(or $(TEST),tests/$*)
+	@$(call pytest,$*,$(or $(TEST),tests/$*))
 test-unit: ## Run the unit tests: the library by itself, without network
 test-template: ## Run the tests of template.yaml
 test-faults: up ## Run the tests of the egress room against servers that misbehave
-test-stack: up ## Run the tests of the deployed service, on the local stack
 test-interop: up $(NODE_READY) ## Run the tests with a real provider and a real relying party
+test-stack: up ## Run the tests of the deployed service, on the local stack
+	@echo "stack tests"
+ifdef TEST
+	@$(call pytest,stack,$(TEST))
+else
+	@rm -rf .local/noted
+	@status=0; $(MAKE) --jobs --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
+	for part in $(BESIDE); do echo "$$part tests"; cat .local/$$part.log; done; \
+	echo "stack-alone tests"; $(MAKE) part-stack-alone || status=$$?; exit $$status
+endif
+
+LOGGED := log-stack-inside log-stack-waits log-interop
+.PHONY: $(STACK_PARTS:%=part-%) $(LOGGED)
+part-stack-main part-stack-alone: part-%:
+	@$(call pytest,$*,$($*))
+$(LOGGED): log-%:
+	@$(call pytest,$*,$($*)) >.local/$*.log 2>&1
 
 .PHONY: check
 check: ## Run the checks that take seconds: lint, unit and template tests

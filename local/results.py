@@ -1,16 +1,16 @@
-"""`python -m local.results unit stack …` sums up the JUnit files that the suites' test runs left in .local/results."""
+"""`python -m local.results unit stack-main …` sums up the JUnit files that suites, or parts of them, left in .local/results."""
 
 import sys
 import xml.etree.ElementTree as ET
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent.parent / ".local" / "results"
 
 
-def count(suite: str) -> Counter[str]:
-    """Count a suite's outcomes; a suite that left no file did not run, which is a failure."""
-    report = RESULTS / f"{suite}.xml"
+def count(name: str) -> Counter[str]:
+    """Count the outcomes of a suite or a part; one that left no file did not run, which is a failure."""
+    report = RESULTS / f"{name}.xml"
     if not report.exists():
         return Counter(failed=1)
     outcomes: Counter[str] = Counter()
@@ -26,7 +26,9 @@ def words(outcomes: Counter[str]) -> str:
 
 
 if __name__ == "__main__":
-    counts = {suite: count(suite) for suite in sys.argv[1:]}
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for name in sys.argv[1:]:
+        counts[name.partition("-")[0]] += count(name)
     print()
     for suite, outcomes in counts.items():
         print(f"{suite:<9} {words(outcomes)}")

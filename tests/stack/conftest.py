@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from local.client import Stack
+from tests.support import unspeakable
 from tests.support.aws import Aws
 from tests.support.provider import Provider
 from tests.support.relying_party import Answer, RelyingParty
@@ -13,14 +14,16 @@ type MakeRelyingParty = Callable[..., RelyingParty]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Look at the logs at the end, when all other tests have left theirs."""
-    items.sort(key=lambda item: item.path.name == "test_logs.py")
+    """Look at the end at what earlier tests began, and at the logs, when all other tests have left theirs."""
+    items.sort(key=lambda item: item.get_closest_marker("late") is not None)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def began() -> float:
+def began() -> Iterator[float]:
     """Return when the tests began, in seconds since the epoch."""
-    return time.time()
+    began = time.time()
+    yield began
+    unspeakable.leave(began)
 
 
 @pytest.fixture(scope="session")

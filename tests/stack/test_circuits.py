@@ -18,7 +18,7 @@ from tests.support.provider import Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+pytestmark = [pytest.mark.inside, pytest.mark.filterwarnings("ignore:No application metrics to publish")]
 
 DOWN = [Answer(503)] * FAILURES
 RECOVERY = 2

@@ -16,6 +16,7 @@ from local import emulator
 from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.stack.tokens import verified
+from tests.support.alone import takes_away
 from tests.support.aws import Aws
 from tests.support.delivery_function import (
     LEASE,
@@ -34,7 +35,7 @@ from tests.support.provider import Provider
 from tests.support.relying_party import HANG, Answer, RelyingParty
 from tests.support.unspeakable import new_id
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+pytestmark = [pytest.mark.inside, pytest.mark.filterwarnings("ignore:No application metrics to publish")]
 
 THROTTLED = error("ThrottlingException")
 TABLE_THROTTLED = error("ProvisionedThroughputExceededException")
@@ -64,7 +65,7 @@ class Killed:
     healthy: RelyingParty
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def killed(stack: Stack, aws: Aws) -> Iterator[Killed]:
     """Kill the function in the middle of a batch; what becomes of that takes as long as a lease, so it is looked at last."""
     with RelyingParty(HANG, Answer()) as hanging, RelyingParty() as healthy:
@@ -95,6 +96,7 @@ def _visibility(aws: Aws, queue_url: str, *, seconds: int) -> Iterator[None]:
 
 def _kill_delivery_functions(stack: Stack) -> None:
     """Kill the execution environments of the delivery function: children of this clone's emulator, in its scratch directory."""
+    takes_away("the execution environments of a function")
     running = emulator.running()
     assert running is not None
     mark = f"{emulator.STATE}/ministack/ministack-lambda-{stack.functions['DeliveryFunction']}-"
@@ -106,6 +108,7 @@ def _kill_delivery_functions(stack: Stack) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.alone
 @pytest.mark.usefixtures("killed")
 def test_the_function_dies_in_the_middle_of_a_batch(killed: Killed) -> None:
     assert len(killed.hanging.requests) == 1
@@ -436,6 +439,8 @@ def test_what_nobody_foresaw_is_tried_on_and_is_a_dead_letter_before_sqs_forgets
 # --- The function itself dies -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
+@pytest.mark.late
 def test_what_a_function_held_when_it_died_is_delivered_once_its_lease_is_over(killed: Killed) -> None:
     deliveries = killed.provider.wait_until(killed.logout_id, "accepted", "accepted", seconds=40)
 

@@ -128,6 +128,7 @@ def test_a_token_without_sid_ends_its_subject_s_sessions_at_its_client(relay: Re
     assert other.tokens == []
 
 
+@pytest.mark.waits
 def test_one_client_s_tokens_can_stand_for_all(relay: Relay, relying_party: MakeRelyingParty) -> None:
     sid, rp = new_id("sid"), relying_party()
     client_id = relay.provider.register_client(rp)
@@ -140,6 +141,7 @@ def test_one_client_s_tokens_can_stand_for_all(relay: Relay, relying_party: Make
     assert len(rp.tokens) == 1
 
 
+@pytest.mark.waits
 def test_a_token_that_runs_out_is_the_end_of_its_delivery_and_is_gone(
     relay: Relay, relying_party: MakeRelyingParty, aws: Aws
 ) -> None:
@@ -184,6 +186,7 @@ def test_after_a_rotation_the_new_key_is_found_at_once(relay: Relay, relying_par
     assert relay.server.requests[JWKS] <= fetched + 1
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("action", "table"), [("GetItem", "FetchedDocuments"), ("UpdateItem", "FetchedDocuments"), ("UpdateItem", "Deliveries")]
 )

@@ -18,6 +18,8 @@ from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import RelyingParty
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.alone
+
 ROLES = ("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "AdminRole", "DiscoveryRole")
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------

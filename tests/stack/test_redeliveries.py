@@ -26,6 +26,8 @@ from tests.support.provider import Json
 from tests.support.queues import FakeQueue
 from tests.support.recorded import all_of_logout
 
+pytestmark = pytest.mark.inside
+
 HOUR = 3_600_000
 ROUTES = ("logout", "client")
 

@@ -18,6 +18,8 @@ from tests.support.interleaving import Tables, Task, World, tables_of, taking_tu
 from tests.support.recorded import all_of_logout
 from tests.support.scenarios import WIKI
 
+pytestmark = pytest.mark.inside
+
 RPS = 300
 CLIENTS = [replace(WIKI, client_id=f"client-{number:03}") for number in range(RPS)]
 WRITES = ("PutItem", "UpdateItem")

@@ -22,6 +22,8 @@ from local.client import Stack
 from tests.support.interleaving import Tables, Turn, tables_of, taking_turns
 from tests.support.scenarios import Happening, Scenario, Seen, SessionEnds, Starts, SubjectEnds, check, scenarios
 
+pytestmark = pytest.mark.inside
+
 EXAMPLES = 60
 """In `make test`; `make soak` takes the time it is given."""
 

@@ -13,6 +13,8 @@ from backchannel.sessions.table import MILLISECONDS_PER_DAY, Claim, Sessions
 from local.client import Stack
 from tests.support.aws import Aws
 
+pytestmark = pytest.mark.inside
+
 LIFETIME = 30
 """Days."""
 

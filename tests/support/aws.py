@@ -2,6 +2,7 @@
 
 import functools
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import urllib3
 
 from local.client import Stack
 from local.stack import STACK_NAME
+from tests.support.alone import takes_away
 from tests.support.polling import until
 
 type Json = dict[str, Any]
@@ -83,20 +85,30 @@ class Aws:
     # --- functions ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def with_variables(self, function: str, **variables: str) -> Iterator[None]:
-        """Give a function other environment variables."""
-        functions, name = self.client("lambda"), self.physical_id(function)
-        before = functions.get_function_configuration(FunctionName=name)["Environment"]
-        after = {"Variables": {**before["Variables"], **variables}}
-        functions.update_function_configuration(FunctionName=name, Environment=after)
-        try:
-            yield
-        finally:
-            functions.update_function_configuration(FunctionName=name, Environment=before)
+    def with_variables(self, function: str, **variables: str) -> Iterator[str]:
+        """Deploy a function once more, with other environment variables; return its name.
 
-    def invoke(self, function: str) -> None:
-        """Let a function do what it does on its schedule."""
-        answer = self.client("lambda").invoke(FunctionName=self.physical_id(function), Payload=b"{}")
+        The function itself stays as it is: with other variables it would start anew, in the middle of what others have it do.
+        """
+        functions = self.client("lambda")
+        found = functions.get_function(FunctionName=self.physical_id(function))
+        name, kept = f"test-{secrets.token_hex(6)}", ("Runtime", "Role", "Handler", "Timeout", "MemorySize", "LoggingConfig")
+        configuration = found["Configuration"]
+        functions.create_function(
+            FunctionName=name,
+            Code={"ZipFile": urllib3.request("GET", found["Code"]["Location"], retries=False).data},
+            Layers=[layer["Arn"] for layer in configuration["Layers"]],
+            Environment={"Variables": {**configuration["Environment"]["Variables"], **variables}},
+            **{each: configuration[each] for each in kept},
+        )
+        try:
+            yield name
+        finally:
+            functions.delete_function(FunctionName=name)
+
+    def invoke(self, name: str) -> None:
+        """Let a function of this name do what it does on its schedule."""
+        answer = self.client("lambda").invoke(FunctionName=name, Payload=b"{}")
         assert "FunctionError" not in answer, answer["Payload"].read()
 
     # --- permissions --------------------------------------------------------------------------------------------------
@@ -116,6 +128,7 @@ class Aws:
     @contextmanager
     def without(self, role: str, action: str, resource: str = "") -> Iterator[None]:
         """Take an action from a role's inline policies, wherever the name of its resource contains ``resource``."""
+        takes_away(f"{action} from {role}")
         iam, name = self.client("iam"), self.physical_id(role)
         before = self.role_policies(role)
         after = {each: _without(policy, action, resource) for each, policy in before.items()}
@@ -134,13 +147,13 @@ class Aws:
     @contextmanager
     def with_permission(self, role: str, action: str) -> Iterator[None]:
         """Let a role's IAM policies allow an action on everything."""
-        iam, name = self.client("iam"), self.physical_id(role)
+        iam, name, policy = self.client("iam"), self.physical_id(role), f"more-{secrets.token_hex(4)}"
         statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
-        iam.put_role_policy(RoleName=name, PolicyName="more", PolicyDocument=json.dumps({"Statement": [statement]}))
+        iam.put_role_policy(RoleName=name, PolicyName=policy, PolicyDocument=json.dumps({"Statement": [statement]}))
         try:
             yield
         finally:
-            iam.delete_role_policy(RoleName=name, PolicyName="more")
+            iam.delete_role_policy(RoleName=name, PolicyName=policy)
 
     def key_policy(self, key_arn: str) -> Policy:
         return _document(self.client("kms").get_key_policy(KeyId=key_arn, PolicyName="default")["Policy"])
