@@ -38,6 +38,7 @@ TESTS = {
     "tokens.rotation": ("rotation",),
     "webhooks.*": (
         *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "signed_jwt", "standard_webhooks"),
+        "keycloak_signatures",
         "webhook_request",
     ),
 }

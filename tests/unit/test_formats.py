@@ -32,6 +32,7 @@ SECRETS = {
 }
 SETTINGS: dict[str, object] = {
     "require_iss": True,
+    "algorithm": "HmacSHA256",
     "realm": "customer",
     "audience": "backchannel-hub",
     "token_issuer": "https://idp.example.test/hub",
