@@ -16,7 +16,7 @@ SAMPLES = {
     "standardwebhooks-generic-*": ("standard-webhooks", "bearer", "signed-jwt"),
     "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
     "pingam-*": ("bearer",),
-    "keycloak-*": ("keycloak",),
+    "keycloak-*": ("keycloak", "keycloak-jwt"),
 }
 """The samples in events/, and the formats that senders send them in."""
 

@@ -40,8 +40,8 @@ TESTS = {
     "tokens.provider_metadata": ("provider_metadata",),
     "tokens.rotation": ("rotation",),
     "webhooks.*": (
-        *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "logout_tokens", "signed_jwt"),
-        *("standard_webhooks", "webhook_request"),
+        *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "keycloak_signatures", "logout_tokens"),
+        *("signed_jwt", "standard_webhooks", "webhook_request"),
     ),
 }
 """The modules that call nobody and decide what is sent to whom, each with the unit tests that have to notice a change in it."""

@@ -157,7 +157,8 @@ def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: 
     settings: Json = {"format": "standard-webhooks", "sid_trust": "none", "unmatched_sid": "end_subject", "require_iss": True}
     metadata = {**settings, "secret": secret, "previous_secret": previous}
     of_tokens: Json = {"audience": None, "token_issuer": None, "jwks_uri": None, "allowed_networks": [], "ca_bundle": None}
-    expected = {**settings, "source": "shop", "realm": None, **of_tokens}
+    of_logout_tokens: Json = {"pass_on": False, "tolerate_missing_exp": False, "max_lifetime": None}
+    expected = {**settings, "source": "shop", "algorithm": None, "realm": None, **of_tokens, **of_logout_tokens}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)
     shown = ask(provider, "GET", "/sources/shop")

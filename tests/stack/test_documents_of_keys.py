@@ -23,6 +23,7 @@ from local.stack import STACK_NAME
 from tests.support.aws import Aws
 from tests.support.provider import Provider
 from tests.support.servers import LoopbackServer
+from tests.support.snippets import Exchange, blocks, exchanges, sections
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = {str(path.relative_to(ROOT)): path.read_text() for path in [ROOT / "docs/keys.md", *ROOT.glob("docs/keys/*.md")]}
@@ -40,46 +41,6 @@ MOMENTS, NUMBERS = frozenset({"since", "until"}), frozenset({"n", "x", "y"})
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"
 
 type Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A request, and the answer that the document shows for it, if it does."""
-
-    method: str
-    path: str
-    body: str
-    answer: str | None
-
-
-def sections(text: str) -> dict[str, str]:
-    """Return a document's sections by their headings; a line in a fenced block is no heading."""
-    found: dict[str, str] = {}
-    heading, is_fenced = "", False
-    for line in text.splitlines(keepends=True):
-        is_fenced ^= line.lstrip().startswith("```")
-        if line.startswith("#") and not is_fenced:
-            heading = line.strip("# \n")
-            found[heading] = ""
-        else:
-            found[heading] += line
-    return found
-
-
-def blocks(text: str, *kinds: str) -> list[tuple[str, str]]:
-    """Return the fenced blocks of some kinds, in their order."""
-    return [found for found in re.findall(r"^ *```(\w+)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL) if found[0] in kinds]
-
-
-def exchanges(text: str) -> list[Exchange]:
-    found: list[Exchange] = []
-    shown = blocks(text, "http", "json")
-    for (kind, content), following in zip(shown, [*shown[1:], ("", "")], strict=True):
-        if kind == "http":
-            head, _, body = content.partition("\n\n")
-            method, path = head.split()
-            found.append(Exchange(method, path, body, following[1] if following[0] == "json" else None))
-    return found
 
 
 SHOWN = [

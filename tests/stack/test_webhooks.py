@@ -53,46 +53,10 @@ def assert_problem(response: Response, status: int, code: str) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize(
-    "sample",
-    [
-        "access.LOGOUT",
-        "access.USER_SESSION_DELETED",
-        "access.USER_DISABLED_BY_PERMANENT_LOCKOUT",
-        "access.DELETE_ACCOUNT",
-        "access.REVOKE_GRANT",
-        "access.UPDATE_PASSWORD",
-        "admin.USER-ACTION-logout",
-        "admin.USER-DELETE",
-        "admin.USER-UPDATE-disabled",
-        "admin.USER_SESSION-DELETE",
-    ],
-)
-def test_what_keycloak_tells_logs_out(provider: Provider, relying_party: MakeRelyingParty, aws: Aws, sample: str) -> None:
-    rp = relying_party()
-    provider.register_client(rp, SAMPLE_CLIENT)
-    keycloak = Keycloak(provider)
-
-    started = keycloak.send("access.CODE_TO_TOKEN")
-    ended = keycloak.send(sample)
-    aws.wait_until_handled(provider.name)
-
-    assert (started.status, started.body) == (202, {"started": 1, "ended": 0, "ignored": 0})
-    assert (ended.status, ended.body) == (202, {"started": 0, "ended": 1, "ignored": 0})
-    claims = verified(provider, *rp.tokens).claims
-    assert (claims["sub"], claims.get("sid")) in {(keycloak.sub, keycloak.sid), (keycloak.sub, None)}
-
-
 def test_keycloak_has_to_prove_itself(shared_provider: Provider) -> None:
     response = Keycloak(shared_provider).send("access.LOGOUT", secret="another secret")
 
     assert_problem(response, 401, "signature_invalid")
-
-
-def test_keycloak_s_other_events_are_ignored(shared_provider: Provider) -> None:
-    response = Keycloak(shared_provider).send("access.LOGIN")
-
-    assert (response.status, response.body) == (202, {"started": 0, "ended": 0, "ignored": 1})
 
 
 def test_while_a_secret_is_replaced_both_are_accepted(shared_provider: Provider, stack: Stack) -> None:

@@ -98,11 +98,15 @@ class Provider:
 
     def signed(self, body: bytes) -> Response:
         """Send any octets as a webhook with a valid signature."""
-        event_id, now = secrets.token_hex(8), str(int(time.time()))
+        headers = self.signature(body, secrets.token_hex(8))
+        return self.stack.request("POST", f"/webhooks/{self.name}/{SOURCE}", body=body, headers=headers)
+
+    def signature(self, body: bytes, event_id: str) -> dict[str, str]:
+        """Return the headers that prove a webhook."""
+        now = str(int(time.time()))
         key = base64.b64decode(self.secret.removeprefix("whsec_"))
         signature = base64.b64encode(hmac.digest(key, f"{event_id}.{now}.".encode() + body, hashlib.sha256)).decode()
-        headers = {"webhook-id": event_id, "webhook-timestamp": now, "webhook-signature": f"v1,{signature}"}
-        return self.stack.request("POST", f"/webhooks/{self.name}/{SOURCE}", body=body, headers=headers)
+        return {"webhook-id": event_id, "webhook-timestamp": now, "webhook-signature": f"v1,{signature}"}
 
     def start(self, client_id: str, *, sub: str, sid: str | None = None, at: datetime | None = None, **data: Any) -> Json:
         """Report that an RP session started; return the counts that the webhook was answered with."""

@@ -9,7 +9,7 @@ from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN
 from backchannel.webhooks.request import Request
-from tests.unit.fakes import trust
+from tests.unit.fakes import EVENTS, trust
 
 
 def test_exactly_the_formats_can_be_registered() -> None:
@@ -32,6 +32,7 @@ SECRETS = {
 }
 SETTINGS: dict[str, object] = {
     "require_iss": True,
+    "algorithm": "HmacSHA256",
     "realm": "customer",
     "audience": "backchannel-hub",
     "token_issuer": "https://idp.example.test/hub",
@@ -89,6 +90,31 @@ def test_a_format_has_secrets_or_refuses_them(name: str) -> None:
 def test_every_format_refuses_an_unsigned_webhook(name: str) -> None:
     with pytest.raises(SignatureInvalidError):
         FORMATS[name].verify(Request(b"{}", {}), trust("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0)
+
+
+VECTORS = {
+    "authentik-mapping-user.sessions_ended": ("e0000000000040008000000000000006", "lGmOIBlQzpNFoRD/QRdEn+L7JMfOE+6Hy1YnutIdSd4="),
+    "authentik-mapping-rp_session.started": ("e0000000000040008000000000000004", "dootdaGezxkDx8deyy0ivu7dptu3qW9V/u0qV5RNFp4="),
+}
+"""Samples by their exact octets: the id and the signature of Standard Webhooks, made by another implementation."""
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_the_vectors_of_authentiks_samples_verify(name: str) -> None:
+    event_id, signature = VECTORS[name]
+    headers = {"webhook-id": event_id, "webhook-timestamp": "1788249600", "webhook-signature": f"v1,{signature}"}
+    request = Request((EVENTS / f"{name}.json").read_bytes(), headers)
+
+    proven = FORMATS["standard-webhooks"].verify(request, trust("whsec_c3ludGhldGljLXNlY3JldC0yNGJ5dGVz"), 1_788_249_600_000)
+
+    assert (proven.body, proven.event_id) == (request.body, event_id)
+
+
+def test_the_vector_of_keycloaks_sample_verifies() -> None:
+    signature = "fca6d979e5c74cbcc209c21d7bbf6a672ea18f3da8da2b95a9855b0c4d41845a"
+    request = Request((EVENTS / "keycloak-p2inc-access.LOGOUT_ERROR.json").read_bytes(), {"x-keycloak-signature": signature})
+
+    assert FORMATS["keycloak"].verify(request, trust("kc-example"), 0).body == request.body
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -61,7 +61,7 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak"]
+    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt"]
     secret: Annotated[
         SecretStr | None,
         Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
@@ -79,6 +79,9 @@ class SourceMetadata(_Request):
     require_iss: Annotated[
         bool, Field(description="whether every event must name its issuer in data.iss (standard-webhooks)")
     ] = False
+    algorithm: Annotated[
+        str | None, Field(max_length=40, description="what the realm's webhook signs with (keycloak): HmacSHA256 alone")
+    ] = None
     realm: Annotated[
         str | None,
         Field(
@@ -90,8 +93,8 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt); or the one client whose tokens stand for all clients;"
-            " if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt); or the one client whose tokens stand for"
+            " all clients; if left out, each client has its own (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[

@@ -20,6 +20,7 @@ from backchannel.providers.upstreams import register_upstream
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.keycloak_signatures import check_algorithm
 from backchannel.webhooks.request import Proven
 
 router = APIGatewayRouter()
@@ -106,6 +107,7 @@ def check_settings(metadata: SourceMetadata) -> None:
         raise RegistrationInvalidError(f"{name} is not for this format")
     for name in sorted(row.required - given):
         raise RegistrationInvalidError(f"{name} is needed for this format")
+    check_algorithm(metadata.algorithm)
     if metadata.pass_on and metadata.audience is not None:
         raise RegistrationInvalidError("pass_on contradicts audience: a token of that client is no token for another one")
 

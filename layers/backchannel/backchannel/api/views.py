@@ -83,6 +83,7 @@ class SourceView(BaseModel):
     sid_trust: str
     unmatched_sid: str
     require_iss: bool
+    algorithm: str | None
     realm: str | None
     audience: str | None
     token_issuer: str | None

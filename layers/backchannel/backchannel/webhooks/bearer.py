@@ -37,8 +37,13 @@ def verify(request: Request, secrets: Sequence[str]) -> None:
         SignatureInvalidError: missing or wrong.
 
     """
-    match = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
-    given = b"" if match is None else match[1].encode()
-    matches = [hmac.compare_digest(given, secret.encode()) for secret in secrets]
-    if match is None or not any(matches):
+    given = credentials(request)
+    matches = [hmac.compare_digest((given or "").encode(), secret.encode()) for secret in secrets]
+    if given is None or not any(matches):
         raise SignatureInvalidError("the Authorization header is not that of the source")
+
+
+def credentials(request: Request) -> str | None:
+    """Return what follows ``Bearer`` in the Authorization header, None if there is no such header."""
+    match = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
+    return None if match is None else match[1]

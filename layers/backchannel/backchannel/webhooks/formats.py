@@ -1,15 +1,15 @@
 """The formats of webhooks: how each verifies its sender and reads its body. A new format is one row here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
-from backchannel.errors import RegistrationInvalidError
 from backchannel.webhooks import (
     bearer,
     ed25519_signatures,
     hmac_signatures,
     keycloak,
+    keycloak_signatures,
     logout_tokens,
     signed_jwt,
     standard_webhooks,
@@ -40,19 +40,6 @@ class Format:
     own_clients: frozenset[str] = frozenset()
 
 
-_SECRET_CHARACTERS = 8
-
-
-def _not_too_short(secret: str) -> None:
-    if len(secret) < _SECRET_CHARACTERS:
-        raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
-
-
-def _keycloak_signature(request: Request, trust: Trust, _: int) -> Proven:
-    hmac_signatures.hex_over_body("x-keycloak-signature", request, trust.secrets())
-    return Proven(request.body)
-
-
 def _standard_webhooks_signature(request: Request, trust: Trust, now: int) -> Proven:
     hmac_signatures.standard_webhooks(request, trust.secrets(), now)
     event_id, _, _ = hmac_signatures.standard_webhooks_headers(request)
@@ -71,6 +58,16 @@ def _bearer(request: Request, trust: Trust, _: int) -> Proven:
 
 
 _JWKS = frozenset({"jwks_uri", "allowed_networks", "ca_bundle"})
+
+_KEYCLOAK = Format(
+    verify=keycloak_signatures.signed_by_secret,
+    parse=keycloak.parse,
+    check_secret=keycloak_signatures.check_secret,
+    success=HTTPStatus.ACCEPTED,
+    settings=frozenset({"sid_trust", "realm", "algorithm"}),
+    max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
+    own_clients=frozenset({"account-console", "security-admin-console"}),
+)
 
 FORMATS: Mapping[str, Format] = {
     logout_tokens.LOGOUT_TOKEN: Format(
@@ -105,13 +102,12 @@ FORMATS: Mapping[str, Format] = {
         required=frozenset({"audience"}),
         event_id_is_beside=True,  # jti, which other JWTs have, too
     ),
-    "keycloak": Format(
-        verify=_keycloak_signature,
-        parse=keycloak.parse,
-        check_secret=_not_too_short,
-        success=HTTPStatus.ACCEPTED,
-        settings=frozenset({"sid_trust", "realm"}),
-        max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
-        own_clients=frozenset({"account-console", "security-admin-console"}),
+    "keycloak": _KEYCLOAK,
+    "keycloak-jwt": replace(
+        _KEYCLOAK,
+        verify=keycloak_signatures.signed_by_realm,
+        check_secret=None,
+        settings=_JWKS | {"sid_trust", "realm", "audience", "token_issuer"},
+        required=frozenset({"audience"}),
     ),
 }

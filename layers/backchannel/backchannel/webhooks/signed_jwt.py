@@ -29,7 +29,24 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
         SignatureInvalidError: there is none, another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
-    typ, claims = trust.verified_jwt(_token(request))
+    claims = claims_of(_token(request), trust, now)
+    if not isinstance(claims.get("type"), str):
+        raise SignatureInvalidError("type is missing: an ID token or an access token has none")
+    try:
+        event_id = identifier("jti", claims.get("jti"))
+    except CallerError as error:
+        raise SignatureInvalidError("jti is missing or no id") from error
+    return Proven(json.dumps(claims).encode(), event_id)
+
+
+def claims_of(token: str, trust: Trust, now: int) -> Mapping[str, Any]:
+    """Return the claims of a JWT that the sender has signed for this source; ``now`` in milliseconds.
+
+    Raises:
+        SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
+
+    """
+    typ, claims = trust.verified_jwt(token)
     if typ is not None and not _TYP.fullmatch(typ):
         raise SignatureInvalidError("typ is that of another kind of token")
     if claims.get("iss") != trust.issuer:
@@ -37,14 +54,8 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     aud = claims.get("aud")
     if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
         raise SignatureInvalidError("aud is not the audience of this source")
-    if not isinstance(claims.get("type"), str):
-        raise SignatureInvalidError("type is missing: an ID token or an access token has none")
     _check_times(claims, now / 1000)
-    try:
-        event_id = identifier("jti", claims.get("jti"))
-    except CallerError as error:
-        raise SignatureInvalidError("jti is missing or no id") from error
-    return Proven(json.dumps(claims).encode(), event_id)
+    return claims
 
 
 def _token(request: Request) -> str:

@@ -1,0 +1,74 @@
+"""The two proofs of Keycloak's p2-inc listener: an HMAC over the body, or a JWT of the realm that names the body's digest. Pure.
+
+Which of the two a source takes is configured, so nobody can choose the weaker one.
+"""
+
+import hashlib
+import re
+
+from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
+from backchannel.webhooks import bearer, hmac_signatures, signed_jwt
+from backchannel.webhooks.request import Proven, Request, Trust
+
+ALGORITHM = "HmacSHA256"
+"""What the listener calls it. It can also do HmacSHA1, "for backwards compatibility"."""
+
+_HEADER = "x-keycloak-signature"
+_SECRET_CHARACTERS = 8
+_SHA_1 = re.compile(r"(sha1=)?[0-9a-f]{40}", re.IGNORECASE)
+
+
+def check_algorithm(name: str | None) -> None:
+    """Refuse an HMAC that is not verified here.
+
+    Raises:
+        RegistrationInvalidError: it is SHA-1, or unknown.
+
+    """
+    if name not in {None, ALGORITHM}:
+        is_sha_1 = re.fullmatch(r"(hmac-?)?sha-?1", name or "", re.IGNORECASE)
+        problem = f"{name} is refused, since nothing new should rely on SHA-1" if is_sha_1 else "algorithm is unknown"
+        raise RegistrationInvalidError(f"{problem}: set the algorithm of the realm's webhook to {ALGORITHM}")
+
+
+def check_secret(secret: str) -> None:
+    """Refuse a secret that is easy to guess.
+
+    Raises:
+        RegistrationInvalidError: it is one.
+
+    """
+    if len(secret) < _SECRET_CHARACTERS:
+        raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
+
+
+def signed_by_secret(request: Request, trust: Trust, _: int) -> Proven:
+    """Verify the HMAC over the body.
+
+    Raises:
+        SignatureInvalidError: missing, wrong, or with SHA-1.
+
+    """
+    try:
+        hmac_signatures.hex_over_body(_HEADER, request, trust.secrets())
+    except SignatureInvalidError as error:
+        if not _SHA_1.fullmatch(request.headers.get(_HEADER, "").strip()):
+            raise
+        raise SignatureInvalidError(f"the webhook signs with HmacSHA1, which is refused: set {ALGORITHM}") from error
+    return Proven(request.body)
+
+
+def signed_by_realm(request: Request, trust: Trust, now: int) -> Proven:
+    """Verify the realm's JWT in the Authorization header: it names this source, this body, and a time until when.
+
+    Raises:
+        SignatureInvalidError: missing, not the realm's, for somebody else or another body, or expired.
+
+    """
+    token = bearer.credentials(request)
+    if token is None:
+        raise SignatureInvalidError("the Authorization header with a bearer token is missing")
+    claims = signed_jwt.claims_of(token, trust, now)
+    if claims.get("request_body_sha256") != hashlib.sha256(request.body).hexdigest():
+        raise SignatureInvalidError("request_body_sha256 is missing, or not that of this body")
+    return Proven(request.body)
