@@ -17,6 +17,7 @@ from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
 from backchannel.egress.post import Egress
 from backchannel.logouts.table import Logouts
+from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
@@ -50,6 +51,7 @@ class Settings:
     delivery_function: str
     key_wait: int
     key_grace: int
+    source_activity_table: str
 
 
 settings = from_environment(Settings)
@@ -73,6 +75,7 @@ dependencies = Dependencies(
     key_rotation=Function(lambda_, settings.key_rotation_function),
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
+    activities=SourceActivities(dynamodb, settings.source_activity_table),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

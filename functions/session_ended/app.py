@@ -13,6 +13,7 @@ from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
+from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -33,6 +34,7 @@ class Settings:
     session_ended_dead_letter_queue_url: str
     delivery_queue_url: str
     session_lifetime_days: int
+    source_activity_table: str
 
 
 settings = from_environment(Settings)
@@ -47,6 +49,7 @@ consumer = FanOutConsumer(
         Deliveries(dynamodb, settings.deliveries_table),
         session_ended_queue=queue,
         delivery_queue=Queue(sqs, settings.delivery_queue_url),
+        activities=SourceActivities(dynamodb, settings.source_activity_table),
     ),
     queue,
     DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url)),

@@ -10,12 +10,14 @@ import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.problems import CONTENT_TYPE, problem_of
+from backchannel.api.source_counter import SourceCounter
 from backchannel.api.webhooks import WebhookReceiver
-from backchannel.aws.clients import CONFIG
+from backchannel.aws.clients import CONFIG, IMPATIENT
 from backchannel.aws.secrets import Secrets
 from backchannel.aws.sqs import Queue
 from backchannel.errors import CallerError, InternalFailure
 from backchannel.providers.cache import CACHE_SECONDS, cached, with_misses
+from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -39,6 +41,7 @@ class Settings:
     session_ended_queue_url: str
     session_lifetime_days: int
     sender_documents_table: str
+    source_activity_table: str
     permit_private_networks: bool
 
 
@@ -60,6 +63,12 @@ def sender_keys() -> "SenderKeys":
     return SenderKeys(Documents(fetch, FetchedDocuments(dynamodb, settings.sender_documents_table)))
 
 
+@functools.cache
+def activities() -> SourceActivities:
+    """Return where sources are counted. Its client is made with the first count."""
+    return SourceActivities(boto3.client("dynamodb", config=IMPATIENT), settings.source_activity_table)
+
+
 receiver = WebhookReceiver(
     provider=cached(with_misses(providers.get)),
     source=cached(with_misses(providers.get_source)),
@@ -67,6 +76,7 @@ receiver = WebhookReceiver(
     secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
     intake=Intake(sessions, Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url)),
     sender_keys=sender_keys,
+    counter=SourceCounter(activities),
 )
 
 
@@ -90,6 +100,8 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
             return logout_tokens().answer(path["provider"], path["source"], request, now)
         received = receiver.receive(path["provider"], path["source"], request, now)
     except (CallerError, InternalFailure) as error:
+        if isinstance(error, CallerError):
+            receiver.refused(path["provider"], path["source"], error, now)
         answer = problem_of(error)
         headers = {**answer.headers, "Content-Type": CONTENT_TYPE}
         return {"statusCode": answer.status, "headers": headers, "body": answer.body}

@@ -155,17 +155,19 @@ def test_a_logout_of_a_provider_that_was_removed_meanwhile_is_no_fault(aws: Aws,
 def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: Provider) -> None:
     secret, previous = new_secret(), new_secret()
     settings: Json = {"format": "standard-webhooks", "sid_trust": "none", "unmatched_sid": "end_subject", "require_iss": True}
-    metadata = {**settings, "secret": secret, "previous_secret": previous}
+    metadata = {**settings, "secret": secret, "previous_secret": previous, "expected_interval": 300}
     of_tokens: Json = {"audience": None, "token_issuer": None, "jwks_uri": None, "allowed_networks": [], "ca_bundle": None}
     of_logout_tokens: Json = {"pass_on": False, "tolerate_missing_exp": False, "max_lifetime": None}
-    expected = {**settings, "source": "shop", "algorithm": None, "realm": None, **of_tokens, **of_logout_tokens}
+    others: Json = {"algorithm": None, "realm": None, **of_tokens, **of_logout_tokens}
+    expected = {**settings, "source": "shop", "expected_interval": 300, **others}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)
     shown = ask(provider, "GET", "/sources/shop")
     removed = ask(provider, "DELETE", "/sources/shop")
 
     assert [each.status for each in (configured, shown, removed)] == [200, 200, 204]
-    assert configured.body == shown.body == expected
+    assert configured.body == expected
+    assert shown.body == {**expected, "activity": shown.body["activity"]}
     assert_problem(ask(provider, "GET", "/sources/shop"), 404, "not_found")
     assert_problem(ask(provider, "DELETE", "/sources/shop"), 404, "not_found")
     assert ask(provider, "PUT", "/sources/shop", metadata).status == 200
@@ -198,6 +200,7 @@ def test_secrets_are_kept_in_secrets_manager_alone(provider: Provider, aws: Aws,
         ({"format": "carrier-pigeon", "secret": "s" * 24}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "secrte": "s"}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "sid_trust": "blind"}, "malformed_request"),
+        ({"format": "keycloak", "secret": "s" * 24, "expected_interval": 299}, "malformed_request"),
         ({"format": "keycloak", "secret": "s" * 24, "require_iss": True}, "registration_invalid"),
         ({"format": "standard-webhooks", "secret": new_secret(), "realm": "customer"}, "registration_invalid"),
         ({"format": "keycloak", "secret": "short"}, "registration_invalid"),

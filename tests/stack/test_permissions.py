@@ -20,7 +20,10 @@ from tests.support.unspeakable import new_id
 
 pytestmark = pytest.mark.alone
 
-ROLES = ("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "AdminRole", "DiscoveryRole")
+ROLES = (
+    *("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "SourceSilenceRole"),
+    *("AdminRole", "DiscoveryRole"),
+)
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------
 
@@ -88,6 +91,9 @@ WAITED_FOR = {
     ("KeyRotationRole", "dynamodb:PutItem", ""): (new_algorithm, "function_unavailable"),
     ("KeyRotationRole", "kms:CreateKey", ""): (new_algorithm, "function_unavailable"),
     ("KeyRotationRole", "kms:GetPublicKey", ""): (new_algorithm, "function_unavailable"),
+    ("AdminRole", "dynamodb:UpdateItem", "SourceActivity"): (replace_source, "storage_unavailable"),
+    ("AdminRole", "dynamodb:GetItem", "SourceActivity"): (signed("GET", f"/sources/{SOURCE}"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:DeleteItem", "SourceActivity"): (signed("DELETE", "/sources/fresh"), "storage_unavailable"),
     ("AdminRole", "sqs:SendMessage*", ""): (signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
     ("AdminRole", "secretsmanager:CreateSecret", ""): (signed("PUT", "/sources/new", SOURCE_METADATA), "storage_unavailable"),
     ("AdminRole", "secretsmanager:DescribeSecret", ""): (replace_source, "storage_unavailable"),

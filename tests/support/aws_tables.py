@@ -64,6 +64,7 @@ def of_fan_out(client_ids: Iterable[str], sid: str) -> Answers:
         "Query sessions": {"Items": list(sessions.values()), "Count": len(sessions), "ScannedCount": len(sessions)},
         "SendMessageBatch delivery": _SENT,
         "SendMessageBatch session_ended": _SENT,
+        "UpdateItem source_activity": _WRITTEN,
     }
 
 
@@ -82,7 +83,7 @@ def of_repeated_end(sid: str, ended_at: int) -> Answers:
     return {"GetItem deliveries LOGOUT": {"Item": logout}}
 
 
-def _document(pk: str, sk: str, value: Client | Provider) -> Json:
+def _document(pk: str, sk: str, value: Client | Provider | Source) -> Json:
     return {"Item": _item(pk=pk, sk=sk, document=json.dumps(asdict(value)))}
 
 
@@ -103,6 +104,20 @@ def of_logout_token(client: Client, source: Source, jwk_set: Json) -> Answers:
         "UpdateItem sessions": _WRITTEN,
         "UpdateItem deliveries": _WRITTEN,
         "SendMessageBatch session_ended": _SENT,
+        "UpdateItem source_activity": _WRITTEN,
+    }
+
+
+def of_webhook(source: Source, secret: str) -> Answers:
+    """Return the answers for webhooks to the one source that there is."""
+    source_key = key("SOURCE", source.source)
+    return {
+        "GetItem providers": {},
+        "GetItem providers PROVIDER": _document(_PROVIDER_KEY, "PROVIDER", PROVIDER),
+        f"GetItem providers {source_key}": _document(_PROVIDER_KEY, source_key, source),
+        "GetSecretValue": {"Name": source.secret_name, "SecretString": json.dumps({"secrets": [secret]})},
+        "SendMessageBatch session_ended": _SENT,
+        "UpdateItem source_activity": _WRITTEN,
     }
 
 

@@ -12,6 +12,7 @@ from backchannel.aws.sqs import Queue
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.fan_out import FanOut
 from backchannel.logouts.table import Logouts
+from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Provider, Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded
 from backchannel.sessions.intake import end_message
@@ -59,7 +60,9 @@ def counted_fan_out(stack: Stack, rps: int, *, is_repeated: bool = False) -> Cou
         sessions,
         Logouts(dynamodb, stack.tables["DeliveriesTable"]),
         Deliveries(dynamodb, stack.tables["DeliveriesTable"]),
-        *(Queue(sqs, url) for url in queues),
+        Queue(sqs, queues[0]),
+        Queue(sqs, queues[1]),
+        SourceActivities(dynamodb, stack.tables["SourceActivityTable"]),
     )
     message = end_message(provider.provider, provider.issuer, SessionEnded("s1", now, "end"))
     counted.calls.clear()

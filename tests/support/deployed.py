@@ -9,7 +9,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
-TABLES = ("providers", "sessions", "deliveries", "circuits", "fetched_documents", "client_documents", "sender_documents")
+TABLES = (
+    *("providers", "sessions", "deliveries", "circuits", "fetched_documents", "client_documents", "sender_documents"),
+    "source_activity",
+)
 QUEUES = ("session_ended", "session_ended_dead_letter", "delivery", "retry", "delivery_dead_letter")
 ACCOUNT = "eu-central-1:000000000000"
 

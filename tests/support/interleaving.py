@@ -285,7 +285,15 @@ class World:
         self.ended, self.to_deliver = ListQueue(self.now), ListQueue(self.now)
         self.logouts = Logouts(dynamodb, self.tables.deliveries)
         self.intake = Intake(self.sessions, self.ended)
-        self.fan_out = FanOut(providers, self.sessions, self.logouts, self.deliveries, self.ended, self.to_deliver)
+        self.fan_out = FanOut(
+            providers,
+            self.sessions,
+            self.logouts,
+            self.deliveries,
+            self.ended,
+            self.to_deliver,
+            activities=cast("Any", None),  # no end here is of a source
+        )
         self.worker = DeliveryWorker(
             provider=providers.get,
             current_provider=providers.get,

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import pytest
-from annotated_types import Le
+from annotated_types import Ge, Le
 
-from backchannel.api.requests import ClientMetadata
+from backchannel.api.requests import ClientMetadata, SourceMetadata
 from backchannel.api.resolver import app
 from backchannel.aws import secrets
 from tests.template.cloudformation import ROOT, as_list, load
@@ -326,6 +326,32 @@ def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
     }
 
 
+def test_who_counts_what_a_source_sends_can_neither_configure_one_nor_read_the_counts() -> None:
+    assert _who_reaches("SourceActivityTable") == {
+        ("WebhookRole", "dynamodb:UpdateItem"),
+        ("SessionEndedRole", "dynamodb:UpdateItem"),
+        ("SourceSilenceRole", "dynamodb:GetItem"),
+        ("AdminRole", "dynamodb:UpdateItem"),
+        ("AdminRole", "dynamodb:GetItem"),
+        ("AdminRole", "dynamodb:DeleteItem"),
+    }
+    writing = {"dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem", "dynamodb:BatchWriteItem"}
+    assert {owner for owner, action in _who_reaches("ProvidersTable") if action in writing} == {"AdminRole", "KeyRotationRole"}
+
+
+def test_the_check_for_silent_sources_reads_and_can_do_nothing_else() -> None:
+    granted = {
+        (action, resource["Fn::GetAtt"][0])
+        for statement in STATEMENTS
+        if statement.owner == "SourceSilenceRole"
+        for action in statement.actions
+        for resource in statement.resources
+        if not action.startswith("logs:")
+    }
+
+    assert granted == {("dynamodb:Query", "ProvidersTable"), ("dynamodb:GetItem", "SourceActivityTable")}
+
+
 def test_no_policy_allows_all_actions_of_a_service() -> None:
     wide = {action for statement in STATEMENTS for action in statement.actions if "*" in action}
 
@@ -391,6 +417,30 @@ def test_key_rotation_makes_its_passes_and_repeats_none() -> None:
     assert schedule["Properties"].get("State", "ENABLED") == "ENABLED"
     assert rotation["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
     assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_silent_sources_are_looked_for_as_often_as_the_shortest_interval_and_no_check_is_repeated() -> None:
+    silence = FUNCTIONS["SourceSilenceFunction"]
+    (schedule,) = silence["Events"].values()
+    (shortest,) = [each.ge for each in SourceMetadata.model_fields["expected_interval"].metadata if isinstance(each, Ge)]
+
+    assert (schedule["Properties"]["ScheduleExpression"], shortest) == ("rate(5 minutes)", 300)
+    assert schedule["Properties"].get("State", "ENABLED") == "ENABLED"
+    assert silence["EventInvokeConfig"]["MaximumRetryAttempts"] == 0
+    assert silence["EventInvokeConfig"]["MaximumEventAgeInSeconds"] <= 300, "then comes the next"
+    assert silence["Timeout"] < 300
+    assert schedule["Properties"]["RetryPolicy"]["MaximumRetryAttempts"] == 0
+
+
+def test_one_silent_source_raises_an_alarm_that_lasts_from_check_to_check() -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, "SourcesSilent", {"service": "source_silence"})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Maximum", 1)
+    assert (alarm["DatapointsToAlarm"], alarm["Period"] * alarm["EvaluationPeriods"]) == (1, 600)
+
+
+def test_what_a_source_has_sent_never_expires() -> None:
+    assert "TimeToLiveSpecification" not in TABLES["SourceActivityTable"]
 
 
 def test_a_new_policy_on_a_signing_key_raises_an_alarm() -> None:

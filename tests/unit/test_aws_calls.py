@@ -1,15 +1,18 @@
 """How many calls to AWS one delivery and one fan-out take. A call more is money and CPU time for every logout."""
 
 import json
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from types import ModuleType
+from datetime import UTC, datetime
+from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
 import boto3
 import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
+from standardwebhooks import Webhook
 
 from backchannel.deliveries.encryption import Encryption
 from backchannel.deliveries.messages import DeliveryMessage
@@ -21,7 +24,15 @@ from backchannel.sessions.messages import EndMessage
 from backchannel.tokens.documents import Documents
 from tests.support.aws_answers import Answers, AwsAnswers
 from tests.support.aws_responses import response
-from tests.support.aws_tables import LOGOUT_ID, PROVIDER, of_deliveries, of_fan_out, of_logout_token, of_repeated_end
+from tests.support.aws_tables import (
+    LOGOUT_ID,
+    PROVIDER,
+    of_deliveries,
+    of_fan_out,
+    of_logout_token,
+    of_repeated_end,
+    of_webhook,
+)
 from tests.support.deployed import CONTEXT, ENVIRONMENT, load, sqs_event
 from tests.support.encrypting import public_jwk
 from tests.support.logout_tokens import TokenSigner
@@ -173,6 +184,20 @@ def test_a_fan_out_takes_eight_calls_and_three_for_each_rp(connect: Connect, rps
 
 
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
+@pytest.mark.parametrize(("rps", "source", "writes"), [(0, "portal", 1), (0, None, 0), (1, "portal", 0)])
+def test_an_end_of_a_source_that_met_nobody_takes_one_more_call(
+    connect: Connect, rps: int, source: str | None, writes: int
+) -> None:
+    aws = connect(of_fan_out([f"rp-{number}" for number in range(rps)], SID))
+    message = EndMessage(PROVIDER.provider, LOGOUT_ID, "run", round(time.time() * 1000), "event", sid=SID, source=source)
+
+    answer = load("session_ended").handler(sqs_event("session_ended", [message.to_json()]), CONTEXT)
+
+    assert answer == {"batchItemFailures": []}
+    assert aws.calls["UpdateItem source_activity"] == writes
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
 def test_a_repeated_end_takes_one_call(connect: Connect) -> None:
     aws = connect(of_repeated_end(SID, ended_at=1_788_256_800_000))
     message = EndMessage(PROVIDER.provider, LOGOUT_ID, "run", 1_788_256_800_000, "event", sid=SID)
@@ -183,7 +208,7 @@ def test_a_repeated_end_takes_one_call(connect: Connect) -> None:
     assert dict(aws.calls) == {"GetItem deliveries": 1}
 
 
-def test_a_logout_token_takes_ten_calls_and_the_next_one_six(connect: Connect) -> None:
+def test_a_logout_token_takes_eleven_calls_and_the_next_one_seven(connect: Connect) -> None:
     signer = TokenSigner(PROVIDER.issuer)
     source = Source("relay", "logout-token", "", pass_on=True)
     aws = connect(of_logout_token(replace(WIKI, own_tokens=False), source, signer.jwk_set))
@@ -206,7 +231,77 @@ def test_a_logout_token_takes_ten_calls_and_the_next_one_six(connect: Connect) -
         "UpdateItem sessions": 2,  # the start, by session and by subject
         "UpdateItem deliveries": 1,  # the token is kept
         "SendMessageBatch session_ended": 1,
+        "UpdateItem source_activity": 1,  # it is counted
     }
     assert (first_answer["statusCode"], second_answer["statusCode"]) == (200, 200)
     assert first == {**received, "GetItem providers": 3, "GetItem sender_documents": 1}
     assert dict(aws.calls) == received
+
+
+# --- webhook: counting what a source sends ----------------------------------------------------------------------------
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PORTAL = Source("portal", "standard-webhooks", "backchannel/stack/op/portal")
+COUNT = "UpdateItem source_activity"
+
+
+@pytest.fixture
+def webhook(connect: Connect) -> tuple[AwsAnswers, ModuleType]:
+    """Return the function in a world with one source, at a time that stands still."""
+    aws = connect(of_webhook(PORTAL, SECRET))
+    app = load("webhook")
+    app.time = SimpleNamespace(time=lambda: 1_788_256_800.0)  # type: ignore[attr-defined]
+    return aws, app
+
+
+def _send(app: ModuleType, kind: str, secret: str = SECRET, source: str = PORTAL.source) -> int:
+    at = datetime.fromtimestamp(app.time.time(), UTC)
+    body = json.dumps({"type": kind, "timestamp": at.isoformat(), "data": {"sid": secrets.token_hex(4)}})
+    headers = {
+        "webhook-id": "msg",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign("msg", at, body),
+    }
+    path = {"provider": PROVIDER.provider, "source": source}
+    status: int = app.handler({"pathParameters": path, "headers": headers, "body": body}, CONTEXT)["statusCode"]
+    return status
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+@pytest.mark.parametrize(("kind", "queued"), [("session.ended", {"SendMessageBatch session_ended": 1}), ("user.renamed", {})])
+def test_an_accepted_webhook_takes_one_call_to_be_counted(
+    webhook: tuple[AwsAnswers, ModuleType], kind: str, queued: dict[str, int]
+) -> None:
+    aws, app = webhook
+    _send(app, kind)
+    aws.calls.clear()
+
+    status = _send(app, kind)
+
+    assert status == 202
+    assert dict(aws.calls) == {**queued, COUNT: 1}
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+@pytest.mark.parametrize(("seconds", "writes"), [(0, 1), (0.999, 1), (1, 2), (3600, 2)])
+def test_refusals_take_at_most_one_call_in_a_second(webhook: tuple[AwsAnswers, ModuleType], seconds: float, writes: int) -> None:
+    aws, app = webhook
+    forger = "whsec_" + "Zm9yZ2Vk" * 4
+    now = app.time.time()
+
+    statuses = {_send(app, "session.ended", forger) for _ in range(20)}
+    app.time = SimpleNamespace(time=lambda: now + seconds)  # type: ignore[attr-defined]
+    statuses.add(_send(app, "session.ended", forger))
+
+    assert statuses == {401}
+    assert aws.calls[COUNT] == writes
+
+
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+def test_refusals_at_sources_that_do_not_exist_take_no_call(webhook: tuple[AwsAnswers, ModuleType]) -> None:
+    aws, app = webhook
+
+    statuses = {_send(app, "session.ended", source=f"nothing-{number}") for number in range(5)}
+
+    assert statuses == {401}
+    assert COUNT not in aws.calls

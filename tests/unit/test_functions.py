@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.discovery import Publisher
+from backchannel.api.source_counter import SourceCounter
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.secrets import Secrets
@@ -29,8 +30,11 @@ from backchannel.errors import (
 )
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
+from backchannel.providers.cache import cached, with_misses
 from backchannel.providers.clients import Client
 from backchannel.providers.key_rotation import PassResult
+from backchannel.providers.silent_sources import SilentSource
+from backchannel.providers.source_activity import SourceActivities, Tally
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
 from backchannel.reasons import Reason
@@ -63,6 +67,7 @@ ENVIRONMENT = {
     "FETCHED_DOCUMENTS_TABLE": "fetched-documents",
     "CLIENT_DOCUMENTS_TABLE": "client-documents",
     "SENDER_DOCUMENTS_TABLE": "sender-documents",
+    "SOURCE_ACTIVITY_TABLE": "source-activity",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",
@@ -97,6 +102,16 @@ class Context(LambdaContext):
         self._memory_limit_in_mb = 512
         self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
         self._aws_request_id = "5f6e7d8c-0000-4000-8000-000000000001"
+
+
+class NoActivities(SourceActivities):
+    """For tests that do not care what is counted."""
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, provider: str, source: str, tally: Tally) -> None:
+        pass
 
 
 class NoSessions(Sessions):
@@ -158,6 +173,7 @@ def _webhook(
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
         sender_keys=_unknown,
+        counter=SourceCounter(NoActivities),
     )
     return load("webhook", receiver=receiver, time=SimpleNamespace(time=lambda: AT / 1000 + 2))
 
@@ -230,7 +246,8 @@ def test_provider_and_source_are_both_looked_up_whichever_is_missing(load: Load,
     provider = Mock(side_effect=_unknown if "provider" in missing else None, return_value=ACME)
     source = Mock(side_effect=_unknown if "source" in missing else None, return_value=PORTAL)
 
-    _webhook(load, FakeQueue(), provider=provider, source=source).handler(sample("api-webhook.json"), Context())
+    caches = {"provider": cached(with_misses(provider)), "source": cached(with_misses(source))}
+    _webhook(load, FakeQueue(), **caches).handler(sample("api-webhook.json"), Context())
 
     assert (provider.call_count, source.call_count) == (1, 1)
 
@@ -306,6 +323,7 @@ def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["kc-synthetic"])),
         intake=Intake(sessions, FakeQueue()),
         sender_keys=_unknown,
+        counter=SourceCounter(NoActivities),
     )
 
     received = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
@@ -322,6 +340,7 @@ def _receiver(source: Source, queue: FakeQueue, *secrets: str) -> WebhookReceive
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: list(secrets))),
         intake=Intake(NoSessions(), queue),
         sender_keys=_unknown,
+        counter=SourceCounter(NoActivities),
     )
 
 
@@ -753,6 +772,24 @@ def test_a_scheduled_pass_ends_what_has_expired(load: Load) -> None:
     answer = load("session_expiry", expiry_pass=expiry_pass).handler(sample("schedule-session_expiry.json"), Context())
 
     assert answer == {"ended": 3}
+
+
+# --- source_silence ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_check_says_which_sources_are_silent_and_how_many(load: Load, log: Log, capsys: pytest.CaptureFixture[str]) -> None:
+    silent = [SilentSource("acme", "portal", 300, AT), SilentSource("acme", "keycloak", 600, None)]
+    check = SimpleNamespace(run=lambda _: silent)
+
+    load("source_silence", check=check).handler(sample("schedule-source_silence.json"), Context())
+
+    lines = [line for line in log.lines if line["message"] == "source.silent"]
+    assert [(line["provider"], line["source"], line.get("last_event_at")) for line in lines] == [
+        ("acme", "portal", AT),
+        ("acme", "keycloak", None),
+    ]
+    assert json.loads(capsys.readouterr().out)["SourcesSilent"] == [2.0]
 
 
 # --- key_rotation -----------------------------------------------------------------------------------------------------

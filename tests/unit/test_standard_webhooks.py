@@ -136,7 +136,7 @@ def test_without_a_trusted_sid_the_end_at_one_client_stays_with_that_client() ->
 def test_with_neither_a_trusted_sid_nor_a_subject_the_event_cannot_be_mapped() -> None:
     document = {"type": "session.ended", "timestamp": WHEN, "data": {"sid": "sid-1"}}
 
-    assert _parse(document, "none") == Parsed(ignored=1)
+    assert _parse(document, "none") == Parsed(unmappable=1)
 
 
 @pytest.mark.parametrize(

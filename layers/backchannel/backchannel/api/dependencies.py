@@ -11,6 +11,7 @@ from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.table import Logouts
+from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
@@ -36,6 +37,7 @@ class Dependencies:
     key_rotation: Function
     own_keys: OwnKeys
     periods: Periods
+    activities: SourceActivities
     permit_private_networks: bool
     permit_loopback: bool
 

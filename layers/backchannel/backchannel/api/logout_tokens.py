@@ -19,7 +19,7 @@ from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, l
 from backchannel.sessions.implied_starts import SAME_END, implied_session, implied_start
 from backchannel.sessions.table import Sessions
 from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN, LogoutTokenClaims, read, token_in
-from backchannel.webhooks.request import Request, json_object
+from backchannel.webhooks.request import Parsed, Request, json_object
 
 HEADERS = {"Cache-Control": "no-store"}
 
@@ -62,6 +62,7 @@ class LogoutTokenReceiver:
         try:
             self._receive(provider_name, source_name, request, now)
         except CallerError as error:
+            self.webhooks.refused(provider_name, source_name, error, now)
             logger.info("request.refused", code=error.code, detail=str(error))
             return {"statusCode": 400, "headers": {**HEADERS, "Content-Type": "application/json"}, "body": _REFUSED}
         return {"statusCode": 200, "headers": HEADERS, "body": ""}
@@ -76,7 +77,7 @@ class LogoutTokenReceiver:
         events = self._events(proven)
         if source.pass_on:
             self._keep(token_in(request), proven)
-        self.webhooks.take(provider, source, events, now, passes_on=source.pass_on)
+        self.webhooks.take(provider, source, Parsed(tuple(events)), now, passes_on=source.pass_on)
 
     def _clients(self, provider_name: str, claims: LogoutTokenClaims) -> list[Client]:
         """Return the registered clients that the token is for; others may be named beside them."""

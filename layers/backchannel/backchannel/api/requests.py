@@ -113,6 +113,9 @@ class SourceMetadata(_Request):
         int | None,
         Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
     ] = None
+    expected_interval: Annotated[
+        int | None, Field(ge=300, le=31_536_000, description="seconds without an accepted webhook that raise an alarm")
+    ] = None
 
 
 class PreviewRequest(_Request):

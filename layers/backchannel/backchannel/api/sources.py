@@ -11,13 +11,26 @@ from backchannel.api.parameters import Name
 from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
 from backchannel.api.upstreams import fetched
-from backchannel.api.views import PreviewView, SessionEventView, SourceView, optional_timestamp, responses, timestamp
+from backchannel.api.views import (
+    LastEventView,
+    LastRefusalView,
+    PreviewView,
+    SessionEventView,
+    SourceActivityView,
+    SourceCountsView,
+    SourceView,
+    SourceWithActivity,
+    optional_timestamp,
+    responses,
+    timestamp,
+)
 from backchannel.api.webhooks import session_events
 from backchannel.errors import RegistrationInvalidError
+from backchannel.providers.source_activity import SourceActivity
 from backchannel.providers.sources import Source, secret_name
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
-from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
+from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak_signatures import check_algorithm
@@ -28,7 +41,7 @@ router = APIGatewayRouter()
 
 @router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=responses(SourceView, 200))
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
-    """Create or replace a source. A replaced secret may go on being accepted for a minute."""
+    """Create or replace a source. A replaced secret may go on being accepted for a minute. Its counts go on."""
     using = dependencies(router)
     found = using.providers.get(provider)
     check_settings(metadata)
@@ -42,29 +55,48 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
         using.secrets.put(name, values)
     else:
         using.secrets.delete(name)
+    using.activities.begin(provider, source, now())
     using.providers.put_source(provider, configured)
     return _shown(configured)
 
 
-@router.get("/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=responses(SourceView, 200))
-def get(provider: Name, source: Name) -> SourceView:
-    """Return the source without its secrets."""
-    return _shown(dependencies(router).providers.get_source(provider, source))
+@router.get(
+    "/providers/<provider>/sources/<source>", summary="Show a webhook sender", responses=responses(SourceWithActivity, 200)
+)
+def get(provider: Name, source: Name) -> SourceWithActivity:
+    """Return the source without its secrets, and what it has sent."""
+    using = dependencies(router)
+    found = using.providers.get_source(provider, source)
+    activity = activity_shown(using.activities.get(provider, source), found.expected_interval, now())
+    return SourceWithActivity(**_shown(found).model_dump(), activity=activity)
 
 
 @router.delete("/providers/<provider>/sources/<source>", summary="Remove a webhook sender", responses=responses(None, 204))
 def delete(provider: Name, source: Name) -> tuple[None, int]:
-    """Remove the source and its secrets."""
+    """Remove the source, its secrets and its counts."""
     using = dependencies(router)
     found = using.providers.get_source(provider, source)
     if found.secret_name is not None:
         using.secrets.delete(found.secret_name)
+    using.activities.delete(provider, source)
     using.providers.delete_source(provider, source)
     return None, HTTPStatus.NO_CONTENT
 
 
 def _shown(source: Source) -> SourceView:
     return SourceView(**{name: getattr(source, name) for name in SourceView.model_fields})
+
+
+def activity_shown(activity: SourceActivity, expected_interval: int | None, now: int) -> SourceActivityView:
+    """Return a source's activity as the API shows it."""
+    event, refusal = activity.last_event, activity.last_refusal
+    return SourceActivityView(
+        since=optional_timestamp(activity.since),
+        counts=SourceCountsView(**activity.counts),
+        last_event=None if event is None else LastEventView.model_validate({"at": timestamp(event.at), "kind": event.what}),
+        last_refusal=None if refusal is None else LastRefusalView(at=timestamp(refusal.at), code=refusal.what),
+        is_silent=activity.is_silent(expected_interval, now),
+    )
 
 
 @router.post(
@@ -80,18 +112,15 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     body = json.dumps(request.payload, ensure_ascii=False).encode()
     proven = Proven(body, request.event_id if is_signed_beside else None)
     parsed = session_events(proven, using.providers.get(provider), configured, using.providers.get_client, now())
-    return PreviewView(events=[_event_shown(event) for event in parsed.events], ignored=parsed.ignored)
+    shown = [_event_shown(event) for event in parsed.events]
+    return PreviewView(events=shown, ignored=parsed.ignored, unmappable=parsed.unmappable)
 
 
 def _event_shown(event: SessionEvent) -> SessionEventView:
-    if isinstance(event, RpSessionStarted):
-        kind, at = "rp_session_started", event.started_at
-    else:
-        kind, at = "session_ended" if isinstance(event, SessionEnded) else "subject_sessions_ended", event.ended_at
     return SessionEventView.model_validate(
         {
-            "kind": kind,
-            "at": timestamp(at),
+            "kind": kind_of(event),
+            "at": timestamp(event.started_at if isinstance(event, RpSessionStarted) else event.ended_at),
             "expires_at": optional_timestamp(getattr(event, "expires_at", None)),
             **{name: getattr(event, name, None) for name in ("sub", "sid", "client_id", "client_sub", "reason")},
         }

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, create_model
 
 from backchannel.api.requests import ProviderMetadata
 from backchannel.providers.clients import Client
+from backchannel.sessions.events import EventKind
 from backchannel.tokens.key_ring import KeyState
 
 Timestamp = Annotated[datetime, Field(description="ISO 8601, UTC")]
@@ -93,12 +94,54 @@ class SourceView(BaseModel):
     pass_on: bool
     tolerate_missing_exp: bool
     max_lifetime: int | None
+    expected_interval: int | None
+
+
+class SourceCountsView(BaseModel):
+    """How many events of a source were starts, ends or neither, and how many of its webhooks were refused."""
+
+    started: int
+    ended: int
+    ignored: Annotated[int, Field(description="of no interest")]
+    unmappable: Annotated[int, Field(description="of interest, but they name no session and no subject that could be used")]
+    unmatched: Annotated[int, Field(description="those of the ends for which nobody was found")]
+    refused: Annotated[int, Field(description="webhooks, not events")]
+
+
+class LastEventView(BaseModel):
+    """The latest event that was accepted, and when it came."""
+
+    at: Timestamp
+    kind: EventKind | Literal["unmappable", "ignored"]
+
+
+class LastRefusalView(BaseModel):
+    """The latest webhook that was refused, and the code of the reason."""
+
+    at: Timestamp
+    code: str
+
+
+class SourceActivityView(BaseModel):
+    """What a source has sent ``since`` it was configured; it may lag."""
+
+    since: Annotated[Timestamp | None, Field(description="null: nothing is counted before the source is configured again")]
+    counts: SourceCountsView
+    last_event: LastEventView | None
+    last_refusal: LastRefusalView | None
+    is_silent: Annotated[bool, Field(description="whether nothing was accepted for longer than expected_interval")]
+
+
+class SourceWithActivity(SourceView):
+    """One configured webhook sender, and what it has sent."""
+
+    activity: SourceActivityView
 
 
 class SessionEventView(BaseModel):
     """What an event would cause; ``at`` is when it happened."""
 
-    kind: Literal["rp_session_started", "session_ended", "subject_sessions_ended"]
+    kind: EventKind
     at: Timestamp
     sub: str | None
     sid: str | None
@@ -109,10 +152,11 @@ class SessionEventView(BaseModel):
 
 
 class PreviewView(BaseModel):
-    """The session events that a payload would cause, and how many of its events would be ignored."""
+    """The session events that a payload would cause, and how many of its events would be ignored or unmappable."""
 
     events: list[SessionEventView]
     ignored: int
+    unmappable: int
 
 
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client

@@ -3,20 +3,28 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from backchannel.api.source_counter import SourceCounter
 from backchannel.aws.secrets import Secrets
-from backchannel.errors import EventTimeInvalidError, NotFoundError, PayloadTooLargeError, SignatureInvalidError
+from backchannel.errors import (
+    CallerError,
+    EventTimeInvalidError,
+    InternalFailure,
+    NotFoundError,
+    PayloadTooLargeError,
+    SignatureInvalidError,
+)
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import RpSessionStarted, SessionEvent
+from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.formats import FORMATS
@@ -32,7 +40,7 @@ class JwtVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How a webhook is answered: with how many of its events were starts, ends or ignored."""
+    """How a webhook is answered: with how many of its events were starts or ends, or caused nothing."""
 
     status: HTTPStatus
     counts: dict[str, int]
@@ -51,6 +59,7 @@ class WebhookReceiver:
     secrets: Secrets
     intake: Intake
     sender_keys: Callable[[], JwtVerifier]
+    counter: SourceCounter
 
     def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
         """Receive a webhook. Once this returns, all of its events are stored or queued.
@@ -65,30 +74,39 @@ class WebhookReceiver:
         if parsed.unknown_reasons:
             logger.warning("webhook.reason_unknown", provider=provider_name, source=source_name)
             metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
-        return Received(FORMATS[source.format].success, self.take(provider, source, parsed.events, now, ignored=parsed.ignored))
+        counts = self.take(provider, source, parsed, now)
+        caused_nothing = counts["ignored"] + counts["unmappable"]
+        answer = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
+        return Received(FORMATS[source.format].success, answer)
 
-    def take(
-        self,
-        provider: Provider,
-        source: Source,
-        events: Sequence[SessionEvent],
-        now: int,
-        *,
-        ignored: int = 0,
-        passes_on: bool = False,
-    ) -> dict[str, int]:
+    def take(self, provider: Provider, source: Source, parsed: Parsed, now: int, *, passes_on: bool = False) -> Mapping[str, int]:
         """Store or queue events of a source, and count them. ``passes_on``: tokens are kept for the ends.
 
         Raises:
             InternalFailure: not everything is stored; the same events can be sent again.
 
         """
-        taken = self.intake.take(provider, events, now, passes_on=passes_on)
-        counts = {"started": taken.started, "ended": taken.ended, "ignored": ignored}
+        taken = self.intake.take(provider, parsed.events, now, passes_on=passes_on, source=source.source)
+        counts = {
+            "started": taken.started,
+            "ended": taken.ended,
+            "ignored": parsed.ignored,
+            "unmappable": parsed.unmappable,
+        }
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider.provider, "source": source.source, **counts})
+        self.counter.accepted(provider.provider, source.source, counts, _last_kind(parsed), now)
         return counts
+
+    def refused(self, provider_name: str, source_name: str, error: CallerError, now: int) -> None:
+        """Count a webhook that was refused, if it was sent to a source that exists: what strangers make up costs nothing."""
+        try:
+            source = _found(self.source, provider_name, source_name)
+        except InternalFailure:
+            return  # it has not been looked up before, and the answer does not depend on it
+        if not isinstance(source, NotFoundError):
+            self.counter.refused(provider_name, source_name, error.code, now)
 
     def proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
         """Return the source that proved itself, its provider, and what it has sent.
@@ -126,7 +144,13 @@ def session_events(proven: Proven, provider: Provider, source: Source, client: C
     for event in parsed.events:
         _check_age(event, row.max_age, now)
     events = tuple(event for event in parsed.events if not _is_own_login(event, row.own_clients, provider, client))
-    return Parsed(events, parsed.ignored + len(parsed.events) - len(events))
+    return replace(parsed, events=events, ignored=parsed.ignored + len(parsed.events) - len(events))
+
+
+def _last_kind(parsed: Parsed) -> str:
+    if parsed.events:
+        return kind_of(parsed.events[-1])
+    return "unmappable" if parsed.unmappable else "ignored"
 
 
 def _is_own_login(

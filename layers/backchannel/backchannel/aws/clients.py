@@ -13,6 +13,9 @@ CONFIG = Config(
 )
 """If a service hangs, a function must notice while there is time to give its message back."""
 
+IMPATIENT = Config(connect_timeout=0.5, read_timeout=0.5, retries={"mode": "standard", "total_max_attempts": 1})
+"""For calls that nothing depends on, and that somebody waits for."""
+
 _BACKOFF, _RETRY_AFTER = 1, 5
 """Before its only retry, botocore's standard mode waits up to 1 s, and up to 5 s more if the answer has ``x-amz-retry-after``."""
 

@@ -18,10 +18,11 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
-from backchannel.errors import NotFoundError
+from backchannel.errors import NotFoundError, StorageUnavailable
 from backchannel.logouts.recipients import delivery_without_session, planned_deliveries
 from backchannel.logouts.table import Logout, Logouts, Progress
 from backchannel.providers.clients import Client
+from backchannel.providers.source_activity import SourceActivities, Tally
 from backchannel.providers.table import Providers
 from backchannel.reasons import Reason, is_emergency
 from backchannel.runtime.observability import logger, metrics
@@ -51,6 +52,7 @@ class FanOut:
     deliveries: Deliveries
     session_ended_queue: Queue
     delivery_queue: Queue
+    activities: SourceActivities
 
     def carry_out(
         self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool], is_repeated: bool = True
@@ -88,12 +90,22 @@ class FanOut:
             if tells_all_clients and not page_by_page.tell_all_clients(told):
                 return False
             if told.matched == 0 and not tells_all_clients:
-                logger.warning("session.unmatched")
-                metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
+                self._count_unmatched(message)
             self._finish(message, issuer, told.matched, now())
         elif told.matched > 0:
             self.logouts.match_late(message.logout_id, told.matched)
         return True
+
+    def _count_unmatched(self, message: EndMessage) -> None:
+        logger.warning("session.unmatched")
+        metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
+        if message.source is None:
+            return
+        try:
+            self.activities.add(message.provider, message.source, Tally({"unmatched": 1}))
+        except StorageUnavailable as failure:  # a logout does not wait for a count
+            logger.error("source.not_counted", source=message.source, code=failure.code, detail=str(failure))
+            metrics.add_metric("SourcesNotCounted", MetricUnit.Count, 1)
 
     def _finish(self, message: EndMessage, issuer: str, matched: int, now: int) -> None:
         """Queue the sweep, and the end of all of the subject's sessions if that is what an unknown ``sid`` means."""

@@ -15,7 +15,8 @@ class Source:
     Where the sender signs tokens, they are for ``audience``, from ``token_issuer`` or else the provider's issuer, and their keys
     are at ``jwks_uri``, or else where the provider's upstream says. ``secret_name``: None where there is no secret.
     ``pass_on``: clients are sent the provider's own token as it is. ``max_lifetime`` of a token is in seconds, None for the
-    default of its format.
+    default of its format. ``expected_interval``: seconds after which a source that has sent nothing is silent, None where that is
+    not unusual.
     """
 
     source: str
@@ -34,6 +35,7 @@ class Source:
     pass_on: bool = False
     tolerate_missing_exp: bool = False
     max_lifetime: int | None = None
+    expected_interval: int | None = None
 
 
 def secret_name(prefix: str, provider: str, source: str) -> str:

@@ -197,8 +197,14 @@ class Providers:
         document = self._read(_pk(provider), key("SOURCE", source)) if _is_name(provider) and _is_name(source) else None
         if document is None:
             raise NotFoundError.of("source", source)
-        networks = tuple(document.get("allowed_networks", ())) if self._permit_private_networks else ()
-        return _known(Source, document, allowed_networks=networks)
+        found = _source(document)
+        return found if self._permit_private_networks else replace(found, allowed_networks=())
+
+    def sources(self, provider: str) -> list[Source]:
+        """Return the sources of a provider."""
+        with storage():
+            found = self._items.query(_pk(provider), self._items.sk.startswith(key("SOURCE", "")), consistent_read=True)
+            return [_source(item.document) for item in found]
 
     def put_source(self, provider: str, source: Source) -> None:
         """Store a source."""
@@ -285,6 +291,10 @@ def _known[T](kind: type[T], document: Mapping[str, Any], **changed: Any) -> T:
 def _provider(document: Mapping[str, Any]) -> Provider:
     keys = tuple(_known(SigningKey, each) for each in document["keys"])
     return _known(Provider, document, keys=keys, upstream=_upstream(document.get("upstream")))
+
+
+def _source(document: Mapping[str, Any]) -> Source:
+    return _known(Source, document, allowed_networks=tuple(document.get("allowed_networks", ())))
 
 
 def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:

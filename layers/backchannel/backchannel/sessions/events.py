@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
 from backchannel.reasons import Reason
@@ -74,6 +75,14 @@ class SubjectSessionsEnded:
 
 type Ended = SessionEnded | SubjectSessionsEnded
 type SessionEvent = RpSessionStarted | Ended
+type EventKind = Literal["rp_session_started", "session_ended", "subject_sessions_ended"]
+
+
+def kind_of(event: SessionEvent) -> EventKind:
+    """Return what an event is called where it is shown."""
+    if isinstance(event, RpSessionStarted):
+        return "rp_session_started"
+    return "session_ended" if isinstance(event, SessionEnded) else "subject_sessions_ended"
 
 
 def is_whole_session(event: Ended) -> bool:

@@ -27,9 +27,18 @@ class Intake:
         self._queue = session_ended_queue
 
     def take(
-        self, provider: Provider, events: Iterable[SessionEvent], now: int, *, reopen: bool = False, passes_on: bool = False
+        self,
+        provider: Provider,
+        events: Iterable[SessionEvent],
+        now: int,
+        *,
+        reopen: bool = False,
+        passes_on: bool = False,
+        source: str | None = None,
     ) -> Taken:
         """Store and queue all events; once this returns, none can be lost. ``passes_on``: tokens are kept for the ends.
+
+        ``source`` has sent them, None if they are not those of a webhook.
 
         Raises:
             InternalFailure: some may not be stored; the same events can be taken in again.
@@ -42,7 +51,8 @@ class Intake:
                 started += 1
                 messages += self._start(provider, event, now)
             else:
-                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on))
+                end = end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on, source=source)
+                messages.append(end)
         self._queue.send(message.outgoing() for message in messages)
         return Taken(started, len(messages))
 
@@ -64,6 +74,7 @@ def end_message(
     only_client_id: str | None = None,
     reopen: bool = False,
     passes_on: bool = False,
+    source: str | None = None,
 ) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
@@ -75,4 +86,5 @@ def end_message(
         only_client_id=only_client_id,
         reopen=reopen,
         passes_on=passes_on,
+        source=source,
     )

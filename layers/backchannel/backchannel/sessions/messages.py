@@ -16,6 +16,7 @@ class EndMessage(Message):
     ``fanout_id`` names this run, so that it recognises its own work when the message is delivered again. ``only_client_id``
     narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look; ``reopen``
     tells RP sessions again that another logout has taken care of in vain. ``passes_on``: the provider's tokens are kept for it.
+    ``source`` is the one whose webhook it was, which is told if nobody is found.
     """
 
     provider: str
@@ -33,6 +34,7 @@ class EndMessage(Message):
     sweep: bool = False
     reopen: bool = False
     passes_on: bool = False
+    source: str | None = None
 
     @property
     def tenant(self) -> tuple[str]:

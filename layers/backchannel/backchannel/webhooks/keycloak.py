@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
 from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
-from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 type _Make = Callable[[Mapping[str, Any], int, str, Context], SessionEvent | None]
@@ -36,7 +36,9 @@ def parse(proven: Proven, context: Context) -> Parsed:
     _check_realm(document, context)
     at = event_time(member(document, "time", int), context.now)
     event = make(document, at, identifier("uid", document.get("uid")), context)
-    return IGNORED if event is None else Parsed((event,))
+    if event is None:
+        return UNMAPPABLE if kind in _ENDS_OF_SESSIONS else IGNORED
+    return Parsed((event,))
 
 
 def _check_realm(document: Mapping[str, Any], context: Context) -> None:
@@ -183,6 +185,9 @@ _USER = re.compile(r"users/(f:(?:(?!/(?:consents|credentials|federated-identity)
 _CONSENT = re.compile(r"users/(f:.+?|[^/]+)/consents/(.+)", re.DOTALL)
 _ACTION = re.compile(r"users/(f:.+|[^/]+)/([a-z-]+)", re.DOTALL)
 _USER_ACTIONS = {"logout": Reason.ADMIN_LOGOUT, "reset-password": Reason.CREDENTIAL_CHANGED}
+
+_ENDS_OF_SESSIONS = frozenset({"access.LOGOUT", "access.USER_SESSION_DELETED", "admin.USER_SESSION-DELETE"})
+"""Types that always end a session. One that gives no session event names neither a session that is trusted nor a user."""
 
 _TYPES: Mapping[str, _Make] = {
     "access.CODE_TO_TOKEN": _code_to_token,

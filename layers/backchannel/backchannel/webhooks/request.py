@@ -73,17 +73,19 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """The session events of a webhook, and how many of its events were ignored: of no interest, or impossible to map.
+    """The session events of a webhook, and how many of its events were ignored, since they are of no interest.
 
-    ``unknown_reasons`` is how many of the ends gave a reason that is none of ours.
+    ``unmappable`` are of interest, but they name nobody. ``unknown_reasons`` is how many ends gave a reason that is none of ours.
     """
 
     events: tuple[SessionEvent, ...] = ()
     ignored: int = 0
     unknown_reasons: int = 0
+    unmappable: int = 0
 
 
 IGNORED = Parsed(ignored=1)
+UNMAPPABLE = Parsed(unmappable=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from backchannel.sessions.events import (
     identifier,
     subject,
 )
-from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 _TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})")
@@ -48,7 +48,7 @@ def parse(proven: Proven, context: Context) -> Parsed:
     event_id = identifier("id", document.get("id")) if proven.event_id is None else proven.event_id
     event = make(data, at, event_id, context)
     if event is None:
-        return IGNORED
+        return UNMAPPABLE
     return Parsed((event,), unknown_reasons=int(make is not _started and _has_unknown_reason(data)))
 
 
