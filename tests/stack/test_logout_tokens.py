@@ -11,8 +11,6 @@ from urllib.parse import urlencode
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
-from backchannel.providers.upstreams import LOOPBACK
-from backchannel.tokens.locations import Location
 from local.client import Response, Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
@@ -21,7 +19,7 @@ from tests.support.polling import until
 from tests.support.provider import Json, Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id, note
-from tests.support.upstream import DISCOVERY, JWKS, UpstreamServer
+from tests.support.upstream import JWKS, UpstreamServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 REFUSED = {"error": "invalid_request", "error_description": "no logout token that is valid here"}
@@ -185,16 +183,11 @@ def test_after_a_rotation_the_new_key_is_found_at_once(relay: Relay, relying_par
 
 
 @pytest.mark.parametrize(
-    ("action", "table"), [("GetItem", "FetchedDocuments"), ("UpdateItem", "FetchedDocuments"), ("UpdateItem", "Deliveries")]
+    ("action", "table"), [("GetItem", "SenderDocuments"), ("UpdateItem", "SenderDocuments"), ("UpdateItem", "Deliveries")]
 )
 def test_without_the_permission_the_provider_is_told_to_come_again(relay: Relay, aws: Aws, action: str, table: str) -> None:
     client_id = relay.provider.register_client("https://rp.example/logout", own_tokens=False)
     token = relay.signer.sign(relay.signer.claims(client_id, sid=new_id("sid")))
-    copies = [Location(relay.server.url + path, LOOPBACK).key for path in (JWKS, DISCOVERY)]
-    for copy in copies:
-        name = aws.physical_id("FetchedDocumentsTable")
-        assert aws.client("dynamodb").delete_item(TableName=name, Key={"pk": {"S": copy}}, ReturnValues="ALL_OLD")["Attributes"]
-
     with aws.without("WebhookRole", f"dynamodb:{action}", table):
         refused = relay.send(token)
 

@@ -3,7 +3,7 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -75,9 +75,11 @@ class WebhookReceiver:
         now: int,
         *,
         ignored: int = 0,
-        passes_on: bool = False,
+        passes_on: Collection[str] = (),
     ) -> dict[str, int]:
-        """Store or queue events of a source, and count them. ``passes_on``: tokens are kept for the ends.
+        """Store or queue events of a source, and count them.
+
+        ``passes_on``: clients for which tokens are kept that nobody may be about to send.
 
         Raises:
             InternalFailure: not everything is stored; the same events can be sent again.

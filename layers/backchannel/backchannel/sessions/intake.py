@@ -1,7 +1,7 @@
 """Where session events come in, from webhooks and from the operator: starts are stored, ends are queued."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from backchannel.aws.sqs import Queue
@@ -27,9 +27,17 @@ class Intake:
         self._queue = session_ended_queue
 
     def take(
-        self, provider: Provider, events: Iterable[SessionEvent], now: int, *, reopen: bool = False, passes_on: bool = False
+        self,
+        provider: Provider,
+        events: Iterable[SessionEvent],
+        now: int,
+        *,
+        reopen: bool = False,
+        passes_on: Collection[str] = (),
     ) -> Taken:
-        """Store and queue all events; once this returns, none can be lost. ``passes_on``: tokens are kept for the ends.
+        """Store and queue all events; once this returns, none can be lost.
+
+        ``passes_on``: clients for which tokens are kept that nobody may be about to send.
 
         Raises:
             InternalFailure: some may not be stored; the same events can be taken in again.
@@ -42,7 +50,11 @@ class Intake:
                 started += 1
                 messages += self._start(provider, event, now)
             else:
-                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on))
+                clients: list[str | None] = [each for each in passes_on if event.client_id in {None, each}]
+                messages += (
+                    end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=each)
+                    for each in clients or [None]
+                )
         self._queue.send(message.outgoing() for message in messages)
         return Taken(started, len(messages))
 
@@ -63,7 +75,7 @@ def end_message(
     *,
     only_client_id: str | None = None,
     reopen: bool = False,
-    passes_on: bool = False,
+    passes_on: str | None = None,
 ) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
