@@ -5,7 +5,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
+import hypothesis
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -19,10 +22,11 @@ from backchannel.reasons import Reason
 from backchannel.sessions.events import SessionEnded, SessionEvent, logout_id
 from backchannel.sessions.messages import EndMessage
 from local.client import Stack
-from tests.support.interleaving import Held, Tables, Task, World, tables_of, taking_turns
+from tests.stack.test_sessions_stateful import STABLE
+from tests.support.interleaving import Held, Tables, Task, Turn, Webhook, World, tables_of, taking_turns
 from tests.support.recorded import all_of_logout
-from tests.support.relayed import Relay
-from tests.support.scenarios import SUB, WIKI, SessionEnds, Starts, SubjectEnds
+from tests.support.relayed import Relay, RelayIntake, TokenComes
+from tests.support.scenarios import SUB, TURNS, WIKI, Happening, SessionEnds, Starts, SubjectEnds
 
 UNTRUSTING = replace(WIKI, own_tokens=False)
 FIRST, SECOND = replace(UNTRUSTING, client_id="first"), replace(UNTRUSTING, client_id="second")
@@ -175,6 +179,41 @@ def test_a_client_that_trusts_our_keys_is_not_told_twice_where_another_logout_to
 
     assert len(world.posted) == 1
     assert "jti-1" not in sent(world)
+
+
+WIKI_STARTS: Happening = (Starts("wiki", SID), 12_000)
+WIKIS_TOKEN, FIRSTS_TOKEN = ((TokenComes(client_id, SID), None) for client_id in ("wiki", "first"))
+OTHER_ENDS: list[Happening] = [
+    (SubjectEnds(reason=Reason.ADMIN_LOGOUT), None),
+    (SessionEnds(SID), None),
+    (SubjectEnds("wiki", "another"), 3000),
+]
+
+
+@settings(STABLE, max_examples=25)
+@given(
+    st.lists(st.sampled_from([WIKI_STARTS, FIRSTS_TOKEN, WIKIS_TOKEN, *OTHER_ENDS]), max_size=3, unique=True).flatmap(
+        lambda others: st.permutations([*others, WIKIS_TOKEN])
+    ),
+    TURNS,
+    st.sampled_from(["sessions", "all_clients"]),
+)
+def test_in_whatever_order_and_whoever_dies_each_client_is_sent_its_token(
+    tables: Tables, happenings: list[Happening], turns: list[Turn], recipients: Recipients
+) -> None:
+    world = world_of(tables, UNTRUSTING, FIRST, recipients=recipients)
+    world.webhooks = [Webhook(event, None if before is None else world.began - before) for event, before in happenings]
+    world.turns, world.sweeps = turns, True
+    world._unsent = list(world.webhooks)
+    world.intake = RelayIntake(world)
+
+    world.run()
+
+    hypothesis.note("\n".join(world.trace))
+    for client_id in {event.client_id for event, _ in happenings if isinstance(event, TokenComes)}:
+        assert f"jti-{client_id}" in sent(world)
+        assert outcomes(world)[client_id] == ACCEPTED
+    assert kept(world) == []
 
 
 # --- several tokens ------------------------------------------------------------------------------------------------------

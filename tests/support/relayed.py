@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -12,6 +12,8 @@ from backchannel.api.logout_tokens import LogoutTokenReceiver
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
+from backchannel.sessions.events import SessionEvent
+from backchannel.sessions.intake import Intake, Taken
 from backchannel.tokens.jws import encode
 from backchannel.webhooks.logout_tokens import EVENT, LOGOUT_TOKEN
 from backchannel.webhooks.request import Request
@@ -55,10 +57,44 @@ class Relay:
             source=lambda *_: RELAY,
             client=lambda _, client_id: clients[client_id],
             secrets=cast("Any", None),
-            intake=world.intake,
+            intake=Intake(world.sessions, world.ended),
             sender_keys=_BelievesAll,
         )
         answer = LogoutTokenReceiver(webhooks, world.sessions, world.deliveries).answer(
             "interleaved", "relay", Request(body, FORM), world.now()
         )
         assert answer["statusCode"] == 200, answer
+
+
+@dataclass(frozen=True, slots=True)
+class TokenComes:
+    """The provider sends a client a token about a session of Ada's: a happening of a world whose intake is RelayIntake."""
+
+    client_id: str
+    sid: str
+    at: int = 0
+
+    def __call__(self, at: int) -> SessionEvent:
+        return cast("SessionEvent", TokenComes(self.client_id, self.sid, at))
+
+
+class RelayIntake(Intake):
+    """Takes tokens beside session events."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.sessions, world.ended)
+        self._world = world
+        self._relay = Relay(world)
+
+    def take(self, provider: Provider, events: Iterable[SessionEvent], now: int, **options: Any) -> Taken:
+        taken = list(events)
+        tokens = [event for event in map(as_token, taken) if event is not None]
+        for each in tokens:
+            named = {"sub": "ada", "sid": each.sid}
+            self._relay.send(self._relay.token(each.client_id, at=each.at, lives=3600, jti=f"jti-{each.client_id}", named=named))
+        return Taken() if tokens else super().take(provider, taken, now, **options)
+
+
+def as_token(event: object) -> TokenComes | None:
+    """Return an event if it is a token."""
+    return event if isinstance(event, TokenComes) else None
