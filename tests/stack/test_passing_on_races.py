@@ -319,7 +319,25 @@ def test_the_end_of_another_login_in_the_same_session_is_told_within_a_minute_to
     assert outcomes(world) == {"wiki": ACCEPTED}
 
 
-@pytest.mark.parametrize("after", [0, 30_000])
+@pytest.mark.parametrize("after", [30_000, 90_000], ids=["within a minute", "later"])
+@pytest.mark.parametrize("client", [UNTRUSTING, WIKI], ids=["the provider's tokens alone", "ours, too"])
+def test_another_token_about_a_session_is_sent_though_nobody_reported_another_login(
+    tables: Tables, client: Client, after: int
+) -> None:
+    world = world_of(tables, client)
+    relay = Relay(world)
+    relay.send(relay.token("wiki", at=world.began, jti="jti-1", named=S1))
+    world.run()
+    world._leapt += after
+
+    relay.send(relay.token("wiki", at=world.now(), jti="jti-2", named=S1))
+    world.run()
+
+    assert sent(world) == ["jti-1", "jti-2"]
+    assert (outcomes(world), kept(world)) == ({"wiki": ACCEPTED}, [])
+
+
+@pytest.mark.parametrize("after", [0, 1000, 30_000])
 def test_a_token_that_comes_again_is_sent_once(world: World, after: int) -> None:
     relay = Relay(world)
     token = relay.token("wiki", at=world.began, named=S1)

@@ -41,6 +41,9 @@ LEASE = 45_000
 STRANDED = 300_000
 """A pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""
 
+_SAME_SECOND = 1_000
+"""Milliseconds: tokens say when something ended in seconds; one that comes again may be read as a little later."""
+
 
 @dataclass(frozen=True, slots=True)
 class NothingToDo:
@@ -129,13 +132,14 @@ class Deliveries:
         """Keep a token of the provider's for a delivery, which may still be to be recorded; it is gone once that is final.
 
         True if nobody is about to send it: the delivery is not recorded, or was final. Nothing changes if the client has accepted
-        a token, unless the client has a login that nobody has told it of (``is_anew``), and that one was about an earlier end.
-        ``keep_until`` in milliseconds, for a token whose delivery never comes.
+        this token, or one of ours, unless it has a login that nobody has told it of (``is_anew``), and that was about an earlier
+        end. ``keep_until`` in milliseconds, for a token whose delivery never comes.
         """
         items, item = self._items, self._items(logout_id, delivery_key(client_id, sid))
-        is_untold = items.status.does_not_exist() | (items.status != str(Status.ACCEPTED))
+        earlier = passed.ended_at - _SAME_SECOND
+        is_untold = items.status.does_not_exist() | (items.status != str(Status.ACCEPTED)) | (items.passed_on_until < earlier)
         if is_anew:
-            is_untold |= items.ended_at < passed.ended_at
+            is_untold |= items.ended_at < earlier
         actions = self._assign(token=passed.token, token_expires_at=passed.expires_at, token_ended_at=passed.ended_at)
         actions.append(items.expires_at.set(items.expires_at | keep_until // 1000))
         return update_if(item, is_untold, actions) and item.status not in PENDING_STATUSES
