@@ -190,7 +190,7 @@ OTHER_ENDS: list[Happening] = [
 ]
 
 
-@settings(STABLE, max_examples=25)
+@settings(STABLE, max_examples=15)
 @given(
     st.lists(st.sampled_from([WIKI_STARTS, FIRSTS_TOKEN, WIKIS_TOKEN, *OTHER_ENDS]), max_size=3, unique=True).flatmap(
         lambda others: st.permutations([*others, WIKIS_TOKEN])
