@@ -1,18 +1,18 @@
 """The provider's own logout tokens: received, carried out, and passed on as they are."""
 
 import json
+import re
 import secrets
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 from joserfc.jwk import OctKey, RSAKey
 
-from backchannel.providers.upstreams import LOOPBACK
-from backchannel.tokens.locations import Location
 from local.client import Response, Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
@@ -21,7 +21,7 @@ from tests.support.polling import until
 from tests.support.provider import Json, Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id, note
-from tests.support.upstream import DISCOVERY, JWKS, UpstreamServer
+from tests.support.upstream import JWKS, UpstreamServer
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 REFUSED = {"error": "invalid_request", "error_description": "no logout token that is valid here"}
@@ -149,7 +149,7 @@ def test_a_token_that_runs_out_is_the_end_of_its_delivery_and_is_gone(
     client_id = relay.provider.register_client(rp, own_tokens=False)
     trusting = relying_party(Answer(503), Answer(503), Answer(200))
     trusting_id = relay.provider.register_client(trusting)
-    tokens = [relay.signer.sign(relay.signer.claims(each, sid=sid, lives=20)) for each in (client_id, trusting_id)]
+    tokens = [relay.signer.sign(relay.signer.claims(each, sid=sid, lives=30)) for each in (client_id, trusting_id)]
     for token in tokens:
         assert relay.send(token).status == 200
     kept = str(aws.client("dynamodb").scan(TableName=aws.physical_id("DeliveriesTable"))["Items"])
@@ -188,21 +188,48 @@ def test_after_a_rotation_the_new_key_is_found_at_once(relay: Relay, relying_par
 
 @pytest.mark.alone
 @pytest.mark.parametrize(
-    ("action", "table"), [("GetItem", "FetchedDocuments"), ("UpdateItem", "FetchedDocuments"), ("UpdateItem", "Deliveries")]
+    ("action", "table"), [("GetItem", "SenderDocuments"), ("UpdateItem", "SenderDocuments"), ("UpdateItem", "Deliveries")]
 )
 def test_without_the_permission_the_provider_is_told_to_come_again(relay: Relay, aws: Aws, action: str, table: str) -> None:
     client_id = relay.provider.register_client("https://rp.example/logout", own_tokens=False)
     token = relay.signer.sign(relay.signer.claims(client_id, sid=new_id("sid")))
-    copies = [Location(relay.server.url + path, LOOPBACK).key for path in (JWKS, DISCOVERY)]
-    for copy in copies:
-        name = aws.physical_id("FetchedDocumentsTable")
-        assert aws.client("dynamodb").delete_item(TableName=name, Key={"pk": {"S": copy}}, ReturnValues="ALL_OLD")["Attributes"]
-
     with aws.without("WebhookRole", f"dynamodb:{action}", table):
         refused = relay.send(token)
 
     assert (refused.status, refused.body["code"]) == (503, "storage_unavailable")
     assert relay.send(token).status == 200
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "providers" / "relay.md"
+
+
+def test_whoever_follows_the_page_of_the_relay_has_one(stack: Stack, relying_party: MakeRelyingParty) -> None:
+    provider, rp = Provider(stack), relying_party()
+    with UpstreamServer(provider.issuer) as server:
+        signer = TokenSigner(provider.issuer)
+        server.pages[JWKS] = signer.jwk_set
+        theirs = {
+            "https://idp.example/.well-known/openid-configuration": server.upstream["discovery"],
+            "https://idp.example/": provider.issuer,
+            "https://wiki.example/logout": rp.uri(),
+            "/providers/acme": provider.path,
+            '"own_tokens": false': '"own_tokens": false, "allowed_networks": ["127.0.0.0/8"]',  # RPs are elsewhere than here
+        }
+        text = PAGE.read_text()
+        for written, meant in theirs.items():
+            assert written in text
+            text = text.replace(written, meant)
+        requests = re.findall(r"```http\n *(\w+) (\S+)\n(.*?) *```", text, re.DOTALL)
+
+        configured = [stack.admin(verb, path, json.loads(body)) for verb, path, body in requests if body]
+        relay = Relay(provider, server, signer)
+        token = signer.sign(signer.claims("wiki", sid=new_id("sid")))
+
+        assert [status for status, _ in configured] == [201, 200, 200]
+        assert relay.send(token).status == 200
+        until(lambda: rp.tokens == [token], seconds=20)
+        (shown,) = [path for _, path, body in requests if not body]
+        until(lambda: [each["status"] for each in stack.admin("GET", shown)[1]["deliveries"]] == ["accepted"], seconds=20)
 
 
 BAD: dict[str, Any] = {
@@ -244,13 +271,20 @@ def test_a_token_that_is_not_valid_is_answered_400(strict: Relay, name: str) -> 
 
 def test_nobody_finds_out_which_sources_there_are(strict: Relay) -> None:
     token = strict.signer.sign(strict.signer.claims("wiki"), RSAKey.generate_key(2048, {"kid": "rsa"}))
-    forms = [strict.send(token, source) for source in ("relay", "app", f"none-{secrets.token_hex(4)}")]
-    path = f"/webhooks/{strict.provider.name}"
-    others = [strict.provider.stack.request("POST", f"{path}/{source}", {}) for source in ("relay", "app", "none")]
+    sources = ("relay", "app", f"none-{secrets.token_hex(4)}")
+    path, send = f"/webhooks/{strict.provider.name}", strict.provider.stack.request
+    forms = [strict.send(token, source) for source in sources]
+    forms += [
+        send("POST", f"{path}/{source}", body=body, headers=FORM)
+        for body in (b"", b"&a=1" * 5000, b"logout_token=" + b"%41" * 1_300_000)
+        for source in sources
+    ]
+    others = [send("POST", f"{path}/{source}", {}) for source in sources]
+    others += [send("POST", f"{path}/{source}", body=b'{"id": "e1"}', headers=FORM) for source in sources]
 
-    assert [(each.status, each.body) for each in forms] == [(400, REFUSED)] * 3
-    assert [each.status for each in others] == [401] * 3
-    assert others[0].body == others[1].body == others[2].body
+    assert {(each.status, json.dumps(each.body)) for each in forms} == {(400, json.dumps(REFUSED))}
+    assert {each.status for each in others} == {401}
+    assert len({json.dumps(each.body) for each in others}) == 1
 
 
 @pytest.mark.parametrize(

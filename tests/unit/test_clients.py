@@ -253,6 +253,11 @@ def test_a_client_cannot_insist_on_sid_and_want_tokens_without_it() -> None:
         _register(replace(WIKI, subject="sub_only", backchannel_logout_session_required=True))
 
 
+def test_a_client_that_is_sent_the_provider_s_tokens_alone_cannot_have_them_encrypted() -> None:
+    with pytest.raises(RegistrationInvalidError, match="own_tokens"):
+        _register(replace(WIKI, own_tokens=False, id_token_encrypted_response_alg="RSA-OAEP"))
+
+
 def test_a_client_may_bring_the_certificates_of_its_own_pki() -> None:
     assert _register(replace(WIKI, ca_bundle=trustme.CA().cert_pem.bytes().decode()))
 

@@ -14,7 +14,6 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.discovery import Publisher
-from backchannel.api.source_counter import SourceCounter
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.secrets import Secrets
@@ -34,7 +33,6 @@ from backchannel.providers.cache import cached, with_misses
 from backchannel.providers.clients import Client
 from backchannel.providers.key_rotation import PassResult
 from backchannel.providers.silent_sources import SilentSource
-from backchannel.providers.source_activity import SourceActivities, Tally
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
 from backchannel.reasons import Reason
@@ -49,6 +47,7 @@ from backchannel.webhooks.request import Request
 from tests.support import deployed
 from tests.support.queues import FakeQueue
 from tests.support.signing import private_key, ring, signer
+from tests.support.uncounted import UNCOUNTED
 from tests.unit.conftest import Log
 from tests.unit.fakes import EVENTS, Steady, sample
 
@@ -102,16 +101,6 @@ class Context(LambdaContext):
         self._memory_limit_in_mb = 512
         self._invoked_function_arn = "arn:aws:lambda:eu-central-1:123456789012:function:function"
         self._aws_request_id = "5f6e7d8c-0000-4000-8000-000000000001"
-
-
-class NoActivities(SourceActivities):
-    """For tests that do not care what is counted."""
-
-    def __init__(self) -> None:
-        pass
-
-    def add(self, provider: str, source: str, tally: Tally) -> None:
-        pass
 
 
 class NoSessions(Sessions):
@@ -173,7 +162,7 @@ def _webhook(
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])),
         intake=Intake(NoSessions(), queue),
         sender_keys=_unknown,
-        counter=SourceCounter(NoActivities),
+        counter=UNCOUNTED,
     )
     return load("webhook", receiver=receiver, time=SimpleNamespace(time=lambda: AT / 1000 + 2))
 
@@ -323,7 +312,7 @@ def test_a_login_at_keycloaks_own_consoles_is_ignored_unless_they_are_registered
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: ["kc-synthetic"])),
         intake=Intake(sessions, FakeQueue()),
         sender_keys=_unknown,
-        counter=SourceCounter(NoActivities),
+        counter=UNCOUNTED,
     )
 
     received = receiver.receive("acme", "keycloak", Request(body.encode(), {"x-keycloak-signature": signature}), AT)
@@ -340,7 +329,7 @@ def _receiver(source: Source, queue: FakeQueue, *secrets: str) -> WebhookReceive
         secrets=cast("Secrets", SimpleNamespace(get=lambda _: list(secrets))),
         intake=Intake(NoSessions(), queue),
         sender_keys=_unknown,
-        counter=SourceCounter(NoActivities),
+        counter=UNCOUNTED,
     )
 
 

@@ -1,9 +1,13 @@
 import base64
+import hashlib
+import hmac
 import json
+import warnings
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from backchannel.errors import SignatureInvalidError
@@ -79,6 +83,78 @@ def test_a_header_that_is_not_understood_is_refused(header: dict[str, object]) -
 
     with pytest.raises(SignatureInvalidError):
         unverified(".".join([part, *encoded.split(".")[1:]]))
+
+
+def _part(text: bytes) -> str:
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
+
+
+def test_a_key_that_the_header_brings_along_verifies_nothing() -> None:
+    stranger = RSAKey.generate_key(2048, {"kid": "stranger"})
+    public = stranger.as_dict(private=False)
+    links = {"jwk": public, "jku": "https://stranger.example/jwks", "x5u": "https://stranger.example/c", "x5c": ["MA=="]}
+    for kid in ("rsa", "stranger", None):
+        token = SIGNER.sign(SIGNER.claims("wiki"), stranger, **links, kid=kid)
+
+        with pytest.raises(SignatureInvalidError):
+            unverified(token).verify(KEYS)
+
+
+def test_the_public_key_is_no_shared_secret() -> None:
+    key = SIGNER.keys["RS256"]
+    assert isinstance(key, RSAKey)
+    signing_input = ".".join(_part(json.dumps(each).encode()) for each in ({"alg": "HS256", "kid": "rsa"}, SIGNER.claims("wiki")))
+    for secret in (key.as_pem(private=False), key.as_der(private=False), json.dumps(key.as_dict(private=False)).encode()):
+        token = f"{signing_input}.{_part(hmac.digest(secret, signing_input.encode(), hashlib.sha256))}"
+
+        with pytest.raises(SignatureInvalidError, match="asymmetric"):
+            unverified(token).verify([*KEYS, {"kty": "oct", "kid": "rsa", "k": _part(secret)}])
+
+
+def test_an_rsa_key_of_1024_bits_verifies_nothing() -> None:
+    with warnings.catch_warnings(category=SecurityWarning, action="ignore"):
+        short = RSAKey.generate_key(1024, {"kid": "short"})
+        token = unverified(SIGNER.sign(SIGNER.claims("wiki"), short))
+
+    with pytest.raises(SignatureInvalidError):
+        token.verify([short.as_dict(private=False)])
+
+
+@pytest.mark.parametrize(("alg", "crv"), [("EdDSA", "Ed448"), ("EdDSA", "X25519"), ("ES256", "P-384"), ("ES256", "secp256k1")])
+def test_a_key_on_another_curve_verifies_nothing(alg: str, crv: str) -> None:
+    token = unverified(SIGNER.sign(SIGNER.claims("wiki"), alg=alg))
+
+    for key in ({**SIGNER.keys[alg].as_dict(private=False), "crv": crv}, {"kty": "OKP", "crv": crv, "x": "A" * 76, "kid": "okp"}):
+        with pytest.raises(SignatureInvalidError):
+            token.verify([key])
+
+
+def test_of_two_keys_with_one_kid_either_verifies_its_own_signature_alone() -> None:
+    other = RSAKey.generate_key(2048, {"kid": "rsa"})
+    keys = [other.as_dict(private=False), *KEYS]
+
+    unverified(TOKEN).verify(keys)
+    unverified(SIGNER.sign(SIGNER.claims("wiki"), other)).verify(keys)
+    with pytest.raises(SignatureInvalidError):
+        unverified(SIGNER.sign(SIGNER.claims("wiki"), RSAKey.generate_key(2048, {"kid": "rsa"}))).verify(keys)
+
+
+@pytest.mark.parametrize(
+    ("header", "claims"),
+    [
+        (b'{"alg":"none","alg":"RS256","kid":"rsa"}', b'{"aud":"wiki"}'),
+        (b'{"alg":"RS256","kid":"rsa"}', b'{"aud":"wiki","aud":"mail"}'),
+        (b'{"alg":"RS256","kid":"rsa"}', b'{"events":{"a":{},"a":{}}}'),
+        (b'{"alg":"RS256","kid":"rsa"}', b'{"exp":NaN}'),
+        (b'{"alg":"RS256","kid":"rsa"}', b'{"sid":"\\ud800"}'),
+        (b'\xef\xbb\xbf{"alg":"RS256","kid":"rsa"}', b'{"aud":"wiki"}'),
+        (b'{"alg":"RS256","kid":"rsa"}\x00', b'{"aud":"wiki"}'),
+        (b'{"alg":"RS256","kid":"rsa"}', b'["aud"]'),
+    ],
+)
+def test_a_token_that_two_readers_could_read_differently_is_refused(header: bytes, claims: bytes) -> None:
+    with pytest.raises(SignatureInvalidError, match="no JSON object"):
+        unverified(f"{_part(header)}.{_part(claims)}.AA")
 
 
 def test_only_a_named_key_that_is_not_in_the_set_is_unknown() -> None:

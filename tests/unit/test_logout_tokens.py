@@ -67,6 +67,7 @@ def test_a_token_without_sid_ends_the_subject_s_sessions_at_its_client_alone() -
         {"iat": IAT + 300},
         {"iat": IAT + 0.5},
         {"exp": IAT - 40, "iat": IAT - 160},
+        {"iat": IAT + 200, "exp": IAT + 3800},  # a clock that is ahead, and a life of an hour
     ],
 )
 def test_what_providers_send_is_accepted(typ: str | None, changed: dict[str, Any]) -> None:
@@ -107,6 +108,8 @@ def test_what_providers_send_is_accepted(typ: str | None, changed: dict[str, Any
         {**CLAIMS, "sid": 7},
         {**CLAIMS, "sid": ""},
         {**CLAIMS, "sub": ["ada"]},
+        {**CLAIMS, "sid": "sid\x00"},
+        {**CLAIMS, "aud": "wiki\x00"},
     ],
 )
 def test_what_is_no_logout_token_of_this_provider_is_refused(claims: dict[str, Any]) -> None:
@@ -150,7 +153,7 @@ def test_no_body_makes_the_form_raise_anything_but_its_own_errors(body: bytes) -
 
 def test_other_parameters_are_ignored_and_a_second_token_is_refused() -> None:
     assert token_in(Request(b"state=1&logout_token=a.b.c", {})) == "a.b.c"
-    for body in (b"", b"token=a", b"logout_token=a&logout_token=b", b"a=1&" * 30):
+    for body in (b"", b"token=a", b"logout_token=a&logout_token=b", b"a=1&" * 30, b"logout_token=a.b.c&a=" + b"%41" * 30_000):
         with pytest.raises(CallerError):
             token_in(Request(body, {}))
 
@@ -162,6 +165,12 @@ def test_a_form_is_known_by_its_media_type(content_type: str) -> None:
     assert is_form(Request(b"", {"content-type": content_type}))
     assert not is_form(Request(b"", {"content-type": "application/json"}))
     assert not is_form(Request(b"", {}))
+    assert not is_form(Request(b"logout_token=a.b.c", {"content-type": "application/x-www-form-urlencoded, application/json"}))
+
+
+@pytest.mark.parametrize("body", [b'{"id": "e1"}', b' \n[{"id": "e1"}]'])
+def test_json_that_a_sender_s_library_calls_a_form_is_none(body: bytes) -> None:
+    assert not is_form(Request(body, {"content-type": "application/x-www-form-urlencoded"}))
 
 
 @pytest.mark.parametrize("name", ["authentik-logout-token", "oidc-logout-token-hydra", "oidc-logout-token-inbound"])

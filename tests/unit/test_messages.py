@@ -61,7 +61,6 @@ def test_a_message_holds_ids_and_times_only() -> None:
         "sid": "sid-1",
         "sweep": False,
         "reopen": False,
-        "passes_on": False,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backchannel.deliveries.outcomes import RETRY_SCHEDULE, Outcome, Status
-from backchannel.deliveries.passing_on import TOKEN_EXPIRED, WAIT_FOR_TOKEN
+from backchannel.deliveries.passing_on import TOKEN_EXPIRED, WAIT_FOR_TOKEN, Passing, passing
 from backchannel.deliveries.records import DeliveryRecord, PassedOnToken
 from backchannel.deliveries.table import CheckedOut
 from backchannel.egress.post import Response
@@ -32,7 +32,7 @@ TOKEN = _token(sub="subject-ada", sid="session-of-ada")
 
 
 def _begun(record: DeliveryRecord = RECORD, token: str = TOKEN, *, lives: int | None = MINUTES) -> CheckedOut:
-    passed = PassedOnToken(token, None if lives is None else record.created_at + lives)
+    passed = PassedOnToken(token, None if lives is None else record.created_at + lives, record.ended_at)
     return CheckedOut(replace(record, passed_on=passed), "lease-1")
 
 
@@ -60,7 +60,9 @@ def test_the_token_is_sent_as_it_is_without_a_key_of_ours(client: Client, log: L
     assert [body for _, body, _ in world.egress.posts] == [b"logout_token=" + TOKEN.encode()]
     assert world.outcome == Outcome(Status.ACCEPTED, "http_200")
     assert TOKEN not in log.text
-    assert TOKEN not in repr(_begun())
+    passed = passing(_begun().record, client, NOW)
+    assert isinstance(passed, Passing)
+    assert TOKEN not in repr((_begun(), passed))
 
 
 def _response(status: int) -> Response:
@@ -77,7 +79,7 @@ def test_the_schedule_fits_into_a_life_of_two_minutes(attempts: int, age: int, s
     assert world.outcome.status is Status.RETRYING
     assert world.outcome.delay is not None
     assert 0.8 * seconds * 1000 <= world.outcome.delay <= 1.2 * seconds * 1000
-    assert world.outcome.delay + age * 1000 <= 110_000
+    assert world.outcome.delay + age * 1000 <= 107_000, "not so late that the token cannot be sent any more"
 
 
 def test_a_token_of_an_hour_is_tried_on_the_usual_schedule() -> None:
@@ -175,7 +177,25 @@ def test_while_the_circuit_is_open_the_token_s_end_is_not_slept_through() -> Non
     world.attempt()
 
     assert world.outcome.code == "circuit_open"
-    assert world.outcome.delay == 10_000
+    assert world.outcome.delay == 7_000
+
+
+def test_while_the_client_is_paused_the_token_s_end_is_not_slept_through() -> None:
+    world = _world(_begun(replace(RECORD, created_at=NOW - 100_000)), replace(UNTRUSTING, paused=True))
+
+    world.attempt()
+
+    assert (world.outcome.code, world.outcome.delay) == ("client_paused", 7_000)
+
+
+@pytest.mark.parametrize("lives", [None, 3_600_000])
+def test_a_delivery_that_is_given_up_before_its_token_runs_out_says_why(lives: int | None) -> None:
+    record = replace(RECORD, created_at=NOW - 70_000, attempts=3)
+    world = _world(_begun(record, lives=lives), replace(UNTRUSTING, give_up_after=60), result=_response(503))
+
+    world.attempt()
+
+    assert world.outcome == Outcome(Status.UNDELIVERABLE, "http_503")
 
 
 @pytest.mark.parametrize("token", [TOKEN, _token(sid="session-of-ada")])
@@ -194,6 +214,16 @@ def test_beside_a_newer_login_in_its_session_a_token_is_superseded() -> None:
     world.attempt()
 
     assert world.outcome == Outcome(Status.SUPERSEDED, "newer_session")
+
+
+def test_a_token_about_the_later_login_itself_is_sent() -> None:
+    begun = _begun(replace(RECORD, whole_session=False))
+    later = CheckedOut(replace(begun.record, passed_on=PassedOnToken(TOKEN, None, BEGUN_ANEW.started_at)), begun.lease)
+    world = _world(later, sessions=FakeSessions(BEGUN_ANEW, ended_at=BEGUN_ANEW.started_at))
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from backchannel import errors
 from backchannel.aws.dynamodb import Page
-from backchannel.deliveries.attempt import AttemptResult
+from backchannel.deliveries.attempt import AttemptResult, clean
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.encryption import DocumentSource, Encryption
 from backchannel.deliveries.messages import DeliveryMessage
@@ -28,6 +28,7 @@ from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 from backchannel.tokens.documents import Accept, Document
+from backchannel.tokens.jws import encode
 from backchannel.tokens.key_ring import SigningKey
 from backchannel.tokens.locations import Location
 from tests.support.queues import FakeQueue
@@ -774,6 +775,11 @@ def test_a_token_that_a_relying_party_repeats_is_not_kept() -> None:
     world.attempt()
 
     assert world.answered == AttemptReport(400, "bad token: [token]")
+
+
+@pytest.mark.parametrize("header", [b'{"alg":"ES256"}', b'{ "alg": "ES256" }', b'{\n  "alg": "ES256"\n}', b'{\r\n\t"alg": 1}'])
+def test_a_token_is_known_however_its_header_is_written(header: bytes) -> None:
+    assert clean(f"bad token {encode(header)}.e30.c2lnbmF0dXJl, sorry") == "bad token [token], sorry"
 
 
 def test_an_accepting_relying_party_says_nothing_about_a_failure() -> None:

@@ -16,7 +16,7 @@ from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.runtime.observability import logger
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, logout_id
-from backchannel.sessions.implied_starts import SAME_END, implied_session, implied_start
+from backchannel.sessions.implied_starts import implied_session, implied_start
 from backchannel.sessions.table import Sessions
 from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN, LogoutTokenClaims, read, token_in
 from backchannel.webhooks.request import Parsed, Request, json_object
@@ -31,17 +31,29 @@ _REFUSED = json.dumps({"error": "invalid_request", "error_description": "no logo
 
 @dataclass(frozen=True, slots=True)
 class _Proven:
-    """A token that is verified, and the registered clients that it is for; none if it is for the client that stands for all."""
+    """A token that is verified."""
 
     issuer: str
     source: Source
     claims: LogoutTokenClaims
-    clients: Sequence[Client]
     now: int
 
     def end(self, client_id: str | None) -> Ended:
         """Return what is over, as far as it matters to a client."""
         return self.claims.end(client_id, self.now, self.source.unmatched_sid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A registered client that a token is for, what is over there, and the start that nobody has reported.
+
+    ``is_anew``: it has a login that nobody has told it of.
+    """
+
+    client_id: str
+    end: Ended
+    start: RpSessionStarted | None
+    is_anew: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +85,11 @@ class LogoutTokenReceiver:
             raise SignatureInvalidError("this source takes no logout tokens")
         claims = read(json_object(verified.body), provider.issuer, now)
         clients = [] if source.audience is not None else self._clients(provider_name, claims)
-        proven = _Proven(provider.issuer, source, claims, clients, now)
-        events = self._events(proven)
-        if source.pass_on:
-            self._keep(token_in(request), proven)
-        self.webhooks.take(provider, source, Parsed(tuple(events)), now, passes_on=source.pass_on)
+        proven = _Proven(provider.issuer, source, claims, now)
+        told = [self._look(proven, client) for client in clients]
+        token = token_in(request) if source.pass_on else None
+        kept = [] if token is None else [each.client_id for each in told if self._keep(token, proven, each)]
+        self.webhooks.take(provider, source, Parsed(tuple(_events(proven, told))), now, passes_on=kept)
 
     def _clients(self, provider_name: str, claims: LogoutTokenClaims) -> list[Client]:
         """Return the registered clients that the token is for; others may be named beside them."""
@@ -91,31 +103,31 @@ class LogoutTokenReceiver:
             raise LogoutTokenInvalidError("aud names no registered client")
         return found
 
-    def _events(self, proven: _Proven) -> list[SessionEvent]:
-        """Return the starts that nobody has reported, and the ends; a whole session has one end, whoever the token is for."""
-        if not proven.clients:
-            return [proven.end(None)]
-        starts = [start for client in proven.clients if (start := self._implied_start(proven, client)) is not None]
-        ends = [proven.end(client.client_id) for client in proven.clients]
-        return [*starts, *{logout_id(proven.issuer, end): end for end in ends}.values()]
-
-    def _implied_start(self, proven: _Proven, client: Client) -> RpSessionStarted | None:
+    def _look(self, proven: _Proven, client: Client) -> _Told:
+        """Find out what a client is still to be told of."""
         end = proven.end(client.client_id)
         implied = implied_session(client.client_id, proven.claims.sub, proven.claims.sid, end)
         known = self.sessions.find(proven.issuer, implied, proven.now)
         is_told_by_others = client.own_tokens or not proven.source.pass_on
-        return implied_start(proven.issuer, implied, known, end, is_told_by_others=is_told_by_others)
+        start = implied_start(proven.issuer, implied, known, end, is_told_by_others=is_told_by_others)
+        return _Told(client.client_id, end, start, is_anew=start is not None or known is None or known.ended_by is None)
 
-    def _keep(self, token: str, proven: _Proven) -> None:
-        """Keep the token where the deliveries that it is for will find it."""
-        claims = proven.claims
-        for client in proven.clients:
-            end = proven.end(client.client_id)
-            self.deliveries.pass_on(
-                logout_id(proven.issuer, end),
-                client.client_id,
-                claims.sid,
-                PassedOnToken(token, claims.expires_at),
-                ended_at=end.ended_at - SAME_END,
-                keep_until=claims.expires_at or proven.now + _KEPT,
-            )
+    def _keep(self, token: str, proven: _Proven, told: _Told) -> bool:
+        """Keep the token where the delivery that it is for will find it; True if nobody may be about to send that."""
+        claims, ended_at = proven.claims, told.end.ended_at
+        return self.deliveries.pass_on(
+            logout_id(proven.issuer, told.end),
+            told.client_id,
+            claims.sid,
+            PassedOnToken(token, claims.expires_at, ended_at),
+            is_anew=told.is_anew,
+            keep_until=claims.expires_at or proven.now + _KEPT,
+        )
+
+
+def _events(proven: _Proven, told: Sequence[_Told]) -> list[SessionEvent]:
+    """Return the starts that nobody has reported, and the ends; a whole session has one end, whoever the token is for."""
+    if not told:
+        return [proven.end(None)]
+    starts = [each.start for each in told if each.start is not None]
+    return [*starts, *{logout_id(proven.issuer, each.end): each.end for each in told}.values()]

@@ -3,7 +3,7 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -79,8 +79,12 @@ class WebhookReceiver:
         answer = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
         return Received(FORMATS[source.format].success, answer)
 
-    def take(self, provider: Provider, source: Source, parsed: Parsed, now: int, *, passes_on: bool = False) -> Mapping[str, int]:
-        """Store or queue events of a source, and count them. ``passes_on``: tokens are kept for the ends.
+    def take(
+        self, provider: Provider, source: Source, parsed: Parsed, now: int, *, passes_on: Collection[str] = ()
+    ) -> Mapping[str, int]:
+        """Store or queue events of a source, and count them.
+
+        ``passes_on``: clients for which tokens are kept that nobody may be about to send.
 
         Raises:
             InternalFailure: not everything is stored; the same events can be sent again.

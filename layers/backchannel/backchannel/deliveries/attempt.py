@@ -19,8 +19,8 @@ type Seal = Callable[[str], str]
 """What is done to a signed token before it is sent: it is encrypted, or left as it is."""
 
 _CHARACTERS = 200
-_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){1,4}")
-"""A JWS or a JWE, whole or cut: its header begins as every JSON object does."""
+_TOKEN = re.compile(r"e(?:yJ|yA|w[0ok])[\w-]*(\.[\w-]*){1,4}")
+"""A JWS or a JWE, whole or cut: its header begins as every JSON object does, in some with white space behind the brace."""
 
 
 class Signer(Protocol):

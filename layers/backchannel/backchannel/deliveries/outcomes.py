@@ -49,7 +49,7 @@ _LAST_ATTEMPT_BEFORE_DEADLINE = 60_000
 """Nearer to the deadline than this, there is no further attempt."""
 
 _LAST_ATTEMPT_OF_TOKEN = 3_000
-"""The same where the deadline is the end of a token that is passed on."""
+"""The same where the deadline is the last attempt of a token that is passed on."""
 
 
 class Kind(StrEnum):

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
@@ -14,15 +14,23 @@ TOKEN_MISSING = "passed_on_token_missing"
 WAIT_FOR_TOKEN = 120_000
 """Milliseconds for which a delivery waits for its token: a provider tells its clients one after another, and some tries fail."""
 
+LAST_ATTEMPT = 3_000
+"""Milliseconds before a token can be sent no more at which its last attempt is due: its message may come a little late."""
+
 _FIRST_WAIT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """What a delivery is sent: this token, until then (milliseconds since the epoch)."""
+    """What a delivery is sent: this token, about an end at ``ended_at``. Its last attempt is due at ``until``.
 
-    token: str
+    ``is_last``: nothing is sent after that, since the token runs out and the client takes no other.
+    """
+
+    token: str = field(repr=False)
+    ended_at: int
     until: int
+    is_last: bool
 
 
 def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outcome | None:
@@ -32,9 +40,11 @@ def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outco
     """
     passed = record.passed_on
     if passed is not None and client.id_token_encrypted_response_alg is None:
-        until = min(passed.usable_until(_give_up_at(record, client)), _give_up_at(record, client))
-        if now <= until:
-            return Passing(passed.token, until)
+        give_up_at, usable_until = record.created_at + client.give_up_after * 1000, passed.usable_until
+        if usable_until is None or now <= usable_until:
+            runs_out = usable_until is not None and usable_until - LAST_ATTEMPT < give_up_at
+            until = usable_until - LAST_ATTEMPT if usable_until is not None and runs_out else give_up_at
+            return Passing(passed.token, passed.ended_at, until, is_last=runs_out and not client.own_tokens)
         if not client.own_tokens:
             return TOKEN_EXPIRED
     if client.own_tokens:
@@ -52,7 +62,3 @@ def as_addressed(client: Client, token: str) -> Client:
     if "sid" not in claims:
         return replace(client, subject="sub_only", backchannel_logout_session_required=False)
     return replace(client, subject="both" if "sub" in claims else "sid_only")
-
-
-def _give_up_at(record: DeliveryRecord, client: Client) -> int:
-    return record.created_at + client.give_up_after * 1000

@@ -7,6 +7,7 @@
 | ``<logout_id>`` | ``RP#<client_id>#<sid>`` | a delivery; an empty ``sid`` for the whole subject |
 
 A token of the provider's that is passed on may come before its delivery is recorded. Until then the item has no ``status``.
+``passed_on_until``: the client has accepted a token of the provider's about an end at that time.
 
 The index ``by_client`` finds deliveries by client and status, for reports only.
 """
@@ -96,14 +97,19 @@ class AttemptReport:
 
 @dataclass(frozen=True, slots=True)
 class PassedOnToken:
-    """A logout token of the provider's that its client is sent as it is; ``expires_at`` is None if it has no ``exp``."""
+    """A logout token of the provider's that its client is sent as it is; ``expires_at`` is None if it has no ``exp``.
+
+    ``ended_at`` is when that ended which the token is about: later than the end of its delivery, if it came for a later login.
+    """
 
     token: str = field(repr=False)
     expires_at: int | None
+    ended_at: int
 
-    def usable_until(self, deadline: int) -> int:
-        """Return until when it may be sent: before it runs out, it has to arrive."""
-        return deadline if self.expires_at is None else self.expires_at - PASS_ON_RESERVE
+    @property
+    def usable_until(self) -> int | None:
+        """Until when it may be sent: before it runs out, it has to arrive."""
+        return None if self.expires_at is None else self.expires_at - PASS_ON_RESERVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,8 @@ class Item(Model):
     leased_until = NumberAttribute(null=True)
     token = UnicodeAttribute(null=True)
     token_expires_at = NumberAttribute(null=True)
+    token_ended_at = NumberAttribute(null=True)
+    passed_on_until = NumberAttribute(null=True)
     lease = UnicodeAttribute(null=True)
     client = UnicodeAttribute(null=True)
     status_changed = UnicodeAttribute(null=True)
@@ -253,5 +261,11 @@ def delivery_record(item: Item) -> DeliveryRecord:
         whole_session=bool(item.whole_session),
         cursor=item.cursor,
         also=frozenset(reason for word in item.also or () if (reason := Reason.read(word))),
-        passed_on=None if item.token is None else PassedOnToken(item.token, optional_int(item.token_expires_at)),
+        passed_on=_passed_on(item),
     )
+
+
+def _passed_on(item: Item) -> PassedOnToken | None:
+    if item.token is None:
+        return None
+    return PassedOnToken(item.token, optional_int(item.token_expires_at), int(item.token_ended_at or 0))

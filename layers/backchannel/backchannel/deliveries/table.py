@@ -30,6 +30,7 @@ from backchannel.deliveries.records import (
     status_attributes,
 )
 from backchannel.reasons import Reason, is_emergency
+from backchannel.sessions.implied_starts import SAME_END
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -39,6 +40,9 @@ LEASE = 45_000
 
 STRANDED = 300_000
 """A pending delivery that was due longer ago than this, and that nobody attempts, may have lost its message."""
+
+_SAME_SECOND = 1_000
+"""Milliseconds: tokens say when something ended in seconds; one that comes again may be read as a little later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +81,23 @@ class Deliveries:
         name = run.run_id if planned.started_at is None else key(run.run_id, str(planned.started_at))
         another_run = ~self._items.runs.contains(name)
         superseded = self._items.status == str(Status.SUPERSEDED)
-        return self._record(run, planned, now, another_run | superseded, {name, run.run_id})
+        is_told = (self._items.status == str(Status.ACCEPTED)) & (
+            self._items.passed_on_until >= max(run.ended_at, planned.started_at or 0)
+        )
+        return self._record(run, planned, now, (another_run | superseded) & ~is_told, {name, run.run_id})
 
-    def record_kept(self, run: Run, planned: PlannedDelivery, now: int) -> bool:
-        """Record a delivery if a token is kept for it that nobody else sends; True if it has to be queued."""
-        is_kept = self._items.token.exists() & self._items.status.does_not_exist()
-        return self._record(run, planned, now, is_kept, {run.run_id})
+    def record_kept(self, run: Run, planned: PlannedDelivery, now: int, *, is_told_by_others: bool) -> bool:
+        """Record a delivery if a token is kept for it that nobody else sends; True if it has to be queued.
+
+        One that was final before the token came is reset. ``is_told_by_others``: another logout tells what is not recorded here.
+        """
+        found = read(self._items, run.logout_id, delivery_key(planned.client_id, planned.sid))
+        if found is None or found.token is None:
+            return False
+        if found.status is None:
+            is_kept = self._items.token.exists() & self._items.status.does_not_exist()
+            return not is_told_by_others and self._record(run, planned, now, is_kept, {run.run_id})
+        return _is_untouched(found) or self.reopen(delivery_record(found), now, even_accepted=True)
 
     def _record(self, run: Run, planned: PlannedDelivery, now: int, condition: Condition, runs: set[str]) -> bool:
         item = self._items(run.logout_id, delivery_key(planned.client_id, planned.sid))
@@ -112,18 +127,22 @@ class Deliveries:
         return self.record(run, planned, now) if found is None or found.status is None else _is_untouched(found)
 
     def pass_on(
-        self, logout_id: str, client_id: str, sid: str | None, passed: PassedOnToken, *, ended_at: int, keep_until: int
-    ) -> None:
+        self, logout_id: str, client_id: str, sid: str | None, passed: PassedOnToken, *, is_anew: bool, keep_until: int
+    ) -> bool:
         """Keep a token of the provider's for a delivery, which may still be to be recorded; it is gone once that is final.
 
-        Nothing changes if the client has been told of this end already. ``ended_at``: a delivery that was final for an end before
-        that will be recorded anew. ``keep_until`` in milliseconds, for a token whose delivery never comes.
+        True if nobody is about to send it: the delivery is not recorded, or was final. Nothing changes if the client has accepted
+        this token, or one of ours, unless it has a login that nobody has told it of (``is_anew``), and that was about an earlier
+        end. ``keep_until`` in milliseconds, for a token whose delivery never comes.
         """
-        items = self._items
-        is_open = items.status.does_not_exist() | items.status.is_in(*PENDING_STATUSES) | (items.ended_at < ended_at)
-        actions = self._assign(token=passed.token, token_expires_at=passed.expires_at)
+        items, item = self._items, self._items(logout_id, delivery_key(client_id, sid))
+        earlier = passed.ended_at - _SAME_SECOND
+        is_untold = items.status.does_not_exist() | (items.status != str(Status.ACCEPTED)) | (items.passed_on_until < earlier)
+        if is_anew:
+            is_untold |= items.ended_at < earlier
+        actions = self._assign(token=passed.token, token_expires_at=passed.expires_at, token_ended_at=passed.ended_at)
         actions.append(items.expires_at.set(items.expires_at | keep_until // 1000))
-        update_if(items(logout_id, delivery_key(client_id, sid)), is_open, actions)
+        return update_if(item, is_untold, actions) and item.status not in PENDING_STATUSES
 
     def is_untouched(self, logout_id: str, client_id: str, sid: str | None) -> bool:
         """Whether the delivery exists and nothing has come of it: it may never have been queued."""
@@ -143,7 +162,7 @@ class Deliveries:
         return NotDue(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
 
     def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
-        """Record an outcome and give the lease back; False if somebody else has the lease by now.
+        """Record an outcome and give the lease back; False if somebody else has the lease by now, or if there is more to send.
 
         With ``report``, an attempt was made; without, the delivery was settled without one.
         """
@@ -158,7 +177,9 @@ class Deliveries:
             lease=None,
         )
         if outcome.status not in PENDING:
-            actions += self._assign(token=None, token_expires_at=None)
+            actions += self._assign(token=None, token_expires_at=None, token_ended_at=None)
+        if outcome.status is Status.ACCEPTED and record.passed_on is not None:
+            actions += self._assign(passed_on_until=record.passed_on.ended_at)
         if report is not None:
             actions += self._assign(
                 attempts=record.attempts + 1,
@@ -171,6 +192,8 @@ class Deliveries:
         condition = self._items.lease == delivery.lease
         if outcome.status in {Status.SUPPRESSED, Status.SUPERSEDED}:
             condition &= self._has_no_other_reasons(record)
+        if outcome.status not in PENDING:
+            condition &= self._has_no_other_token(record, outcome.status)
         return self._update(record, condition, actions)
 
     def release(self, delivery: CheckedOut) -> None:
@@ -255,6 +278,17 @@ class Deliveries:
     def _has_no_other_reasons(self, record: DeliveryRecord) -> Condition:
         """Return the condition that nobody has added a reason since a delivery was read."""
         same: Condition = self._items.also == {*map(str, record.also)} if record.also else self._items.also.does_not_exist()
+        return same
+
+    def _has_no_other_token(self, record: DeliveryRecord, status: Status) -> Condition:
+        """Return the condition that no token has come since a delivery was read which its client has still to be sent."""
+        is_missing: Condition = self._items.token.does_not_exist()
+        passed = record.passed_on
+        same: Condition = is_missing if passed is None else is_missing | (self._items.token == passed.token)
+        if status is not Status.ACCEPTED:
+            return same
+        told_until = max(record.ended_at, 0 if passed is None else passed.ended_at)
+        same |= self._items.token_ended_at <= told_until + SAME_END
         return same
 
     def _assign(self, **values: Any) -> list[Action]:

@@ -35,10 +35,10 @@ WAIT_MAX = 900_000
 """The longest that a delivery waits, on top of RECOVERY, for a circuit to close or a client to be resumed."""
 
 SOON = 1_000
-"""The delay before a look at a token that has run out by then."""
+"""The least delay before the last attempt of a token that runs out."""
 
 LEASE_LOST = 10_000
-"""The delay after a lost lease: somebody else has the delivery by now."""
+"""The delay after a lost lease: somebody else has the delivery by now, or has added something to it that is still to be sent."""
 
 _RESERVE = 1000
 
@@ -135,7 +135,8 @@ class DeliveryWorker:
     def _pass_on(self, delivery: CheckedOut, provider: Provider, client: Client, passed: Passing, post_until: int) -> Verdict:
         """Send a token of the provider's as it is. One for a session names what it names, newer logins elsewhere or not."""
         record, addressed = delivery.record, as_addressed(client, passed.token)
-        look = self.newer_logins.look(provider.issuer, addressed, record, self.now())
+        about = replace(record, ended_at=max(record.ended_at, passed.ended_at))
+        look = self.newer_logins.look(provider.issuer, addressed, about, self.now())
         named = address(addressed, record.reason, look.newer, has_sid=record.sid is not None, has_older_without_sid=False)
         if isinstance(named, Outcome):
             return self._settle(delivery, named)
@@ -145,9 +146,7 @@ class DeliveryWorker:
             lambda: attempt.pass_on(client, passed.token, egress=self.egress, time_left=lambda: post_until - self.now()),
         )
         if attempted is None:
-            outcome = self._wait(record, client, "circuit_open")
-            delay = min(outcome.delay or 0, max(SOON, passed.until - self.now()))
-            return self._settle(delivery, replace(outcome, delay=None if outcome.delay is None else delay))
+            return self._settle(delivery, self._wait(record, client, "circuit_open", passed=passed))
         return self._settle(delivery, self._decide(record, client, attempted, passed), attempted)
 
     def _configuration(self, record: DeliveryRecord) -> tuple[Provider, Client, Passing | None] | Outcome:
@@ -166,7 +165,7 @@ class DeliveryWorker:
         if isinstance(passed, Outcome):
             return passed
         if client.paused:
-            return self._wait(record, client, "client_paused")
+            return self._wait(record, client, "client_paused", passed=passed)
         return provider, client, passed
 
     def _key(self, provider: Provider, client: Client) -> SigningKey:
@@ -190,27 +189,34 @@ class DeliveryWorker:
             now=self.now() // 1000,
         )
 
-    def _wait(self, record: DeliveryRecord, client: Client, code: str, detail: str | None = None) -> Outcome:
-        """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue."""
+    def _wait(
+        self, record: DeliveryRecord, client: Client, code: str, detail: str | None = None, *, passed: Passing | None = None
+    ) -> Outcome:
+        """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue.
+
+        The last attempt of a token that runs out is not slept through.
+        """
         age = self.now() - record.created_at
         if age >= client.give_up_after * 1000:
             return Outcome(Status.UNDELIVERABLE, code, detail=detail)
         delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
+        if passed is not None and passed.is_last:
+            delay = min(delay, max(SOON, passed.until - self.now()))
         return Outcome(record.status, code, delay, detail=detail)
 
     def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult, passed: Passing | None = None) -> Outcome:
-        is_tokens_end = passed is not None and not client.own_tokens
+        ends_at = passed.until if passed is not None and passed.is_last else None
         outcome = outcomes.decide(
             attempted.result,
             attempts=record.attempts + 1,
             last_status_code=record.last_status_code,
             age=self.now() - record.created_at,
-            deadline=passed.until - record.created_at if passed is not None and is_tokens_end else client.give_up_after * 1000,
+            deadline=client.give_up_after * 1000 if ends_at is None else ends_at - record.created_at,
             retry_after=outcomes.parse_retry_after(attempted.retry_after, self.now()),
             rng=self.rng,
-            is_tokens_end=is_tokens_end,
+            is_tokens_end=ends_at is not None,
         )
-        return TOKEN_EXPIRED if is_tokens_end and outcome.status is Status.UNDELIVERABLE else outcome
+        return TOKEN_EXPIRED if ends_at is not None and outcome.status is Status.UNDELIVERABLE else outcome
 
     def _settle(self, delivery: CheckedOut, outcome: Outcome, attempted: AttemptResult | None = None) -> Verdict:
         """Record the outcome, log it, and return what becomes of the message."""
@@ -222,6 +228,7 @@ class DeliveryWorker:
             log_attempt(record, outcome, attempted, measured)
         if not self.deliveries.settle(delivery, outcome, now, report):
             logger.warning("delivery.lease_lost", logout_id=record.logout_id, client_id=record.client_id)
+            self.deliveries.release(delivery)
             return RetryIn(LEASE_LOST, measured=measured)
         if attempted is None:
             log_settled(record, outcome)

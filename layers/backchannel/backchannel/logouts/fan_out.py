@@ -71,7 +71,7 @@ class FanOut:
         if known is not None:
             message = _as_first_received(message, known)
             if known.is_done(message) and not is_repeated and not message.reopen:
-                return True  # whoever started since has found the tombstone
+                return self._carry_on(message, now, time_is_short)
         provider = self.providers.get(message.provider)
         issuer = provider.issuer
         if message.issuer not in {None, issuer}:
@@ -107,9 +107,17 @@ class FanOut:
             logger.error("source.not_counted", source=message.source, code=failure.code, detail=str(failure))
             metrics.add_metric("SourcesNotCounted", MetricUnit.Count, 1)
 
+    def _carry_on(self, message: EndMessage, now: Callable[[], int], time_is_short: Callable[[], bool]) -> bool:
+        """Do what is left of an end that is fanned out: a token may have come. Whoever started since has found the tombstone."""
+        if message.passes_on is None:
+            return True
+        narrowed = replace(message, only_client_id=message.passes_on)
+        return self.carry_out(narrowed, now=now, time_is_short=time_is_short, is_repeated=False)
+
     def _finish(self, message: EndMessage, issuer: str, matched: int, now: int) -> None:
         """Queue the sweep, and the end of all of the subject's sessions if that is what an unknown ``sid`` means."""
-        following = [(replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True, reopen=False), SWEEP_DELAY)]
+        sweep = replace(message, fanout_id=f"{message.fanout_id}:sweep", sweep=True, reopen=False, passes_on=None)
+        following = [(sweep, SWEEP_DELAY)]
         if matched == 0 and message.unmatched_sub is not None:
             end = SubjectSessionsEnded(
                 message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
@@ -199,7 +207,7 @@ class _PageFanOut:
         anothers = [session for session in covered if session not in free]
 
         ours, lost = self._claim(free)
-        self._queue(self._record(ours) + self._left_behind([*newer, *lost]) + self._record_kept([*anothers, *lost]))
+        self._queue(self._record(ours) + self._left_behind([*newer, *lost]) + self._record_kept([*newer, *anothers, *lost]))
         self._tell_again(
             [
                 (each.ended_by or message.logout_id, each.client_id, each.sid)
@@ -230,21 +238,24 @@ class _PageFanOut:
         message = self.message
         run = self._run
         planned = planned_deliveries(message.event, ours, self._sid_required(ours))
+        planned = [replace(each, status=Status.QUEUED) if each.client_id == message.passes_on else each for each in planned]
         recorded = self.pool.map(lambda each: self.using.deliveries.record(run, each, self.now), planned)
         return [(each.client_id, each.sid) for each in compress(planned, recorded)]
 
-    def _record_kept(self, taken: Sequence[RpSession]) -> list[DeliveryKey]:
-        """Record the deliveries whose tokens would wait in vain, since another logout took the RP session meanwhile.
+    def _record_kept(self, others: Sequence[RpSession]) -> list[DeliveryKey]:
+        """Record the delivery whose token would wait in vain, since it is not this run that takes care of the RP session.
 
-        It has no token for a client that is sent nothing but the provider's own.
+        Another logout has no token for a client that is sent nothing but the provider's own.
         """
         message, using = self.message, self.using
-        if not message.passes_on or not taken:
+        meant = [session for session in others if session.client_id == message.passes_on]
+        if not meant:
             return []
-        clients = using.providers.get_clients(message.provider, {session.client_id for session in taken})
-        waiting = {client.client_id for client in clients if not client.own_tokens}
-        planned = planned_deliveries(message.event, [each for each in taken if each.client_id in waiting], frozenset())
-        recorded = self.pool.map(lambda each: using.deliveries.record_kept(self._run, each, self.now), planned)
+        is_told_by_others = any(each.own_tokens for each in using.providers.get_clients(message.provider, {meant[0].client_id}))
+        planned = planned_deliveries(message.event, meant, frozenset())
+        recorded = [
+            using.deliveries.record_kept(self._run, each, self.now, is_told_by_others=is_told_by_others) for each in planned
+        ]
         return [(each.client_id, each.sid) for each in compress(planned, recorded)]
 
     def tell_clients(self, clients: Sequence[Client]) -> None:

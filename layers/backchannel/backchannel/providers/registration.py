@@ -17,6 +17,10 @@ def register(client: Client, *, permit_private_networks: bool, permit_loopback: 
     _check_algorithm(client.id_token_signed_response_alg)
     if client.subject == "sub_only" and client.backchannel_logout_session_required:
         refuse("subject sub_only contradicts backchannel_logout_session_required")
+    if client.id_token_encrypted_response_alg is not None and not client.own_tokens:
+        refuse(
+            "own_tokens false contradicts id_token_encrypted_response_alg: the provider's own tokens are passed on as they are"
+        )
     if client.ca_bundle is not None:
         check_ca_bundle(client.ca_bundle)
     check_networks(client.allowed_networks, permit_private_networks=permit_private_networks, permit_loopback=permit_loopback)

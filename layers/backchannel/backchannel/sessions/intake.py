@@ -1,7 +1,7 @@
 """Where session events come in, from webhooks and from the operator: starts are stored, ends are queued."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
 from backchannel.aws.sqs import Queue
@@ -33,12 +33,13 @@ class Intake:
         now: int,
         *,
         reopen: bool = False,
-        passes_on: bool = False,
+        passes_on: Collection[str] = (),
         source: str | None = None,
     ) -> Taken:
-        """Store and queue all events; once this returns, none can be lost. ``passes_on``: tokens are kept for the ends.
+        """Store and queue all events; once this returns, none can be lost.
 
-        ``source`` has sent them, None if they are not those of a webhook.
+        ``passes_on``: clients for which tokens are kept that nobody may be about to send. ``source`` has sent the events, None if
+        they are not those of a webhook.
 
         Raises:
             InternalFailure: some may not be stored; the same events can be taken in again.
@@ -51,8 +52,11 @@ class Intake:
                 started += 1
                 messages += self._start(provider, event, now)
             else:
-                end = end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on, source=source)
-                messages.append(end)
+                clients: list[str | None] = [each for each in passes_on if event.client_id in {None, each}]
+                messages += (
+                    end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=each, source=source)
+                    for each in clients or [None]
+                )
         self._queue.send(message.outgoing() for message in messages)
         return Taken(started, len(messages))
 
@@ -73,7 +77,7 @@ def end_message(
     *,
     only_client_id: str | None = None,
     reopen: bool = False,
-    passes_on: bool = False,
+    passes_on: str | None = None,
     source: str | None = None,
 ) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""

@@ -15,7 +15,8 @@ class EndMessage(Message):
 
     ``fanout_id`` names this run, so that it recognises its own work when the message is delivered again. ``only_client_id``
     narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look; ``reopen``
-    tells RP sessions again that another logout has taken care of in vain. ``passes_on``: the provider's tokens are kept for it.
+    tells RP sessions again that another logout has taken care of in vain. ``passes_on`` names a client for which a token of the
+    provider's is kept that nobody may be about to send.
     ``source`` is the one whose webhook it was, which is told if nobody is found.
     """
 
@@ -33,7 +34,7 @@ class EndMessage(Message):
     only_client_id: str | None = None
     sweep: bool = False
     reopen: bool = False
-    passes_on: bool = False
+    passes_on: str | None = None
     source: str | None = None
 
     @property

@@ -29,6 +29,9 @@ MAX_LIFETIME = 3_600
 
 MAX_AUDIENCE = 20
 MAX_FIELDS = 20
+MAX_FORM = 65_536
+"""Octets; four times those of the longest token."""
+
 LEEWAY = 60
 """Seconds that the provider's clock may differ from ours where a token runs out."""
 
@@ -61,8 +64,9 @@ class LogoutTokenClaims:
 
 
 def is_form(request: Request) -> bool:
-    """Whether a request comes as logout tokens do (section 2.5)."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    """Whether a request comes as logout tokens do (section 2.5). JSON does not, even if its sender's library calls it a form."""
+    is_called_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    return is_called_form and request.body.lstrip()[:1] not in {b"{", b"["}
 
 
 def verify(request: Request, trust: Trust, now: int) -> Proven:
@@ -79,7 +83,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     if typ is not None and not _TYPES.fullmatch(typ):
         raise LogoutTokenInvalidError("typ is that of another kind of token")
     found = read(claims, trust.issuer, now)
-    _check_times(found, trust, now)
+    _check_times(found, _time("iat", claims), trust, now)
     if trust.audience is not None and trust.audience not in found.audience:
         raise LogoutTokenInvalidError("aud is not the audience of this source")
     return Proven(json.dumps(claims).encode())
@@ -129,6 +133,8 @@ def token_in(request: Request) -> str:
         MalformedRequestError: there is none, or more than one.
 
     """
+    if len(request.body) > MAX_FORM:
+        raise MalformedRequestError("the form is larger than any token needs")
     try:
         fields = parse_qsl(request.body.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError as error:
@@ -139,7 +145,8 @@ def token_in(request: Request) -> str:
     return tokens[0]
 
 
-def _check_times(claims: LogoutTokenClaims, trust: Trust, now: int) -> None:
+def _check_times(claims: LogoutTokenClaims, issued_at: int, trust: Trust, now: int) -> None:
+    """Check that a token is neither too old nor lives too long, both by the provider's clock."""
     leeway, longest = LEEWAY * 1000, (trust.max_lifetime or MAX_LIFETIME) * 1000
     if claims.expires_at is None:
         if not trust.tolerate_missing_exp:
@@ -149,7 +156,7 @@ def _check_times(claims: LogoutTokenClaims, trust: Trust, now: int) -> None:
         return
     if now > claims.expires_at + leeway:
         raise LogoutTokenInvalidError("the token has expired")
-    if claims.expires_at - claims.issued_at > longest + leeway:
+    if claims.expires_at - issued_at > longest + leeway:
         raise LogoutTokenInvalidError("the token lives longer than max_lifetime")
 
 
