@@ -1,7 +1,7 @@
 """``/providers/{provider}/sources/{source}``."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
@@ -11,12 +11,13 @@ from backchannel.api.parameters import Name
 from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
 from backchannel.api.upstreams import fetched
-from backchannel.api.views import PreviewView, SessionEventView, SourceView, optional_timestamp, responses, timestamp
+from backchannel.api.views import PreviewView, RefusedView, SessionEventView, SourceView, optional_timestamp, responses, timestamp
 from backchannel.api.webhooks import session_events
 from backchannel.errors import RegistrationInvalidError
 from backchannel.providers.sources import Source, secret_name
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
+from backchannel.reasons import POLICIES
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
@@ -34,6 +35,8 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     values = checked_secrets(metadata)
     name = secret_name(using.secret_prefix, provider, source)
     members = metadata.model_dump(exclude={"secret", "previous_secret"})
+    if metadata.ends_sessions is not None:
+        members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
     configured = Source(**{**members, "source": source, "secret_name": name if values else None})
     if not values:
         configured = _with_keys(found, configured, using)
@@ -79,7 +82,12 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     body = json.dumps(request.payload, ensure_ascii=False).encode()
     proven = Proven(body, request.event_id if is_signed_beside else None)
     parsed = session_events(proven, using.providers.get(provider), configured, using.providers.get_client, now())
-    return PreviewView(events=[_event_shown(event) for event in parsed.events], ignored=parsed.ignored)
+    return PreviewView(
+        events=[_event_shown(event) for event in parsed.events],
+        ignored=parsed.ignored,
+        not_chosen=[*parsed.not_chosen],
+        refused=[RefusedView(**asdict(each)) for each in parsed.refused],
+    )
 
 
 def _event_shown(event: SessionEvent) -> SessionEventView:

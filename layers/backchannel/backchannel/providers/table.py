@@ -198,7 +198,8 @@ class Providers:
         if document is None:
             raise NotFoundError.of("source", source)
         networks = tuple(document.get("allowed_networks", ())) if self._permit_private_networks else ()
-        return _known(Source, document, allowed_networks=networks)
+        ends = document.get("ends_sessions")
+        return _known(Source, document, allowed_networks=networks, ends_sessions=None if ends is None else tuple(ends))
 
     def put_source(self, provider: str, source: Source) -> None:
         """Store a source."""

@@ -1,7 +1,9 @@
 """Where session events come in, from webhooks and from the operator: starts are stored, ends are queued."""
 
+import functools
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from backchannel.aws.sqs import Queue
@@ -9,6 +11,8 @@ from backchannel.providers.table import Provider
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, logout_id
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
+
+_CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +39,27 @@ class Intake:
             InternalFailure: some may not be stored; the same events can be taken in again.
 
         """
-        messages: list[EndMessage] = []
-        started = 0
+        starts: list[RpSessionStarted] = []
+        ends: list[Ended] = []
         for event in events:
             if isinstance(event, RpSessionStarted):
-                started += 1
-                messages += self._start(provider, event, now)
+                starts.append(event)
             else:
-                messages.append(end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=passes_on))
+                ends.append(event)
+        messages = self._start_all(provider, starts, now)
+        messages += [end_message(provider.provider, provider.issuer, each, reopen=reopen, passes_on=passes_on) for each in ends]
         self._queue.send(message.outgoing() for message in messages)
-        return Taken(started, len(messages))
+        return Taken(len(starts), len(messages))
+
+    def _start_all(self, provider: Provider, starts: Sequence[RpSessionStarted], now: int) -> list[EndMessage]:
+        """Store starts, several at a time. If one cannot be stored, those that nobody has begun are left."""
+        start = functools.partial(self._start, provider, now=now)
+        if len(starts) <= 1:
+            found = [start(each) for each in starts]
+        else:
+            with ThreadPoolExecutor(_CONCURRENCY) as pool:
+                found = [*pool.map(start, starts)]
+        return [message for messages in found for message in messages]
 
     def _start(self, provider: Provider, event: RpSessionStarted, now: int) -> list[EndMessage]:
         """Store a start; if its end came first, return the message that carries that end out for this client."""

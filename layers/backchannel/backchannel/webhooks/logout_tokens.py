@@ -4,7 +4,6 @@ A token says that client ``aud`` had a session, and that it is over: it is a sta
 """
 
 import json
-import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -164,6 +163,6 @@ def _audience(aud: object) -> tuple[str, ...]:
 def _time(name: str, claims: Mapping[str, Any]) -> int:
     """Return a NumericDate (RFC 7519, section 2), which may have a fraction, in milliseconds."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) >= EARLIEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:
         raise LogoutTokenInvalidError(f"{name} must be a time in seconds")
     return round(value * 1000)

@@ -38,8 +38,8 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     aud = claims.get("aud")
     if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
         raise SignatureInvalidError("aud is not the audience of this source")
-    if not isinstance(claims.get("type"), str):
-        raise SignatureInvalidError("type is missing: an ID token or an access token has none")
+    if not isinstance(claims.get("type"), str) and not isinstance(claims.get("events"), list):
+        raise SignatureInvalidError("type and events are missing: an ID token or an access token has neither")
     _check_times(claims, now / 1000)
     try:
         event_id = identifier("jti", claims.get("jti"))
@@ -72,6 +72,6 @@ def _time(name: str, claims: Mapping[str, Any]) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
         raise SignatureInvalidError(f"{name} is no time in seconds")
     return value
