@@ -170,7 +170,7 @@ class FakeSessions(Sessions):
     def __init__(self) -> None:
         self.started: list[RpSessionStarted] = []
 
-    def start(self, _: str, started: RpSessionStarted, __: int) -> None:  # type: ignore[override]
+    def start(self, _: str, started: RpSessionStarted, __: int) -> None:
         self.started.append(started)
 
     def start_many(self, _: str, starts: Any, __: int) -> list[Any]:

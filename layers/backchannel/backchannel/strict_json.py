@@ -65,11 +65,8 @@ def _no_number(word: str) -> NoReturn:
 def _is_shallow(document: object) -> bool:
     level = [document]
     for _ in range(MAX_NESTING + 1):
-        level = [inner for each in level if isinstance(each, dict | list) for inner in _inside(each)]
-        if not level:
+        containers = [each for each in level if isinstance(each, dict | list)]
+        if not containers:
             return True
+        level = [inner for each in containers for inner in (each.values() if isinstance(each, dict) else each)]
     return False
-
-
-def _inside(container: dict[str, Any] | list[Any]) -> list[Any]:
-    return [*container.values()] if isinstance(container, dict) else container
