@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,11 +59,14 @@ class Sender:
         return self.provider.post(f"/sources/{source}/preview", {"payload": document})
 
 
-def _only_the_chosen_end_is_told(sender: Sender, end: Json, policy: str, relying_party: MakeRelyingParty, aws: Aws) -> None:
+def _only_the_chosen_end_is_told(
+    sender: Sender, end_of_now: Callable[[], Json], policy: str, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
     rp, provider = relying_party(), sender.provider
     provider.register_client(rp, CLIENT)
     provider.start(CLIENT, sub=sender.sub, sid=sender.sid)
 
+    end = end_of_now()
     shown = sender.preview("off", end)
     ignored = sender.send("off", end)
     aws.wait_until_handled(provider.name)
@@ -85,7 +89,7 @@ def test_an_event_of_keycloak_ends_sessions_only_by_the_sources_choice(
 ) -> None:
     sender = Sender(provider, "keycloak", policy)
 
-    _only_the_chosen_end_is_told(sender, sender.document(sample), policy, relying_party, aws)
+    _only_the_chosen_end_is_told(sender, lambda: sender.document(sample), policy, relying_party, aws)
 
 
 @pytest.mark.parametrize("policy", [each for each in POLICIES if each != "expired"])
@@ -93,9 +97,11 @@ def test_a_generic_end_ends_sessions_only_by_the_sources_choice(
     provider: Provider, relying_party: MakeRelyingParty, aws: Aws, policy: str
 ) -> None:
     sender = Sender(provider, "bearer", policy)
-    end = {"id": secrets.token_hex(8), **event("user.sessions_ended", sub=sender.sub, reason=policy)}
 
-    _only_the_chosen_end_is_told(sender, end, policy, relying_party, aws)
+    def end_of_now() -> Json:
+        return {"id": secrets.token_hex(8), **event("user.sessions_ended", sub=sender.sub, reason=policy)}
+
+    _only_the_chosen_end_is_told(sender, end_of_now, policy, relying_party, aws)
 
 
 def test_by_default_keycloaks_refresh_tokens_end_no_session(provider: Provider) -> None:
