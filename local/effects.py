@@ -7,6 +7,7 @@ from typing import Any
 
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SessionEvent
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.policies import policy_of
 from backchannel.webhooks.request import Context, Parsed, Proven
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,13 +28,16 @@ HEAD = """# What each event causes
 
 `make effects` writes this file: it reads each sample of `events/` with the code of its format.
 
-| format | event | sample | causes | reason |
-|---|---|---|---|---|
+An end ends sessions if the source's [`ends_sessions`](../sessions.md#which-ends-end-sessions) has its word; otherwise it is
+ignored and counted. By default it has all of these words but those marked with "off".
+
+| format | event | sample | causes | reason | `ends_sessions` |
+|---|---|---|---|---|---|
 """
 
 
-def rows() -> Iterator[tuple[str, str, str, str, str]]:
-    """Yield formats, type, sample, effect and reason."""
+def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
+    """Yield formats, type, sample, effect, reason and policy."""
     for pattern, formats in SAMPLES.items():
         for path in sorted((ROOT / "events").glob(f"{pattern}.json")):
             document: dict[str, Any] = json.loads(path.read_text())
@@ -41,7 +45,9 @@ def rows() -> Iterator[tuple[str, str, str, str, str]]:
             parsed = [FORMATS[name].parse(*_given(document)) for name in formats]
             if any(other != parsed[0] for other in parsed):
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
-            yield ", ".join(f"`{name}`" for name in formats), f"`{document['type']}`", path.stem, *_effect(parsed[0])
+            by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
+            named = ", ".join(f"`{name}`" for name in formats)
+            yield named, f"`{document['type']}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
@@ -55,12 +61,15 @@ def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
     return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW)
 
 
-def _effect(parsed: Parsed) -> tuple[str, str]:
+def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
     if not parsed.events:
-        return "nothing; it is counted as ignored", ""
+        return "nothing; it is counted as ignored", "", ""
     (event,) = parsed.events
-    reason = None if isinstance(event, RpSessionStarted) else event.reason
-    return _told(event), "" if reason is None else f"`{reason}`"
+    if isinstance(event, RpSessionStarted):
+        return _told(event), "", ""
+    policy = policy_of(event)
+    shown = f"`{policy}`" if policy in by_default else f"`{policy}` (off)"
+    return _told(event), "" if event.reason is None else f"`{event.reason}`", shown
 
 
 def _told(event: SessionEvent) -> str:

@@ -4,7 +4,7 @@ Hypothesis chooses what happens and in which order; what it must never find, it 
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from backchannel.deliveries import addressing
 from backchannel.deliveries.addressing import Named
 from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, RpSessionStarted
+from backchannel.sessions.items import SessionItem
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
 from local.client import Stack
@@ -43,6 +44,19 @@ def test_no_rp_session_escapes_none_is_told_twice_and_none_that_is_newer_is_ende
     check(scenario, tables)
 
 
+class StoresMany(Sessions):
+    """A start is stored as those of a batch are."""
+
+    def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
+        return next((end for _, end in self.start_many(issuer, [started], now)), None)
+
+
+@settings(STABLE, max_examples=EXAMPLES)
+@given(scenario=scenarios())
+def test_the_same_holds_for_starts_that_come_in_batches(scenario: Scenario, tables: Tables) -> None:
+    check(replace(scenario, sessions_class=StoresMany), tables)
+
+
 # --- teeth: with a write and a look the other way round, the same search finds a session that escaped -------------------
 
 
@@ -55,11 +69,11 @@ class LooksFirst(Sessions):
 
     def start(self, issuer: str, started: RpSessionStarted, now: int) -> Ended | None:
         session = RpSession(started.client_id, started.sub, started.started_at, started.sid)
-        self._of_thread.seen = super()._ends(issuer, session)
+        self._of_thread.seen = super()._tombstones(issuer, [session])
         return super().start(issuer, started, now)
 
-    def _ends(self, issuer: str, session: RpSession) -> list[Ended]:  # noqa: ARG002
-        seen: list[Ended] = self._of_thread.seen
+    def _tombstones(self, issuer: str, sessions: Sequence[RpSession]) -> dict[tuple[str, str], SessionItem]:  # noqa: ARG002
+        seen: dict[tuple[str, str], SessionItem] = self._of_thread.seen
         return seen
 
 

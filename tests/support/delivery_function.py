@@ -68,9 +68,9 @@ RESET: Fault = None
 
 @dataclass
 class Rule:
-    """Which requests meet a fault: those of an operation with a certain word in them."""
+    """Which requests meet a fault: those of an operation, or of some, with a certain word in them."""
 
-    operation: str
+    operation: str | tuple[str, ...]
     word: str
     fault: Fault
     carried_out: bool
@@ -100,7 +100,9 @@ class FaultyAws:
         self._upstream.clear()
 
     @contextlib.contextmanager
-    def fault(self, operation: str, fault: Fault, word: str = "", *, carried_out: bool = False) -> Iterator[Rule]:
+    def fault(
+        self, operation: str | tuple[str, ...], fault: Fault, word: str = "", *, carried_out: bool = False
+    ) -> Iterator[Rule]:
         """Let an operation fail, after it was ``carried_out`` or instead; a test that does not meet the fault fails."""
         rule = self._rule = Rule(operation, word, fault, carried_out)
         try:

@@ -524,6 +524,7 @@ def taking_turns() -> Iterator[None]:
     try:
         with (
             mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE),
+            mock.patch("backchannel.sessions.intake.ThreadPoolExecutor", _Serially),
             mock.patch.object(metrics, "add_metric"),
         ):
             yield

@@ -38,7 +38,12 @@ SAMPLES: Mapping[str, tuple[SessionEvent, ...]] = {
         SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000012", reason=Reason.USER_DISABLED),
     ),
     "access.DELETE_ACCOUNT": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000013", reason=Reason.USER_DELETED),),
-    "access.REVOKE_GRANT": (SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000014", "wiki", reason=Reason.LOGOUT),),
+    "access.REVOKE_GRANT": (
+        SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000014", "wiki", Reason.LOGOUT, "consent_revoked"),
+    ),
+    "access.REVOKE_GRANT-token": (
+        SessionEnded(SID, AT, "dddddddd-0000-4000-8000-000000000015", "wiki", Reason.LOGOUT, None, "token_revoked"),
+    ),
     "admin.USER-ACTION-logout": (
         SubjectSessionsEnded(ADA, AT, "dddddddd-0000-4000-8000-000000000006", reason=Reason.ADMIN_LOGOUT),
     ),
@@ -180,7 +185,7 @@ def test_a_revoked_refresh_token_ends_its_clients_part_of_its_session() -> None:
     document["details"]["refresh_token_id"] = "t-1"
     document["authDetails"]["sessionId"] = SID
 
-    assert _parse(document).events == (SessionEnded(SID, AT, document["uid"], "wiki", Reason.LOGOUT),)
+    assert _parse(document).events == (SessionEnded(SID, AT, document["uid"], "wiki", Reason.LOGOUT, cause="token_revoked"),)
 
 
 @pytest.mark.parametrize("kind", ["admin.USER-ACTION", "admin.USER-DELETE"])
@@ -190,7 +195,7 @@ def test_a_consent_that_an_administrator_revoked_ends_that_clients_sessions(kind
     document = sample("keycloak-p2inc-admin.USER-ACTION-logout.json") | {"type": kind}
     document["resourcePath"] = f"users/{user_id}/consents/{client_id}"
 
-    expected = SubjectSessionsEnded(user_id, AT, document["uid"], client_id, Reason.LOGOUT)
+    expected = SubjectSessionsEnded(user_id, AT, document["uid"], client_id, Reason.LOGOUT, "consent_revoked")
     assert _parse(document).events == (expected,)
 
 

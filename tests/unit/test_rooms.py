@@ -13,15 +13,16 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     for room, others in {
         "errors": "",
         "reasons": "",
+        "strict_json": "errors",
         "runtime": "",
         "egress": "errors",
         "aws": "errors runtime",
-        "tokens": "errors aws",
+        "tokens": "errors strict_json aws",
         "providers": "errors reasons aws egress tokens",
         "sessions": "errors reasons aws providers",
         "deliveries": "errors reasons runtime aws egress tokens providers sessions",
         "logouts": "errors reasons runtime aws providers sessions deliveries",
-        "webhooks": "errors reasons sessions",
+        "webhooks": "errors reasons strict_json sessions",
         "api": "errors reasons runtime aws tokens providers sessions deliveries logouts webhooks",
     }.items()
 }

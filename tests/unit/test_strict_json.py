@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.tokens.strict_json import parse
+from backchannel.strict_json import parse
 from tests.support.json_values import json_values
 
 

@@ -1,7 +1,7 @@
 """Why sessions end: the words that decide something. What any sender says is read as one of them."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self, get_args
 
 
 class Reason(StrEnum):
@@ -31,12 +31,21 @@ class Reason(StrEnum):
         return plain in cls or plain in _OTHERS
 
 
-_OTHERS = {
-    "consent_revoked": "logout",  # at one client; what this service has called it
+type Cause = Literal["consent_revoked", "token_revoked"]
+"""What some ends come from that their reason, a mere logout, does not tell: what a client was allowed to do is over."""
+
+CAUSES: tuple[Cause, ...] = get_args(Cause.__value__)
+
+POLICIES: tuple[Reason | Cause, ...] = (*Reason, *CAUSES)
+"""The words by which a source says which ends end sessions."""
+
+_OTHERS: dict[str, str] = {
+    **dict.fromkeys(CAUSES, "logout"),
     "model_deleted": "user_deleted",  # an authentik event's action
     "password_set": "credential_changed",  # an authentik event's action
 }
 """Words that others use."""
+
 
 EMERGENCIES = frozenset(Reason) - {Reason.LOGOUT, Reason.EXPIRED}
 """Reasons for which an older session has to end even if that costs the user a newer login: it may be an attacker's."""
@@ -45,3 +54,9 @@ EMERGENCIES = frozenset(Reason) - {Reason.LOGOUT, Reason.EXPIRED}
 def is_emergency(reason: Reason | None) -> bool:
     """Whether an end has to reach older sessions even if that costs the user a newer login."""
     return reason in EMERGENCIES
+
+
+def cause(word: str) -> Cause | None:
+    """Return the cause that a word is, whatever its case."""
+    plain = word.strip().casefold()
+    return next((each for each in CAUSES if each == plain), None)

@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr
 from backchannel.deliveries.outcomes import Status
 from backchannel.providers.clients import DEADLINE_MAX, Client, Subject, Typ
 from backchannel.providers.encryption import DEFAULT_ENC
-from backchannel.reasons import Reason
+from backchannel.reasons import Cause, Reason
 from backchannel.sessions.events import MAX_IDENTIFIER
 
 MAX_SECRET = 1024
@@ -76,6 +76,10 @@ class SourceMetadata(_Request):
         Literal["report", "end_subject"],
         Field(description="what the end of an unknown session means if it names a sub: nothing, or the end of all its sessions"),
     ] = "report"
+    ends_sessions: Annotated[
+        list[Reason | Cause] | None,
+        Field(description="which ends end sessions; others are ignored and counted. By default what the format says"),
+    ] = None
     require_iss: Annotated[
         bool, Field(description="whether every event must name its issuer in data.iss (standard-webhooks)")
     ] = False

@@ -27,9 +27,12 @@ class SourceCounter:
         self._next_refusals = 0
         self._next_write = 0
 
-    def accepted(self, provider: str, source: str, counts: Mapping[str, int], kind: str, now: int) -> None:
-        """Count the events of a webhook that was taken; ``kind`` is that of the last one."""
-        self._keep(provider, source, Tally(counts, last_event=Last(kind, now)))
+    def accepted(
+        self, provider: str, source: str, counts: Mapping[str, int], kind: str, now: int, *, refusal: str | None = None
+    ) -> None:
+        """Count the events of a webhook that was taken: ``kind`` is that of the last, ``refusal`` the code of the last refused."""
+        last_refusal = None if refusal is None else Last(refusal, now)
+        self._keep(provider, source, Tally(counts, Last(kind, now), last_refusal))
         self._write((provider, source), now)
 
     def refused(self, provider: str, source: str, code: str, now: int) -> None:

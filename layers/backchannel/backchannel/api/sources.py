@@ -1,7 +1,7 @@
 """``/providers/{provider}/sources/{source}``."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
@@ -15,6 +15,7 @@ from backchannel.api.views import (
     LastEventView,
     LastRefusalView,
     PreviewView,
+    RefusedView,
     SessionEventView,
     SourceActivityView,
     SourceCountsView,
@@ -30,6 +31,7 @@ from backchannel.providers.source_activity import SourceActivity
 from backchannel.providers.sources import Source, secret_name
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import register_upstream
+from backchannel.reasons import POLICIES
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
@@ -48,6 +50,8 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     values = checked_secrets(metadata)
     name = secret_name(using.secret_prefix, provider, source)
     members = metadata.model_dump(exclude={"secret", "previous_secret"})
+    if metadata.ends_sessions is not None:
+        members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
     configured = Source(**{**members, "source": source, "secret_name": name if values else None})
     if not values:
         configured = _with_keys(found, configured, using)
@@ -112,8 +116,13 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     body = json.dumps(request.payload, ensure_ascii=False).encode()
     proven = Proven(body, request.event_id if is_signed_beside else None)
     parsed = session_events(proven, using.providers.get(provider), configured, using.providers.get_client, now())
-    shown = [_event_shown(event) for event in parsed.events]
-    return PreviewView(events=shown, ignored=parsed.ignored, unmappable=parsed.unmappable)
+    return PreviewView(
+        events=[_event_shown(event) for event in parsed.events],
+        ignored=parsed.ignored,
+        unmappable=parsed.unmappable,
+        not_chosen=[*parsed.not_chosen],
+        refused=[RefusedView(**asdict(each)) for each in parsed.refused],
+    )
 
 
 def _event_shown(event: SessionEvent) -> SessionEventView:

@@ -83,6 +83,7 @@ class SourceView(BaseModel):
     format: str
     sid_trust: str
     unmatched_sid: str
+    ends_sessions: Annotated[list[str] | None, Field(description="null if it is what the format says")]
     require_iss: bool
     algorithm: str | None
     realm: str | None
@@ -151,12 +152,23 @@ class SessionEventView(BaseModel):
     reason: str | None
 
 
+class RefusedView(BaseModel):
+    """An entry of a batch that is not valid."""
+
+    index: int
+    code: str
+
+
 class PreviewView(BaseModel):
-    """The session events that a payload would cause, and how many of its events would be ignored or unmappable."""
+    """The session events that a payload would cause, how many would be ignored or unmappable, and which refused."""
 
     events: list[SessionEventView]
     ignored: int
     unmappable: int
+    not_chosen: Annotated[
+        list[str], Field(description="of the ignored ones, those that the source's ends_sessions does not have, by its words")
+    ]
+    refused: list[RefusedView]
 
 
 class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of Client

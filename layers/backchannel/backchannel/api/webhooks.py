@@ -3,8 +3,9 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 
@@ -27,7 +28,9 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
+from backchannel.webhooks.batches import read_batch
 from backchannel.webhooks.formats import FORMATS
+from backchannel.webhooks.policies import chosen
 from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 
 
@@ -40,10 +43,10 @@ class JwtVerifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """How a webhook is answered: with how many of its events were starts or ends, or caused nothing."""
+    """How a webhook is answered: how many of its events were starts or ends, or caused nothing, and which were refused."""
 
     status: HTTPStatus
-    counts: dict[str, int]
+    counts: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class WebhookReceiver:
     counter: SourceCounter
 
     def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
-        """Receive a webhook. Once this returns, all of its events are stored or queued.
+        """Receive a webhook. Once this returns, all of its events are stored or queued, but for refused ones of a batch.
 
         Raises:
             CallerError: the signature or the body is not valid.
@@ -71,12 +74,12 @@ class WebhookReceiver:
         """
         provider, source, proven = self.proven(provider_name, source_name, request, now)
         parsed = session_events(proven, provider, source, self.client, now)  # not before the proof: nobody else learns its limits
-        if parsed.unknown_reasons:
-            logger.warning("webhook.reason_unknown", provider=provider_name, source=source_name)
-            metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
+        _warn(parsed, provider_name, source_name)
         counts = self.take(provider, source, parsed, now)
         caused_nothing = counts["ignored"] + counts["unmappable"]
-        answer = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
+        answer: dict[str, Any] = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
+        if parsed.refused:
+            answer["refused"] = [asdict(each) for each in parsed.refused]
         return Received(FORMATS[source.format].success, answer)
 
     def take(
@@ -100,7 +103,9 @@ class WebhookReceiver:
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider.provider, "source": source.source, **counts})
-        self.counter.accepted(provider.provider, source.source, counts, _last_kind(parsed), now)
+        refused = {"refused": len(parsed.refused)}
+        refusal = parsed.refused[-1].code if parsed.refused else None
+        self.counter.accepted(provider.provider, source.source, {**counts, **refused}, _last_kind(parsed), now, refusal=refusal)
         return counts
 
     def refused(self, provider_name: str, source_name: str, error: CallerError, now: int) -> None:
@@ -135,20 +140,41 @@ class WebhookReceiver:
 
 
 def session_events(proven: Proven, provider: Provider, source: Source, client: Callable[[str, str], Client], now: int) -> Parsed:
-    """Return what a source's webhook means. Logins at the provider's own user interface, which is no client of ours, are ignored.
+    """Return what a source's webhook means: ends that its policy does not choose are ignored, entries of a batch may be refused.
+
+    Logins at the provider's own user interface, which is no client of ours, are ignored, too.
 
     Raises:
-        CallerError: the body is not valid, or the event is too old.
+        CallerError: the body is not valid, the event is too old, or the batch too large.
 
     """
     row = FORMATS[source.format]
     if len(proven.body) > row.max_body:
         raise PayloadTooLargeError(f"the body is larger than {row.max_body} octets")
-    parsed = row.parse(proven, _context(provider, source, now))
-    for event in parsed.events:
-        _check_age(event, row.max_age, now)
-    events = tuple(event for event in parsed.events if not _is_own_login(event, row.own_clients, provider, client))
-    return replace(parsed, events=events, ignored=parsed.ignored + len(parsed.events) - len(events))
+    context = _context(provider, source, now)
+    ends_sessions = row.ends_sessions if source.ends_sessions is None else source.ends_sessions
+
+    def read(each: Proven) -> Parsed:
+        parsed = row.parse(each, context)
+        for event in parsed.events:
+            _check_age(event, row.max_age, now)
+        events = tuple(event for event in parsed.events if not _is_own_login(event, row.own_clients, provider, client))
+        ignored = parsed.ignored + len(parsed.events) - len(events)
+        return chosen(replace(parsed, events=events, ignored=ignored), ends_sessions)
+
+    entries = None if row.entries is None else row.entries(proven)
+    return read(proven) if entries is None else read_batch(entries, read)
+
+
+def _warn(parsed: Parsed, provider: str, source: str) -> None:
+    """Log and count what the operator has to look at."""
+    if parsed.unknown_reasons:
+        logger.warning("webhook.reason_unknown", provider=provider, source=source)
+        metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
+    if parsed.refused:
+        codes = Counter(each.code for each in parsed.refused)
+        logger.warning("webhook.events_refused", provider=provider, source=source, codes=codes)
+        metrics.add_metric("EventsRefused", MetricUnit.Count, len(parsed.refused))
 
 
 def _last_kind(parsed: Parsed) -> str:

@@ -11,6 +11,7 @@ class Source:
     ``sid_trust`` says whether its session ids are those in the provider's ID tokens, ``unmatched_sid`` whether the end of a
     session that nobody knows is the end of all sessions of its subject. ``require_iss`` and ``realm`` refuse what was signed for
     another provider that has the same secret. ``algorithm`` of an HMAC, None for the only one that its format has.
+    ``ends_sessions`` are the policy words of the ends that end sessions, None for the default of its format.
 
     Where the sender signs tokens, they are for ``audience``, from ``token_issuer`` or else the provider's issuer, and their keys
     are at ``jwks_uri``, or else where the provider's upstream says. ``secret_name``: None where there is no secret.
@@ -25,6 +26,7 @@ class Source:
     sid_trust: Literal["claim", "sha256", "none"] = "claim"
     unmatched_sid: Literal["report", "end_subject"] = "report"
     require_iss: bool = False
+    ends_sessions: tuple[str, ...] | None = None
     algorithm: str | None = None
     realm: str | None = None
     audience: str | None = None

@@ -294,7 +294,8 @@ def _provider(document: Mapping[str, Any]) -> Provider:
 
 
 def _source(document: Mapping[str, Any]) -> Source:
-    return _known(Source, document, allowed_networks=tuple(document.get("allowed_networks", ())))
+    networks, ends = tuple(document.get("allowed_networks", ())), document.get("ends_sessions")
+    return _known(Source, document, allowed_networks=networks, ends_sessions=None if ends is None else tuple(ends))
 
 
 def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:

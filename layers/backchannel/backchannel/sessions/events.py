@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from backchannel.errors import EventTimeInvalidError, ExpiryInvalidError, IdentifierInvalidError
-from backchannel.reasons import Reason
+from backchannel.reasons import Cause, Reason
 
 MAX_CLOCK_DIFFERENCE = 300_000
 """How far a sender's clock may be ahead of ours, in milliseconds."""
@@ -51,7 +51,8 @@ class RpSessionStarted:
 class SessionEnded:
     """One session at the provider is over; with ``client_id``, only that client's part of it.
 
-    ``unmatched_sub``: if nobody is found by ``sid``, all sessions of this subject are over.
+    ``unmatched_sub``: if nobody is found by ``sid``, all sessions of this subject are over. ``cause``: what a source's policy
+    goes by, where that is not the reason.
     """
 
     sid: str
@@ -60,6 +61,7 @@ class SessionEnded:
     client_id: str | None = None
     reason: Reason | None = None
     unmatched_sub: str | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class SubjectSessionsEnded:
     source_event_id: str
     client_id: str | None = None
     reason: Reason | None = None
+    cause: Cause | None = None
 
 
 type Ended = SessionEnded | SubjectSessionsEnded

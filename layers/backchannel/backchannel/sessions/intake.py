@@ -1,14 +1,18 @@
 """Where session events come in, from webhooks and from the operator: starts are stored, ends are queued."""
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import batched
 
 from backchannel.aws.sqs import Queue
 from backchannel.providers.table import Provider
 from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, logout_id
 from backchannel.sessions.messages import EndMessage
-from backchannel.sessions.table import Sessions
+from backchannel.sessions.table import STARTS_AT_ONCE, Sessions
+
+_CONCURRENCY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +49,48 @@ class Intake:
             InternalFailure: some may not be stored; the same events can be taken in again.
 
         """
-        messages: list[EndMessage] = []
-        started = 0
+        starts: list[RpSessionStarted] = []
+        ends: list[Ended] = []
         for event in events:
             if isinstance(event, RpSessionStarted):
-                started += 1
-                messages += self._start(provider, event, now)
+                starts.append(event)
             else:
-                clients: list[str | None] = [each for each in passes_on if event.client_id in {None, each}]
-                messages += (
-                    end_message(provider.provider, provider.issuer, event, reopen=reopen, passes_on=each, source=source)
-                    for each in clients or [None]
-                )
+                ends.append(event)
+        messages = self._start_all(provider, starts, now)
+        for end in ends:
+            clients: list[str | None] = [each for each in passes_on if end.client_id in {None, each}]
+            messages += (
+                end_message(provider.provider, provider.issuer, end, reopen=reopen, passes_on=each, source=source)
+                for each in clients or [None]
+            )
         self._queue.send(message.outgoing() for message in messages)
-        return Taken(started, len(messages))
+        return Taken(len(starts), len(messages))
 
-    def _start(self, provider: Provider, event: RpSessionStarted, now: int) -> list[EndMessage]:
-        """Store a start; if its end came first, return the message that carries that end out for this client."""
-        if event.expires_at is None and provider.session_lifetime is not None:
-            event = replace(event, expires_at=event.started_at + provider.session_lifetime * 1000)
-        ended = self._sessions.start(provider.issuer, event, now)
-        if ended is None:
-            return []
-        return [end_message(provider.provider, provider.issuer, ended, only_client_id=event.client_id)]
+    def _start_all(self, provider: Provider, starts: Sequence[RpSessionStarted], now: int) -> list[EndMessage]:
+        """Store starts; of those whose end came first, return the messages that carry that end out for their clients."""
+        events = [_with_expiry(each, provider.session_lifetime) for each in starts]
+        if len(events) == 1:
+            ended = self._sessions.start(provider.issuer, events[0], now)
+            covered = [] if ended is None else [(events[0], ended)]
+        else:
+            covered = self._start_many(provider.issuer, events, now)
+        return [
+            end_message(provider.provider, provider.issuer, ended, only_client_id=event.client_id) for event, ended in covered
+        ]
+
+    def _start_many(self, issuer: str, events: Sequence[RpSessionStarted], now: int) -> list[tuple[RpSessionStarted, Ended]]:
+        """Store starts, several batches at a time. After an internal failure, those that nobody has begun are left."""
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
+            batches = pool.map(
+                lambda batch: self._sessions.start_many(issuer, batch, now), batched(events, STARTS_AT_ONCE, strict=False)
+            )
+            return [covered for batch in batches for covered in batch]
+
+
+def _with_expiry(event: RpSessionStarted, session_lifetime: int | None) -> RpSessionStarted:
+    if event.expires_at is not None or session_lifetime is None:
+        return event
+    return replace(event, expires_at=event.started_at + session_lifetime * 1000)
 
 
 def end_message(

@@ -7,7 +7,8 @@ first and is the one that is claimed: claiming it gives the RP session to one ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,20 @@ from pynamodb.attributes import NumberAttribute
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from backchannel.aws.dynamodb import Page, assignments, bind, key, part, partition_page, parts, storage, update_if
+from backchannel.aws.dynamodb import (
+    ConditionFailedError,
+    Page,
+    assignments,
+    bind,
+    key,
+    part,
+    partition_page,
+    parts,
+    storage,
+    transaction,
+    update_if,
+)
+from backchannel.errors import StorageUnavailable
 from backchannel.reasons import Reason, is_emergency
 from backchannel.sessions.events import (
     Ended,
@@ -32,6 +46,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 MILLISECONDS_PER_DAY = 86_400_000
+
+STARTS_AT_ONCE = 50
+"""Logins of one transaction, which has at most 100 items; a login has two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +73,28 @@ class Sessions:
 
         A start that is sent again after all of that is done costs reads alone.
         """
-        session = RpSession(
-            started.client_id,
-            started.sub,
-            started.started_at,
-            started.sid,
-            started.client_sub,
-            expires_at=started.expires_at,
-            untimed=started.untimed,
-        )
+        session = _rp_session(started)
         for pk, sk in item_keys(issuer, session):
             self._start(self._items(pk, sk), session, now)
-        end = next((event for event in self._ends(issuer, session) if is_covered(session, event)), None)
-        return None if end is None or self._is_taken_care_of(issuer, session, end) else end
+        return self._end_of(issuer, session, self._tombstones(issuer, [session]))
+
+    def start_many(self, issuer: str, starts: Sequence[RpSessionStarted], now: int) -> list[tuple[RpSessionStarted, Ended]]:
+        """Store logins, at most ``STARTS_AT_ONCE``; return those that an end covers, each with that end.
+
+        It does as ``start`` does, with four calls in all for logins that are new, and three for those that are stored already.
+        """
+        sessions = [_rp_session(each) for each in starts]
+        keys = Counter(names for session in sessions for names in item_keys(issuer, session))
+        stored = self._found([*keys])
+        new = [each for each in sessions if all(names not in stored and keys[names] == 1 for names in item_keys(issuer, each))]
+        others = [each for each in sessions if each not in new] if self._start_new(issuer, new, now) else sessions
+        for session in others:
+            for names in item_keys(issuer, session):
+                if names not in stored or not _tells_of(stored[names], session):
+                    self._start(self._items(*names), session, now)
+        tombstones = self._tombstones(issuer, sessions)
+        ends = [self._end_of(issuer, session, tombstones) for session in sessions]
+        return [(started, end) for started, end in zip(starts, ends, strict=True) if end is not None]
 
     def find(self, issuer: str, session: RpSession, now: int) -> RpSession | None:
         """Return what is stored of an RP session as it is now, by its ``sid``, or else by its subject."""
@@ -81,16 +107,7 @@ class Sessions:
         items = self._items
         is_free, is_newer = items.ended_by.does_not_exist(), items.started_at < session.started_at
         since = items.logged_in_since
-        actions = self._set(
-            max(now, session.expires_at or now),
-            client_id=session.client_id,
-            sub=session.sub,
-            sid=session.sid,
-            client_sub=session.client_sub,
-            started_at=session.started_at,
-            session_expires_at=session.expires_at,
-            untimed=session.untimed or None,
-        )
+        actions = self._login(session, now)
         is_first = items.pk.does_not_exist() | (is_free & is_newer)
         first = [*actions, since.set(since | session.started_at)]
         if update_if(item, is_first, first):
@@ -104,6 +121,31 @@ class Sessions:
         again = [*actions, *self._unclaim(), since.set(session.started_at)]
         if not update_if(item, items.ended_by.exists() & is_newer, again):
             update_if(item, is_first, first)  # another start has just come between
+
+    def _start_new(self, issuer: str, sessions: Sequence[RpSession], now: int) -> bool:
+        """Write logins none of whose items is there, all of them or none; False if none."""
+        items = self._items
+        try:
+            with transaction(items) as writes:
+                for session in sessions:
+                    actions = [*self._login(session, now), items.logged_in_since.set(session.started_at)]
+                    for names in item_keys(issuer, session):
+                        writes.update(items(*names), actions, items.pk.does_not_exist())
+        except (ConditionFailedError, StorageUnavailable):  # others write the same items; or the next write fails, too
+            return False
+        return True
+
+    def _login(self, session: RpSession, now: int) -> list[Action]:
+        return self._set(
+            max(now, session.expires_at or now),
+            client_id=session.client_id,
+            sub=session.sub,
+            sid=session.sid,
+            client_sub=session.client_sub,
+            started_at=session.started_at,
+            session_expires_at=session.expires_at,
+            untimed=session.untimed or None,
+        )
 
     def _unclaim(self) -> list[Action]:
         """Return what leaves a claim a part of an item that holds a newer login."""
@@ -215,28 +257,19 @@ class Sessions:
         found = self._query(item.pk, self._items.sk == item.sk, None, None, now).items
         return any(each.sub != session.sub for each in found)
 
-    def _ends(self, issuer: str, session: RpSession) -> list[Ended]:
-        """Read every tombstone that may cover an RP session; emergencies come first, what few clients want to hear of last."""
-        partitions = [pk for pk, _ in item_keys(issuer, session)]
-        keys = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
+    def _found(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], SessionItem]:
+        """Return those of the items that are there."""
         with storage():
-            found = {(item.pk, item.sk): item for item in self._items.batch_get(keys, consistent_read=True)}
-        ends: list[Ended] = []
-        for pk, sk in keys:
-            if (item := found.get((pk, sk))) is None:
-                continue
-            client_id = None if sk == key("ENDED", "") else session.client_id
-            latest = item.ended_at, item.source_event_id, item.reason
-            urgent = item.emergency_at, item.emergency_event_id, item.emergency_reason
-            for ended_at, event_id, word in (latest, urgent):
-                if ended_at is None:
-                    continue
-                reason = Reason.read(word)
-                if pk == partitions[0] and session.sid is not None:
-                    ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
-                else:
-                    ends.append(SubjectSessionsEnded(session.sub, int(ended_at), event_id, client_id, reason))
-        return sorted(ends, key=lambda end: (not is_emergency(end.reason), end.reason is Reason.EXPIRED))
+            return {(item.pk, item.sk): item for item in self._items.batch_get(keys, consistent_read=True)}
+
+    def _tombstones(self, issuer: str, sessions: Sequence[RpSession]) -> dict[tuple[str, str], SessionItem]:
+        """Read every tombstone that may cover one of some RP sessions."""
+        return self._found([*dict.fromkeys(names for session in sessions for names in _tombstone_keys(issuer, session))])
+
+    def _end_of(self, issuer: str, session: RpSession, tombstones: Mapping[tuple[str, str], SessionItem]) -> Ended | None:
+        """Return the end that covers an RP session, if it has to be carried out again."""
+        end = next((event for event in _ends(issuer, session, tombstones) if is_covered(session, event)), None)
+        return None if end is None or self._is_taken_care_of(issuer, session, end) else end
 
     def _is_taken_care_of(self, issuer: str, session: RpSession, end: Ended) -> bool:
         """Whether all items of an RP session say that the logins which an end covers are claimed."""
@@ -280,3 +313,48 @@ class Sessions:
 def _absent_or_before(attribute: NumberAttribute, value: int) -> Condition:
     condition: Condition = attribute.does_not_exist() | (attribute < value)
     return condition
+
+
+def _rp_session(started: RpSessionStarted) -> RpSession:
+    return RpSession(
+        started.client_id,
+        started.sub,
+        started.started_at,
+        started.sid,
+        started.client_sub,
+        expires_at=started.expires_at,
+        untimed=started.untimed,
+    )
+
+
+def _tells_of(item: SessionItem, session: RpSession) -> bool:
+    """Whether an item says all that it can of a login, so that writing it again would change nothing."""
+    if item.started_at is None or item.started_at < session.started_at:
+        return False
+    return item.ended_by is not None or (item.logged_in_since is not None and item.logged_in_since <= session.started_at)
+
+
+def _tombstone_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
+    partitions = [pk for pk, _ in item_keys(issuer, session)]
+    return [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
+
+
+def _ends(issuer: str, session: RpSession, tombstones: Mapping[tuple[str, str], SessionItem]) -> list[Ended]:
+    """Return the ends that may cover an RP session; emergencies come first, what few clients want to hear of last."""
+    keys = _tombstone_keys(issuer, session)
+    ends: list[Ended] = []
+    for pk, sk in keys:
+        if (item := tombstones.get((pk, sk))) is None:
+            continue
+        client_id = None if sk == key("ENDED", "") else session.client_id
+        latest = item.ended_at, item.source_event_id, item.reason
+        urgent = item.emergency_at, item.emergency_event_id, item.emergency_reason
+        for ended_at, event_id, word in (latest, urgent):
+            if ended_at is None:
+                continue
+            reason = Reason.read(word)
+            if pk == keys[0][0] and session.sid is not None:
+                ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
+            else:
+                ends.append(SubjectSessionsEnded(session.sub, int(ended_at), event_id, client_id, reason))
+    return sorted(ends, key=lambda end: (not is_emergency(end.reason), end.reason is Reason.EXPIRED))

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import cachetools
 
 from backchannel.errors import DocumentInvalid, DocumentUnavailable, RelyingPartyFault
+from backchannel.strict_json import parse
 from backchannel.tokens.document_store import FRESH, MAX_STALE, RETRY, DocumentStore, StoredDocument
 from backchannel.tokens.locations import Location
-from backchannel.tokens.strict_json import parse
 
 MAX_OCTETS = 262_144
 """Of a document; an item of DynamoDB holds 400 KB."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backchannel.errors import SignatureInvalidError
+from backchannel.strict_json import parse
 from backchannel.tokens.jws import ALGORITHMS
-from backchannel.tokens.strict_json import parse
 
 MAX_CHARACTERS = 16_384
 """Of a token."""

@@ -1,9 +1,10 @@
 """The formats of webhooks: how each verifies its sender and reads its body. A new format is one row here."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from backchannel.reasons import POLICIES
 from backchannel.webhooks import (
     bearer,
     ed25519_signatures,
@@ -24,6 +25,8 @@ class Format:
     ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
     that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
     cannot do without. Events older than ``max_age`` seconds, and bodies of more than ``max_body`` octets, are refused.
+    ``entries`` takes a batch apart, for formats that have any: into what ``parse`` reads one by one, or None for a single event.
+    ``ends_sessions`` are the ends that end sessions if the source does not say which.
     ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients.
     """
@@ -36,6 +39,8 @@ class Format:
     required: frozenset[str] = frozenset()
     max_age: int | None = None
     max_body: int = 1_048_576
+    entries: Callable[[Proven], Sequence[Proven] | None] | None = None
+    ends_sessions: frozenset[str] = frozenset(POLICIES)
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
 
@@ -58,14 +63,16 @@ def _bearer(request: Request, trust: Trust, _: int) -> Proven:
 
 
 _JWKS = frozenset({"jwks_uri", "allowed_networks", "ca_bundle"})
+_EVENTS = frozenset({"ends_sessions"})
 
 _KEYCLOAK = Format(
     verify=keycloak_signatures.signed_by_secret,
     parse=keycloak.parse,
     check_secret=keycloak_signatures.check_secret,
     success=HTTPStatus.ACCEPTED,
-    settings=frozenset({"sid_trust", "realm", "algorithm"}),
+    settings=_EVENTS | {"sid_trust", "realm", "algorithm"},
     max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
+    ends_sessions=frozenset(POLICIES) - {"token_revoked"},  # the end of a refresh token is not that of a session
     own_clients=frozenset({"account-console", "security-admin-console"}),
 )
 
@@ -80,25 +87,28 @@ FORMATS: Mapping[str, Format] = {
     "standard-webhooks": Format(
         verify=_standard_webhooks_signature,
         parse=standard_webhooks.parse,
+        entries=standard_webhooks.entries,
         check_secret=_standard_webhooks_secret,
         success=HTTPStatus.ACCEPTED,
-        settings=frozenset({"sid_trust", "require_iss"}),
+        settings=_EVENTS | {"sid_trust", "require_iss"},
         event_id_is_beside=True,
     ),
     "bearer": Format(
         verify=_bearer,
         parse=standard_webhooks.parse,
+        entries=standard_webhooks.entries,
         check_secret=bearer.check_secret,
         success=HTTPStatus.OK,  # the one that every sender takes
-        settings=frozenset({"sid_trust", "require_iss"}),
+        settings=_EVENTS | {"sid_trust", "require_iss"},
         max_age=bearer.MAX_AGE,
     ),
     "signed-jwt": Format(
         verify=signed_jwt.verify,
         parse=standard_webhooks.parse,
+        entries=standard_webhooks.entries,
         check_secret=None,
         success=HTTPStatus.OK,
-        settings=_JWKS | {"sid_trust", "require_iss", "audience", "token_issuer"},
+        settings=_JWKS | _EVENTS | {"sid_trust", "require_iss", "audience", "token_issuer"},
         required=frozenset({"audience"}),
         event_id_is_beside=True,  # jti, which other JWTs have, too
     ),
@@ -107,7 +117,7 @@ FORMATS: Mapping[str, Format] = {
         _KEYCLOAK,
         verify=keycloak_signatures.signed_by_realm,
         check_secret=None,
-        settings=_JWKS | {"sid_trust", "realm", "audience", "token_issuer"},
+        settings=_JWKS | _EVENTS | {"sid_trust", "realm", "audience", "token_issuer"},
         required=frozenset({"audience"}),
     ),
 }

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
-from backchannel.reasons import Reason
+from backchannel.reasons import Cause, Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
@@ -99,8 +99,10 @@ def _grant_revoked(document: Mapping[str, Any], at: int, uid: str, context: Cont
     if client is None:
         return None
     client_id = identifier("client_id", client)
-    if _detail(document, "refresh_token_id") is None or who.get("sessionId") is None:
-        return _everywhere(who.get("userId"), at, uid, Reason.LOGOUT, client_id)
+    is_token = _detail(document, "refresh_token_id") is not None
+    cause: Cause = "token_revoked" if is_token else "consent_revoked"
+    if not is_token or who.get("sessionId") is None:
+        return SubjectSessionsEnded(subject(who.get("userId")), at, uid, client_id, Reason.LOGOUT, cause)
     return end_of_session(
         context,
         sid=identifier("sid", who["sessionId"]),
@@ -109,6 +111,7 @@ def _grant_revoked(document: Mapping[str, Any], at: int, uid: str, context: Cont
         source_event_id=uid,
         client_id=client_id,
         reason=Reason.LOGOUT,
+        cause=cause,
     )
 
 
@@ -150,8 +153,10 @@ def _user_deleted(document: Mapping[str, Any], at: int, uid: str, _: Context) ->
 
 def _consent_revoked(path: str, at: int, uid: str) -> SessionEvent | None:
     consent = _CONSENT.fullmatch(path)
-    client_id = None if consent is None else identifier("client_id", consent[2])
-    return None if consent is None else _everywhere(consent[1], at, uid, Reason.LOGOUT, client_id)
+    if consent is None:
+        return None
+    client_id = identifier("client_id", consent[2])
+    return SubjectSessionsEnded(subject(consent[1]), at, uid, client_id, Reason.LOGOUT, "consent_revoked")
 
 
 def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) -> SessionEvent | None:
@@ -166,8 +171,8 @@ def _user_updated(document: Mapping[str, Any], at: int, uid: str, _: Context) ->
     return _everywhere(match[1], at, uid, Reason.USER_DISABLED)
 
 
-def _everywhere(user_id: object, at: int, uid: str, reason: Reason, client_id: str | None = None) -> SubjectSessionsEnded:
-    return SubjectSessionsEnded(subject(user_id), at, uid, client_id, reason)
+def _everywhere(user_id: object, at: int, uid: str, reason: Reason) -> SubjectSessionsEnded:
+    return SubjectSessionsEnded(subject(user_id), at, uid, reason=reason)
 
 
 def _is_expiry(document: Mapping[str, Any]) -> bool:

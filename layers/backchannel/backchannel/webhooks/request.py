@@ -1,13 +1,13 @@
 """A webhook's request, what of it is proven, and what its format reads from that."""
 
 import base64
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
 from backchannel.sessions.events import SessionEvent
+from backchannel.strict_json import read
 
 MAX_BODY = 4_194_304
 """Octets of the largest body of any format: below what API Gateway hands to a function, also in base64."""
@@ -72,16 +72,28 @@ class Proven:
 
 
 @dataclass(frozen=True, slots=True)
+class Refused:
+    """An entry of a batch that is not valid: where it stands, and the error's code. Nothing of the entry is repeated."""
+
+    index: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
     """The session events of a webhook, and how many of its events were ignored, since they are of no interest.
 
     ``unmappable`` are of interest, but they name nobody. ``unknown_reasons`` is how many ends gave a reason that is none of ours.
+    ``not_chosen`` are those of the ignored ones that the source's policy leaves out, by its words. ``refused`` are the entries of
+    a batch that are not valid.
     """
 
     events: tuple[SessionEvent, ...] = ()
     ignored: int = 0
     unknown_reasons: int = 0
     unmappable: int = 0
+    not_chosen: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
 
 
 IGNORED = Parsed(ignored=1)
@@ -112,9 +124,9 @@ def json_object(body: bytes) -> dict[str, Any]:
 
     """
     try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedRequestError("the body is not JSON") from error
+        document = read(body)
+    except ValueError as error:
+        raise MalformedRequestError("the body is not JSON that every reader reads alike, or nested too deeply") from error
     if not isinstance(document, dict):
         raise MalformedRequestError("the body is not a JSON object")
     return document

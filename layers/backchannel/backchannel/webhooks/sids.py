@@ -3,7 +3,7 @@
 import hashlib
 
 from backchannel.errors import IdentifierInvalidError
-from backchannel.reasons import Reason
+from backchannel.reasons import Cause, Reason
 from backchannel.sessions.events import Ended, SessionEnded, SubjectSessionsEnded, subject
 from backchannel.webhooks.request import Context, SidTrust
 
@@ -24,6 +24,7 @@ def end_of_session(
     source_event_id: str,
     client_id: str | None = None,
     reason: Reason | None = None,
+    cause: Cause | None = None,
 ) -> Ended | None:
     """Return the end of one session. If its id is not trusted, return the end of all its subject's sessions, if that is known.
 
@@ -36,9 +37,9 @@ def end_of_session(
     trusted = trusted_sid(sid, context.sid_trust)
     if trusted is not None:
         unmatched_sub = _subject_or_none(sub) if context.unmatched_sid == "end_subject" else None
-        return SessionEnded(trusted, ended_at, source_event_id, client_id, reason, unmatched_sub)
+        return SessionEnded(trusted, ended_at, source_event_id, client_id, reason, unmatched_sub, cause)
     if sub is not None:
-        return SubjectSessionsEnded(subject(sub), ended_at, source_event_id, client_id, reason)
+        return SubjectSessionsEnded(subject(sub), ended_at, source_event_id, client_id, reason, cause)
     return None
 
 

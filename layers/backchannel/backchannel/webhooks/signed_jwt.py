@@ -30,8 +30,8 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
 
     """
     claims = claims_of(_token(request), trust, now)
-    if not isinstance(claims.get("type"), str):
-        raise SignatureInvalidError("type is missing: an ID token or an access token has none")
+    if not isinstance(claims.get("type"), str) and not isinstance(claims.get("events"), list):
+        raise SignatureInvalidError("type and events are missing: an ID token or an access token has neither")
     try:
         event_id = identifier("jti", claims.get("jti"))
     except CallerError as error:

@@ -2,16 +2,18 @@
 
 ``{"type": …, "timestamp": ISO 8601, "data": {"iss"?, "sub", "sid", "client_id", "client_sub"?, "expires_at"?, "reason"?}}``
 
-Where the signature covers no id beside the body, the body has an ``id``, too.
+Where the signature covers no id beside the body, the body has an ``id``, too. So has each event of a batch,
+``{"events": [...]}``.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from backchannel.errors import IssuerMismatchError, MalformedRequestError
-from backchannel.reasons import Reason
+from backchannel.reasons import Cause, Reason, cause
 from backchannel.sessions.events import (
     RpSessionStarted,
     SessionEvent,
@@ -28,6 +30,19 @@ _TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2
 _FRACTION = re.compile("[.,]")
 _REST_OF_SECOND = 999
 """Milliseconds."""
+
+
+def entries(proven: Proven) -> list[Proven] | None:
+    """Return the events of a batch, None if there is but one event.
+
+    Raises:
+        MalformedRequestError: the body is not that of a batch or of an event.
+
+    """
+    document = json_object(proven.body)
+    if "events" not in document or "type" in document:
+        return None
+    return [Proven(json.dumps(each).encode()) for each in member(document, "events", list)]
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
@@ -72,6 +87,7 @@ def _session_ended(data: Mapping[str, Any], at: int, event_id: str, context: Con
         source_event_id=event_id,
         client_id=_optional("client_id", data),
         reason=_reason(data),
+        cause=_cause(data),
     )
 
 
@@ -82,6 +98,7 @@ def _user_sessions_ended(data: Mapping[str, Any], at: int, event_id: str, _: Con
         source_event_id=event_id,
         client_id=_optional("client_id", data),
         reason=_reason(data),
+        cause=_cause(data),
     )
 
 
@@ -100,6 +117,11 @@ def _reason(data: Mapping[str, Any]) -> Reason | None:
     """Return the reason, however it is spelled: it decides whether an end is an emergency."""
     given = data.get("reason")
     return Reason.read(given) if isinstance(given, str) else None
+
+
+def _cause(data: Mapping[str, Any]) -> Cause | None:
+    given = data.get("reason")
+    return cause(given) if isinstance(given, str) else None
 
 
 def _has_unknown_reason(data: Mapping[str, Any]) -> bool:
