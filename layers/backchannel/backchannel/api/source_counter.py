@@ -9,7 +9,7 @@ from backchannel.providers.source_activity import Last, SourceActivities, Tally
 from backchannel.runtime.observability import logger, metrics
 
 REFUSALS_EVERY = 1_000
-"""Milliseconds between two writes for refusals: whoever sends garbage causes no more of them."""
+"""Milliseconds between two writes for a source's refusals: whoever sends it garbage causes no more of them."""
 
 PAUSE = 10_000
 """Milliseconds without a write after one that failed: no more than one webhook in that time waits for a table in trouble."""
@@ -24,7 +24,7 @@ class SourceCounter:
     def __init__(self, activities: Callable[[], SourceActivities]) -> None:
         self._activities = activities
         self._pending: dict[tuple[str, str], Tally] = {}
-        self._next_refusals = 0
+        self._next_refusals: dict[tuple[str, str], int] = {}
         self._next_write = 0
 
     def accepted(
@@ -36,11 +36,12 @@ class SourceCounter:
         self._write((provider, source), now)
 
     def refused(self, provider: str, source: str, code: str, now: int) -> None:
-        """Count a webhook that was refused. The source that waits longest is written, at most one a second."""
+        """Count a webhook that was refused; a source's refusals are written at most once a second."""
         self._keep(provider, source, Tally({"refused": 1}, last_refusal=Last(code, now)))
-        if now >= self._next_refusals:
-            self._next_refusals = now + REFUSALS_EVERY
-            self._write(next(iter(self._pending)), now)
+        name = provider, source
+        if now >= self._next_refusals.get(name, 0):
+            self._next_refusals[name] = now + REFUSALS_EVERY
+            self._write(name, now)
 
     def _keep(self, provider: str, source: str, tally: Tally) -> None:
         pending = self._pending.get((provider, source))
