@@ -31,6 +31,7 @@ SECRETS = {
     "keycloak": "kc-synthetic",
 }
 SETTINGS: dict[str, object] = {
+    "ends_sessions": ["logout"],
     "require_iss": True,
     "realm": "customer",
     "audience": "backchannel-hub",
