@@ -31,6 +31,7 @@ SECRETS = {
     "keycloak": "kc-synthetic",
 }
 SETTINGS: dict[str, object] = {
+    "ends_sessions": ["logout"],
     "require_iss": True,
     "algorithm": "HmacSHA256",
     "realm": "customer",
@@ -43,6 +44,7 @@ SETTINGS: dict[str, object] = {
     "pass_on": True,
     "tolerate_missing_exp": True,
     "max_lifetime": 600,
+    "ends_sessions": ["logout"],
 }
 
 

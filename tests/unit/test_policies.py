@@ -18,7 +18,7 @@ from backchannel.reasons import CAUSES, POLICIES, Reason
 from backchannel.sessions.events import RpSessionStarted
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Parsed, Proven
-from tests.unit.fakes import sample
+from tests.unit.fakes import EVENTS, sample
 
 AT = 1_788_249_600_123
 PROVIDER = Provider("acme", "https://idp.example/realms/customer", ())
@@ -105,6 +105,16 @@ def test_what_a_client_may_no_longer_do_is_a_mere_logout_and_no_emergency(cause:
 
     assert not isinstance(event, RpSessionStarted)
     assert event.reason is Reason.LOGOUT
+
+
+def test_the_documented_table_of_policies_is_what_the_formats_choose_by_default() -> None:
+    text = (EVENTS.parent / "docs" / "sessions.md").read_text().partition("## Which ends end sessions")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `")]
+
+    off = {row[0].strip("`"): {name for name in FORMATS if f"`{name}`: off" in row[-1]} for row in rows}
+
+    wanted = {word: {name for name, each in FORMATS.items() if word not in each.ends_sessions} for word in POLICIES}
+    assert list(off.items()) == [(str(word), names) for word, names in wanted.items()]
 
 
 @given(st.sets(st.sampled_from(POLICIES)), st.lists(st.sampled_from([*POLICIES, "", "start"])))
