@@ -60,7 +60,7 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 SUITES := unit template faults stack interop
-# The stack suite runs in parts: some beside each other (and interop beside them), then what has to run alone.
+# The stack suite runs in parts: three at a time (and interop as one more), then what has to run alone.
 STACK_PARTS := stack-main stack-inside stack-waits stack-alone
 stack-main := -m 'not inside and not waits and not alone' tests/stack
 stack-inside := -m 'inside and not alone' tests/stack
@@ -95,7 +95,7 @@ ifdef TEST
 	@$(call pytest,stack,$(TEST))
 else
 	@rm -rf .local/noted
-	@status=0; $(MAKE) --jobs --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
+	@status=0; $(MAKE) --jobs=3 --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
 	for part in $(BESIDE); do echo "$$part tests"; cat .local/$$part.log; done; \
 	echo "stack-alone tests"; $(MAKE) part-stack-alone || status=$$?; exit $$status
 endif

@@ -9,11 +9,15 @@ from typing import Any
 
 import boto3
 import urllib3
+from botocore.config import Config
 
 from local.client import Stack
 from local.stack import STACK_NAME
 from tests.support.alone import takes_away
 from tests.support.polling import until
+
+LONGEST = 300
+"""Seconds: the longest timeout of a function, so that an invocation is waited for."""
 
 type Json = dict[str, Any]
 type Policy = dict[str, Any]
@@ -28,7 +32,9 @@ class Aws:
 
     @functools.cache  # noqa: B019 - lives as long as the test session
     def client(self, service: Any) -> Any:
-        return self._session.client(service, endpoint_url=self.stack.endpoint_url, region_name=self.stack.region)
+        return self._session.client(
+            service, endpoint_url=self.stack.endpoint_url, region_name=self.stack.region, config=Config(read_timeout=LONGEST)
+        )
 
     def physical_id(self, logical_id: str) -> str:
         found = self.client("cloudformation").describe_stack_resource(StackName=STACK_NAME, LogicalResourceId=logical_id)

@@ -32,6 +32,9 @@ QUEUES = ("first", "retry", "dead")
 VISIBILITY = 1
 """Seconds after which a message comes back that was neither deleted nor given back."""
 
+PATIENCE = 30
+"""Seconds that a wait takes at most; only a failure takes them, however many tests share the machine."""
+
 CONSTANTS: Mapping[str, object] = {
     "deliveries.outcomes.RETRY_SCHEDULE": (0,) * len(outcomes.RETRY_SCHEDULE),
     "aws.sqs.BACKOFF": 0,
@@ -189,7 +192,7 @@ class Function:
                 self._sqs.delete_message(QueueUrl=url, ReceiptHandle=received[message_id]["ReceiptHandle"])
         return len(received)
 
-    def drain(self, queue: str, *, seconds: float = 10) -> None:
+    def drain(self, queue: str, *, seconds: float = PATIENCE) -> None:
         """Feed the function from a queue until nothing is left in it.
 
         Raises:
@@ -201,7 +204,7 @@ class Function:
             assert time.monotonic() < deadline, f"not within {seconds} s"
             self.poll(queue)
 
-    def poll_until(self, holds: Callable[[], object], *, seconds: float = 10) -> None:
+    def poll_until(self, holds: Callable[[], object], *, seconds: float = PATIENCE) -> None:
         """Feed the function from both queues until something holds.
 
         Raises:
@@ -214,7 +217,7 @@ class Function:
             if not self.poll("first") + self.poll("retry"):
                 time.sleep(STEP)
 
-    def settled(self, message: DeliveryMessage, *, seconds: float = 10) -> DeliveryRecord:
+    def settled(self, message: DeliveryMessage, *, seconds: float = PATIENCE) -> DeliveryRecord:
         """Feed the function until a delivery is final and no copy of its message is left, and return its record."""
         self.poll_until(lambda: self.waiting("first", "retry") == 0, seconds=seconds)
         return self.record(message)
