@@ -44,7 +44,6 @@ SETTINGS: dict[str, object] = {
     "pass_on": True,
     "tolerate_missing_exp": True,
     "max_lifetime": 600,
-    "ends_sessions": ["logout"],
 }
 
 

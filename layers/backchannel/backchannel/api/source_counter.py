@@ -30,7 +30,7 @@ class SourceCounter:
     def accepted(
         self, provider: str, source: str, counts: Mapping[str, int], kind: str, now: int, *, refusal: str | None = None
     ) -> None:
-        """Count the events of a webhook that was taken: ``kind`` of the last one, ``refusal`` the code of the last refused one."""
+        """Count the events of a webhook that was taken: ``kind`` of the last, ``refusal`` is the code of the last refused one."""
         last_refusal = None if refusal is None else Last(refusal, now)
         self._keep(provider, source, Tally(counts, Last(kind, now), last_refusal))
         self._write((provider, source), now)
