@@ -43,4 +43,4 @@ def test_what_another_logout_tells_is_enough_unless_the_client_takes_the_provide
 
 
 def test_without_sub_the_session_has_no_subject() -> None:
-    assert implied_session("wiki", None, "sid-1", END).sub == ""
+    assert implied_session("wiki", None, "sid-1", END) == RpSession("wiki", "", AT, "sid-1")

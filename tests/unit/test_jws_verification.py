@@ -159,6 +159,7 @@ def test_a_token_that_two_readers_could_read_differently_is_refused(header: byte
 
 def test_only_a_named_key_that_is_not_in_the_set_is_unknown() -> None:
     assert unverified(TOKEN).names_unknown_key([])
+    assert unverified(TOKEN).names_unknown_key([{"kid": "another"}])
     assert not unverified(TOKEN).names_unknown_key(KEYS)
     assert not unverified(SIGNER.sign({}, kid=None)).names_unknown_key([])
 
@@ -166,8 +167,21 @@ def test_only_a_named_key_that_is_not_in_the_set_is_unknown() -> None:
 def test_an_encrypted_or_endless_token_is_refused() -> None:
     with pytest.raises(SignatureInvalidError, match="encrypted"):
         unverified("a.b.c.d.e")
-    with pytest.raises(SignatureInvalidError):
-        unverified("a" * MAX_CHARACTERS + ".b.c")
+    longest = _part(b'{"alg":"RS256"}') + ".e30."
+    assert unverified(longest + "a" * (MAX_CHARACTERS - len(longest)))
+    with pytest.raises(SignatureInvalidError, match="compact"):
+        unverified(longest + "a" * (MAX_CHARACTERS - len(longest) + 1))
+
+
+def test_claims_are_read_in_base64url_and_in_nothing_else() -> None:
+    claims = _part(json.dumps({"sub": "ÿ?>~ÿ?>"}, ensure_ascii=False).encode())
+    header = _part(b'{"alg":"RS256"}')
+    assert "_" in claims
+
+    assert unverified(f"{header}.{claims}.c2ln").claims == {"sub": "ÿ?>~ÿ?>"}
+    for other in (claims.replace("_", "/"), f"{claims}=", f"{claims}!"):
+        with pytest.raises(SignatureInvalidError):
+            unverified(f"{header}.{other}.c2ln")
 
 
 def test_a_token_is_in_no_representation() -> None:
