@@ -61,8 +61,9 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
     using = dependencies(router)
     found = using.logouts.get(using.providers.get(provider).issuer, logout_id)
     listed = f"logouts/{logout_id}"
-    page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
     fanned_out, counts = found.fanned_out_at is not None, using.deliveries.count(logout_id) if after is None else None
+    # After they are counted: what is settled is not shown as it was before.
+    page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
     return LogoutView(
         logout_id=logout_id,
         sid=found.sid,
