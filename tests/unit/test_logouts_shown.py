@@ -40,4 +40,4 @@ def test_a_logout_that_is_settled_is_not_shown_with_a_delivery_that_is_pending()
 
     shown = logouts.get("idp", "l1")
 
-    assert not (shown.settled and any(each.status is Status.QUEUED for each in shown.deliveries))
+    assert not (shown.settled and any(each.status == Status.QUEUED for each in shown.deliveries))
