@@ -41,6 +41,8 @@ def imports(source: str) -> Iterator[str]:
             case ast.ImportFrom(module, names, level):
                 assert level == 0, "imports are absolute"
                 yield from rooms(f"{module}.{alias.name}" for alias in names)
+            case ast.Call(ast.Name("import_module"), [ast.JoinedStr([ast.Constant(str(prefix)), *_])]) if prefix.endswith("."):
+                yield from rooms([prefix])  # the room is written down, only the module is not
             case ast.Call(ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module")):
                 yield ANY
 

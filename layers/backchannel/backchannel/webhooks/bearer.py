@@ -6,9 +6,12 @@ It binds neither body nor time: whoever has read one request can send others. Th
 import hmac
 import re
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
-from backchannel.webhooks.request import Request
+from backchannel.webhooks import hmac_signatures, standard_webhooks
+from backchannel.webhooks.format import EVENTS, Format
+from backchannel.webhooks.request import Proven, Request, Trust
 
 MAX_AGE = 3600
 """Seconds after which an event is refused: longer than senders try again, too short for what somebody finds in an old log."""
@@ -47,3 +50,20 @@ def credentials(request: Request) -> str | None:
     """Return what follows ``Bearer`` in the Authorization header, None if there is no such header."""
     match = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
     return None if match is None else match[1]
+
+
+def _verify(request: Request, trust: Trust, _: int) -> Proven:
+    hmac_signatures.as_for_nobody(request)
+    verify(request, trust.secrets())
+    return Proven(request.body)
+
+
+FORMAT = Format(
+    verify=_verify,
+    parse=standard_webhooks.parse,
+    entries=standard_webhooks.entries,
+    check_secret=check_secret,
+    success=HTTPStatus.OK,  # the one that every sender takes
+    settings=EVENTS | {"sid_trust", "require_iss"},
+    max_age=MAX_AGE,
+)

@@ -7,13 +7,17 @@ codes and token ids, so nothing of it is kept but a revoked client's id. ``uid``
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
-from backchannel.reasons import Cause, Reason
+from backchannel.reasons import POLICIES, Cause, Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
+from backchannel.webhooks import keycloak_signatures
+from backchannel.webhooks.format import EVENTS, JWKS, Format
+from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 type _Make = Callable[[Mapping[str, Any], int, str, Context], SessionEvent | None]
@@ -208,3 +212,23 @@ _TYPES: Mapping[str, _Make] = {
     "admin.USER-DELETE": _user_deleted,
     "admin.USER-UPDATE": _user_updated,
 }
+
+
+FORMAT = Format(
+    verify=keycloak_signatures.signed_by_secret,
+    parse=parse,
+    check_secret=keycloak_signatures.check_secret,
+    success=HTTPStatus.ACCEPTED,
+    settings=EVENTS | {"sid_trust", "realm", "algorithm"},
+    max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped
+    ends_sessions=frozenset(POLICIES) - {"token_revoked"},  # the end of a refresh token is not that of a session
+    own_clients=frozenset({"account-console", "security-admin-console"}),
+)
+
+JWT_FORMAT = replace(
+    FORMAT,
+    verify=keycloak_signatures.signed_by_realm,
+    check_secret=None,
+    settings=JWKS | EVENTS | {"sid_trust", "realm", "audience", "token_issuer"},
+    required=frozenset({"audience"}),
+)

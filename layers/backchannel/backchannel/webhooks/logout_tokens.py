@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -20,6 +21,7 @@ from backchannel.sessions.events import (
     identifier,
     subject,
 )
+from backchannel.webhooks.format import JWKS, Format
 from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust, UnmatchedSid, json_object
 
 LOGOUT_TOKEN = "logout-token"
@@ -173,3 +175,12 @@ def _time(name: str, claims: Mapping[str, Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:  # nor NaN
         raise LogoutTokenInvalidError(f"{name} must be a time in seconds")
     return round(value * 1000)
+
+
+FORMAT = Format(
+    verify=verify,
+    parse=parse,
+    check_secret=None,
+    success=HTTPStatus.OK,
+    settings=JWKS | {"audience", "pass_on", "tolerate_missing_exp", "max_lifetime"},
+)

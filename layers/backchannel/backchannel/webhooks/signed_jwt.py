@@ -6,10 +6,13 @@ The body is the token (``application/jwt``), or ``{"token": <it>}``, which is wh
 import json
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from backchannel.errors import CallerError, SignatureInvalidError
 from backchannel.sessions.events import EARLIEST, identifier
+from backchannel.webhooks import standard_webhooks
+from backchannel.webhooks.format import EVENTS, JWKS, Format
 from backchannel.webhooks.request import Proven, Request, Trust, json_object
 
 MAX_LIFE = 3600
@@ -85,3 +88,15 @@ def _time(name: str, claims: Mapping[str, Any]) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:  # nor NaN
         raise SignatureInvalidError(f"{name} is no time in seconds")
     return value
+
+
+FORMAT = Format(
+    verify=verify,
+    parse=standard_webhooks.parse,
+    entries=standard_webhooks.entries,
+    check_secret=None,
+    success=HTTPStatus.OK,
+    settings=JWKS | EVENTS | {"sid_trust", "require_iss", "audience", "token_issuer"},
+    required=frozenset({"audience"}),
+    event_id_is_beside=True,  # jti, which other JWTs have, too
+)

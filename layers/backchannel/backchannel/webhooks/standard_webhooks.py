@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from backchannel.errors import IssuerMismatchError, MalformedRequestError
@@ -23,7 +24,9 @@ from backchannel.sessions.events import (
     identifier,
     subject,
 )
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
+from backchannel.webhooks import ed25519_signatures, hmac_signatures
+from backchannel.webhooks.format import EVENTS, Format
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 _TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})")
@@ -148,3 +151,25 @@ def _milliseconds(name: str, document: Mapping[str, Any]) -> int:
     except (ValueError, OverflowError) as error:
         raise MalformedRequestError(f"{name} is not a date and time that exists") from error
     raise MalformedRequestError(f"{name} must be an ISO 8601 date and time, with seconds and a zone")
+
+
+def _verify(request: Request, trust: Trust, now: int) -> Proven:
+    hmac_signatures.standard_webhooks(request, trust.secrets(), now)
+    event_id, _, _ = hmac_signatures.standard_webhooks_headers(request)
+    return Proven(request.body, event_id)
+
+
+def _check_secret(secret: str) -> None:
+    is_public = secret.startswith(ed25519_signatures.PREFIX)
+    (ed25519_signatures.public_key if is_public else hmac_signatures.standard_webhooks_key)(secret)
+
+
+FORMAT = Format(
+    verify=_verify,
+    parse=parse,
+    entries=entries,
+    check_secret=_check_secret,
+    success=HTTPStatus.ACCEPTED,
+    settings=EVENTS | {"sid_trust", "require_iss"},
+    event_id_is_beside=True,
+)

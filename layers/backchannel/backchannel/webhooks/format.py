@@ -1,0 +1,41 @@
+"""What a format of webhooks is. Each format's module ends with its own."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from backchannel.reasons import POLICIES
+from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
+
+JWKS = frozenset({"jwks_uri", "allowed_networks", "ca_bundle"})
+"""The settings of formats whose senders sign tokens."""
+
+EVENTS = frozenset({"ends_sessions"})
+"""The setting of formats that say why sessions end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format. ``verify`` and ``parse`` are pure and raise CallerError; ``parse`` sees nothing but what is proven.
+
+    ``check_secret`` refuses a secret that could never verify; None: senders are known by their JWKS. ``success`` is the status
+    that its senders take for success. ``settings`` are those of a source that only some formats read, ``required`` those that it
+    cannot do without. Events older than ``max_age`` seconds, and bodies of more than ``max_body`` octets, are refused.
+    ``entries`` takes a batch apart, for formats that have any: into what ``parse`` reads one by one, or None for a single event.
+    ``ends_sessions`` are the ends that end sessions if the source does not say which.
+    ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
+    interfaces: their logins are ignored unless they are registered as clients.
+    """
+
+    verify: Callable[[Request, Trust, int], Proven]
+    parse: Callable[[Proven, Context], Parsed]
+    check_secret: Callable[[str], object] | None
+    success: HTTPStatus
+    settings: frozenset[str] = frozenset()
+    required: frozenset[str] = frozenset()
+    max_age: int | None = None
+    max_body: int = 1_048_576
+    entries: Callable[[Proven], Sequence[Proven] | None] | None = None
+    ends_sessions: frozenset[str] = frozenset(POLICIES)
+    event_id_is_beside: bool = False
+    own_clients: frozenset[str] = frozenset()
