@@ -232,7 +232,7 @@ def silence(aws: Aws, provider: Provider, seconds: int) -> None:
 def checked(aws: Aws, began: float) -> tuple[float, list[Json]]:
     """Make a check; return its metric, and the sources of which it says that they are silent."""
     mark = time.time()
-    aws.invoke("SourceSilenceFunction")
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
     def lines() -> list[Json]:
         return [json.loads(line) for line in aws.log_lines("SourceSilenceLogGroup", max(began, mark - 1)) if line[:1] == "{"]
@@ -261,7 +261,7 @@ def test_a_silent_source_is_shown_logged_and_counted_for_the_alarm(provider: Pro
 
 
 def test_the_alarm_watches_the_metric_that_a_check_writes(aws: Aws, began: float) -> None:
-    aws.invoke("SourceSilenceFunction")
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
     lines = until(lambda: [line for line in aws.log_lines("SourceSilenceLogGroup", began) if "SourcesSilent" in line])
     written = json.loads(lines[-1])
     (described,) = written["_aws"]["CloudWatchMetrics"]
@@ -277,6 +277,7 @@ def test_the_alarm_watches_the_metric_that_a_check_writes(aws: Aws, began: float
 # --- permissions and failures -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_webhooks_are_taken_while_they_cannot_be_counted_and_counted_later(provider: Provider, aws: Aws, began: float) -> None:
     provider.webhook("user.renamed")
     wait_for(provider, ignored=1)
@@ -290,6 +291,7 @@ def test_webhooks_are_taken_while_they_cannot_be_counted_and_counted_later(provi
     assert "storage_unavailable" in logged[-1]
 
 
+@pytest.mark.alone
 def test_a_logout_is_carried_out_while_its_source_cannot_be_told_that_it_met_nobody(
     provider: Provider, aws: Aws, began: float
 ) -> None:
@@ -303,14 +305,15 @@ def test_a_logout_is_carried_out_while_its_source_cannot_be_told_that_it_met_nob
     assert until(lambda: [line for line in aws.log_lines("SessionEndedLogGroup", began) if "source.not_counted" in line])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("action", "resource"), [("dynamodb:Query", "Providers"), ("dynamodb:GetItem", "SourceActivity")])
 def test_a_check_without_its_permission_fails(aws: Aws, provider: Provider, action: str, resource: str) -> None:
     provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret, expected_interval=300)
 
     with aws.without("SourceSilenceRole", action, resource), pytest.raises(AssertionError):
-        aws.invoke("SourceSilenceFunction")
+        aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
-    aws.invoke("SourceSilenceFunction")
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
