@@ -266,6 +266,9 @@ BODIES = {
     "long number": b'{"issuer": %s}' % (b"1" * 5000),
     "lone surrogate": b'{"issuer": "https://idp.example/\\ud800"}',
     "name with a lone surrogate": b'{"\\udfff": 1}',
+    "a name twice": b'{"issuer": "https://idp.example/", "issuer": "https://idp.example/2"}',
+    "no number": b'{"issuer": "https://idp.example/", "session_lifetime": NaN}',
+    "no object": b'["https://idp.example/"]',
     "no JSON": b"{",
 }
 

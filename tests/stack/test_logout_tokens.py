@@ -309,3 +309,15 @@ def test_without_the_provider_s_keys_the_source_is_refused(shared_provider: Prov
 
     assert (status, answer["code"]) == (400, "registration_invalid")
     assert "upstream" in answer["detail"]
+
+
+def test_a_preview_shows_what_a_token_would_end_at_registered_clients_alone(relay: Relay) -> None:
+    claims = relay.signer.claims("wiki", sub=new_id("sub"), sid=None) | {"aud": ["wiki", "unknown"]}
+    path = f"{relay.provider.path}/sources/relay/preview"
+    nobody = relay.provider.stack.admin("POST", path, {"payload": claims})
+    relay.provider.register_client("https://wiki.example/logout", "wiki", own_tokens=False)
+
+    shown = relay.provider.stack.admin("POST", path, {"payload": claims})
+
+    assert (nobody[0], nobody[1]["code"]) == (400, "logout_token_invalid")
+    assert (shown[0], [each["client_id"] for each in shown[1]["events"]]) == (200, ["wiki"])

@@ -77,7 +77,7 @@ EFFECTS: dict[str, tuple[tuple[str, ...], Effect]] = {
     "keycloak-p2inc-access.LOGOUT": (KEYCLOAK, Effect("session", "logout")),
     "keycloak-p2inc-access.LOGOUT_ERROR": (KEYCLOAK, IGNORED),
     "keycloak-p2inc-access.REVOKE_GRANT": (KEYCLOAK, Effect("user at wiki", "logout")),
-    "keycloak-p2inc-access.REVOKE_GRANT-token": (KEYCLOAK, Effect()),
+    "keycloak-p2inc-access.REVOKE_GRANT-token": (KEYCLOAK, IGNORED),  # token_revoked is off by default
     "keycloak-p2inc-access.UPDATE_PASSWORD": (KEYCLOAK, Effect("user", "credential_changed")),
     "keycloak-p2inc-access.USER_DISABLED_BY_PERMANENT_LOCKOUT": (KEYCLOAK, Effect("user", "user_disabled")),
     "keycloak-p2inc-access.USER_SESSION_DELETED": (KEYCLOAK, Effect("session", "session_revoked")),

@@ -83,6 +83,32 @@ def test_an_end_that_met_nobody_is_counted_at_the_source_that_sent_it(provider: 
     assert activity(provider, "other")["counts"] == NOTHING
 
 
+def test_an_end_by_sub_in_place_of_an_unknown_sid_met_somebody(
+    provider: Provider, relying_party: MakeRelyingParty, aws: Aws
+) -> None:
+    provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret, unmatched_sid="end_subject")
+    rp, sub = relying_party(), new_id("sub")
+    provider.start(provider.register_client(rp), sub=sub)
+    for known in (sub, new_id("sub")):  # the second is nobody's
+        provider.end_session(new_id("sid"), sub=known)
+        aws.wait_until_handled(provider.name)
+
+    shown = wait_for(provider, started=1, ended=2, unmatched=1)
+
+    assert len(rp.tokens) == 1
+    assert shown["last_event"]["kind"] == "session_ended"
+
+
+def test_a_preview_shows_whose_sessions_an_unknown_sid_would_end(provider: Provider) -> None:
+    payload = event("session.ended", sid="sid", sub="ada")
+    (narrow,) = provider.post(f"/sources/{SOURCE}/preview", {"payload": payload})["events"]
+    provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret, unmatched_sid="end_subject")
+
+    (wide,) = provider.post(f"/sources/{SOURCE}/preview", {"payload": payload})["events"]
+
+    assert [each["unmatched_sub"] for each in (narrow, wide)] == [None, "ada"]
+
+
 def test_what_is_ignored_is_told_apart_from_what_names_nobody(provider: Provider) -> None:
     provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret, sid_trust="none")
     ignored = provider.webhook("user.renamed", sub=new_id("sub"))
@@ -206,7 +232,7 @@ def silence(aws: Aws, provider: Provider, seconds: int) -> None:
 def checked(aws: Aws, began: float) -> tuple[float, list[Json]]:
     """Make a check; return its metric, and the sources of which it says that they are silent."""
     mark = time.time()
-    aws.invoke(aws.physical_id("SourceSilenceFunction"))
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
     def lines() -> list[Json]:
         return [json.loads(line) for line in aws.log_lines("SourceSilenceLogGroup", max(began, mark - 1)) if line[:1] == "{"]
@@ -235,7 +261,7 @@ def test_a_silent_source_is_shown_logged_and_counted_for_the_alarm(provider: Pro
 
 
 def test_the_alarm_watches_the_metric_that_a_check_writes(aws: Aws, began: float) -> None:
-    aws.invoke(aws.physical_id("SourceSilenceFunction"))
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
     lines = until(lambda: [line for line in aws.log_lines("SourceSilenceLogGroup", began) if "SourcesSilent" in line])
     written = json.loads(lines[-1])
     (described,) = written["_aws"]["CloudWatchMetrics"]
@@ -285,9 +311,9 @@ def test_a_check_without_its_permission_fails(aws: Aws, provider: Provider, acti
     provider.put_source(SOURCE, format="standard-webhooks", secret=provider.secret, expected_interval=300)
 
     with aws.without("SourceSilenceRole", action, resource), pytest.raises(AssertionError):
-        aws.invoke(aws.physical_id("SourceSilenceFunction"))
+        aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
-    aws.invoke(aws.physical_id("SourceSilenceFunction"))
+    aws.invoke(aws.stack.functions["SourceSilenceFunction"])
 
 
 # --- the table --------------------------------------------------------------------------------------------------------
@@ -308,6 +334,10 @@ def test_the_table_adds_up_and_begins_once(aws: Aws, stack: Stack) -> None:
     assert before == SourceActivity()
     expected = SourceActivity(1_000, counts, Last("session_ended", 1_500), Last("signature_invalid", 1_600))
     assert activities.get(name, "portal") == expected
+    activities.add(name, "portal", Tally({"ended": 1, "refused": 1}, Last("ignored", 1_700), Last("issuer_mismatch", 1_599)))
+    after = activities.get(name, "portal")
+    assert (after.counts["ended"], after.counts["refused"]) == (6, 5)
+    assert (after.last_event, after.last_refusal) == (Last("ignored", 1_700), Last("signature_invalid", 1_600))
     activities.delete(name, "portal")
     activities.delete(name, "portal")
     assert activities.get(name, "portal") == SourceActivity()

@@ -47,7 +47,7 @@ class Sender:
 
     @property
     def trust(self) -> Trust:
-        audience = AUDIENCE if self.format == "signed-jwt" else None
+        audience = AUDIENCE if "audience" in FORMATS[self.format].required else None
         return Trust(lambda: self.secrets, _verified, ISSUER, audience)
 
 
@@ -80,6 +80,13 @@ def _keycloak(event: Json) -> Request:
     return Request(
         _octets(event), {"x-keycloak-signature": hmac.new(STATIC_SECRET.encode(), _octets(event), hashlib.sha256).hexdigest()}
     )
+
+
+def _keycloak_jwt(event: Json) -> Request:
+    times = {"iat": AT // 1000, "exp": AT // 1000 + 300}
+    digest = hashlib.sha256(_octets(event)).hexdigest()
+    token = _token({"iss": ISSUER, "aud": AUDIENCE, **times, "request_body_sha256": digest}, "JWT")
+    return Request(_octets(event), {"authorization": f"Bearer {token}"})
 
 
 def _token(claims: Json, typ: str) -> str:
@@ -128,6 +135,7 @@ SENDERS: tuple[Sender, ...] = (
     ),
     Sender("signed-jwt", (), TOKENS, lambda claims: Request(_token(claims, "JWT").encode(), {"content-type": "application/jwt"})),
     Sender("keycloak", (STATIC_SECRET,), KEYCLOAK, _keycloak),
+    Sender("keycloak-jwt", (), KEYCLOAK, _keycloak_jwt),
     Sender("logout-token", (), LOGOUT_TOKENS, _form),
 )
 

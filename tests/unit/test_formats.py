@@ -125,6 +125,12 @@ def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str
         checked_secrets(_metadata(name, secret=secret))
 
 
+@pytest.mark.parametrize("name", ["bearer", "keycloak"])
+def test_a_public_key_is_no_secret(name: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match="public key"):
+        checked_secrets(_metadata(name, secret="whpk_" + "A" * 43 + "="))
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [

@@ -25,6 +25,7 @@ from backchannel.errors import (
     KeyServiceUnavailable,
     NotFoundError,
     PayloadTooLargeError,
+    SignatureInvalidError,
     StorageUnavailable,
 )
 from backchannel.logouts.consumer import FanOutConsumer
@@ -331,6 +332,31 @@ def _receiver(source: Source, queue: FakeQueue, *secrets: str) -> WebhookReceive
         sender_keys=_unknown,
         counter=UNCOUNTED,
     )
+
+
+PUBLIC_KEY = "whpk_" + "A" * 43 + "="
+
+
+@pytest.mark.parametrize(
+    ("name", "headers"),
+    [
+        ("bearer", {"authorization": f"Bearer {PUBLIC_KEY}"}),
+        ("keycloak", {"x-keycloak-signature": hmac.digest(PUBLIC_KEY.encode(), b"{}", "sha256").hex()}),
+    ],
+)
+def test_the_public_key_of_a_source_s_former_format_proves_nothing(name: str, headers: dict[str, str]) -> None:
+    receiver = _receiver(Source("portal", name, "secret"), FakeQueue(), PUBLIC_KEY)
+
+    with pytest.raises(SignatureInvalidError):
+        receiver.receive("acme", "portal", Request(b"{}", headers), AT)
+
+
+def test_the_secret_of_another_format_is_answered_as_a_wrong_one() -> None:
+    headers = {"webhook-id": "msg", "webhook-timestamp": str(AT // 1000), "webhook-signature": "v1,AAAA"}
+    receiver = _receiver(PORTAL, FakeQueue(), "a secret of Keycloak's")
+
+    with pytest.raises(SignatureInvalidError):
+        receiver.receive("acme", "portal", Request(b"{}", headers), AT)
 
 
 @pytest.mark.usefixtures("no_metrics")

@@ -4,7 +4,13 @@ from random import Random
 
 import pytest
 
+from backchannel.webhooks.formats import FORMATS
 from tests.support.senders import SENDERS, Sender, check_altered, check_garbled
+
+
+def test_every_format_is_attacked() -> None:
+    assert {sender.format for sender in SENDERS} == FORMATS.keys()
+
 
 _IDS = [f"{number}-{sender.format}" for number, sender in enumerate(SENDERS)]
 

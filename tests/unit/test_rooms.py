@@ -23,7 +23,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "deliveries": "errors reasons runtime aws egress tokens providers sessions",
         "logouts": "errors reasons runtime aws providers sessions deliveries",
         "webhooks": "errors reasons strict_json sessions",
-        "api": "errors reasons runtime aws tokens providers sessions deliveries logouts webhooks",
+        "api": "errors reasons strict_json runtime aws tokens providers sessions deliveries logouts webhooks",
     }.items()
 }
 """A room and the rooms that its modules may import, beside their own. A new arrow is a decision: see docs/decisions.md."""

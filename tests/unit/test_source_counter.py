@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -265,3 +266,43 @@ def test_a_refusal_at_a_source_that_does_not_exist_is_not_kept(counter: SourceCo
 
     assert activities.tries == 0
     assert counter._pending == {}
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+STATIC = "a-static-secret-of-32-characters"
+BATCHES = Source("portal", "bearer", "secret")
+
+
+def batch(*events: object) -> Request:
+    return Request(json.dumps({"events": events}).encode(), {"authorization": f"Bearer {STATIC}"})
+
+
+def end(sub: str) -> dict[str, Any]:
+    when = datetime.fromtimestamp(NOW / 1000, UTC).isoformat()
+    return {"type": "user.sessions_ended", "id": f"end-{sub}", "timestamp": when, "data": {"sub": sub}}
+
+
+def test_a_batch_of_which_nothing_was_accepted_is_no_event_of_its_source(
+    counter: SourceCounter, activities: RecordedActivities
+) -> None:
+    receiving = receiver(BATCHES, FakeQueue(), counter, STATIC)
+
+    receiving.receive("acme", "portal", batch(end("")), NOW)
+    receiving.receive("acme", "portal", batch(end(""), end("ada")), NOW)
+    receiving.receive("acme", "portal", batch(), NOW)
+
+    lasts = [(tally.counts["refused"], tally.last_event) for _, _, tally in activities.added]
+    assert lasts == [(1, None), (1, Last("subject_sessions_ended", NOW)), (0, Last("ignored", NOW))]
+
+
+def test_refused_entries_are_counted_once_the_others_are_stored(counter: SourceCounter, log: Log) -> None:
+    with pytest.raises(QueueUnavailable):
+        receiver(BATCHES, FakeQueue(broken=True), counter, STATIC).receive("acme", "portal", batch(end(""), end("ada")), NOW)
+    before = [line["message"] for line in log.lines]
+
+    receiver(BATCHES, FakeQueue(), counter, STATIC).receive("acme", "portal", batch(end(""), end("ada")), NOW)
+
+    assert "webhook.events_refused" not in before
+    assert [line["message"] for line in log.lines].count("webhook.events_refused") == 1

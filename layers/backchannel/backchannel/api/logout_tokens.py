@@ -4,7 +4,7 @@ Whatever is wrong, all forms are answered alike, and so is all else: nobody find
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,24 +84,12 @@ class LogoutTokenReceiver:
         if source.format != LOGOUT_TOKEN:
             raise SignatureInvalidError("this source takes no logout tokens")
         claims = read(json_object(verified.body), provider.issuer, now)
-        clients = [] if source.audience is not None else self._clients(provider_name, claims)
+        clients = [] if source.audience is not None else registered_clients(self.webhooks.client, provider_name, claims)
         proven = _Proven(provider.issuer, source, claims, now)
         told = [self._look(proven, client) for client in clients]
         token = token_in(request) if source.pass_on else None
         kept = [] if token is None else [each.client_id for each in told if self._keep(token, proven, each)]
         self.webhooks.take(provider, source, Parsed(tuple(_events(proven, told))), now, passes_on=kept)
-
-    def _clients(self, provider_name: str, claims: LogoutTokenClaims) -> list[Client]:
-        """Return the registered clients that the token is for; others may be named beside them."""
-        found = []
-        for client_id in claims.audience:
-            try:
-                found.append(self.webhooks.client(provider_name, client_id))
-            except NotFoundError:
-                continue
-        if not found:
-            raise LogoutTokenInvalidError("aud names no registered client")
-        return found
 
     def _look(self, proven: _Proven, client: Client) -> _Told:
         """Find out what a client is still to be told of."""
@@ -123,6 +111,24 @@ class LogoutTokenReceiver:
             is_anew=told.is_anew,
             keep_until=claims.expires_at or proven.now + _KEPT,
         )
+
+
+def registered_clients(client: Callable[[str, str], Client], provider_name: str, claims: LogoutTokenClaims) -> list[Client]:
+    """Return the registered clients that a token is for; others may be named beside them.
+
+    Raises:
+        LogoutTokenInvalidError: none is registered.
+
+    """
+    found = []
+    for client_id in claims.audience:
+        try:
+            found.append(client(provider_name, client_id))
+        except NotFoundError:
+            continue
+    if not found:
+        raise LogoutTokenInvalidError("aud names no registered client")
+    return found
 
 
 def _events(proven: _Proven, told: Sequence[_Told]) -> list[SessionEvent]:

@@ -1,12 +1,12 @@
 """The resolver with all routes; the OpenAPI document is generated from it."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
+from backchannel import strict_json
 from backchannel.api import clients, key_check, keys, logouts, own_keys, providers, redeliveries, sessions, sources
 from backchannel.api.event_handler import answer_with_problems, response
 from backchannel.api.problems import problem
@@ -17,16 +17,13 @@ def _read_json(body: str) -> Any:
     """Read a body.
 
     Raises:
-        MalformedRequestError: it is not JSON, nests too deeply, has a number that is too long, or a text that is not Unicode (a
-            lone surrogate): no such text can be stored, queued or signed.
+        MalformedRequestError: it is no JSON object, or not one that every reader reads alike and that can be written again.
 
     """
     try:
-        document = json.loads(body)
-        json.dumps(document, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
+        return strict_json.parse(body)
+    except ValueError as error:
         raise MalformedRequestError("the body is not JSON that can be read") from error
-    return document
 
 
 app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_json)

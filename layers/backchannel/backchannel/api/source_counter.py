@@ -28,11 +28,15 @@ class SourceCounter:
         self._next_write = 0
 
     def accepted(
-        self, provider: str, source: str, counts: Mapping[str, int], kind: str, now: int, *, refusal: str | None = None
+        self, provider: str, source: str, counts: Mapping[str, int], kind: str | None, now: int, *, refusal: str | None = None
     ) -> None:
-        """Count the events of a webhook that was taken: ``kind`` of the last, ``refusal`` is the code of the last refused one."""
+        """Count the events of a webhook that was taken.
+
+        ``kind`` is that of the last that was accepted, ``refusal`` the code of the last that was refused; None if there is none.
+        """
+        last_event = None if kind is None else Last(kind, now)
         last_refusal = None if refusal is None else Last(refusal, now)
-        self._keep(provider, source, Tally(counts, Last(kind, now), last_refusal))
+        self._keep(provider, source, Tally(counts, last_event, last_refusal))
         self._write((provider, source), now)
 
     def refused(self, provider: str, source: str, code: str, now: int) -> None:

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
+from backchannel.api.logout_tokens import registered_clients
 from backchannel.api.parameters import Name
 from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
@@ -36,6 +37,7 @@ from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.tokens.locations import Upstream
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak_signatures import check_algorithm
+from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN, read
 from backchannel.webhooks.request import Proven
 
 router = APIGatewayRouter()
@@ -115,9 +117,15 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     is_signed_beside = FORMATS[configured.format].event_id_is_beside
     body = json.dumps(request.payload, ensure_ascii=False).encode()
     proven = Proven(body, request.event_id if is_signed_beside else None)
-    parsed = session_events(proven, using.providers.get(provider), configured, using.providers.get_client, now())
+    found = using.providers.get(provider)
+    parsed = session_events(proven, found, configured, using.providers.get_client, now())
+    events = parsed.events
+    if configured.format == LOGOUT_TOKEN and configured.audience is None:
+        claims = read(request.payload, found.issuer, now())
+        clients = {each.client_id for each in registered_clients(using.providers.get_client, provider, claims)}
+        events = tuple(event for event in events if event.client_id is None or event.client_id in clients)
     return PreviewView(
-        events=[_event_shown(event) for event in parsed.events],
+        events=[_event_shown(event) for event in events],
         ignored=parsed.ignored,
         unmappable=parsed.unmappable,
         not_chosen=[*parsed.not_chosen],
@@ -131,7 +139,7 @@ def _event_shown(event: SessionEvent) -> SessionEventView:
             "kind": kind_of(event),
             "at": timestamp(event.started_at if isinstance(event, RpSessionStarted) else event.ended_at),
             "expires_at": optional_timestamp(getattr(event, "expires_at", None)),
-            **{name: getattr(event, name, None) for name in ("sub", "sid", "client_id", "client_sub", "reason")},
+            **{name: getattr(event, name, None) for name in ("sub", "sid", "client_id", "client_sub", "reason", "unmatched_sub")},
         }
     )
 

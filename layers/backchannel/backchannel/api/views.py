@@ -99,14 +99,14 @@ class SourceView(BaseModel):
 
 
 class SourceCountsView(BaseModel):
-    """How many events of a source were starts, ends or neither, and how many of its webhooks were refused."""
+    """How many events of a source were starts, ends or neither, and how many were refused."""
 
     started: int
     ended: int
     ignored: Annotated[int, Field(description="of no interest")]
     unmappable: Annotated[int, Field(description="of interest, but they name no session and no subject that could be used")]
     unmatched: Annotated[int, Field(description="those of the ends for which nobody was found")]
-    refused: Annotated[int, Field(description="webhooks, not events")]
+    refused: Annotated[int, Field(description="webhooks that were refused as a whole, and entries of batches")]
 
 
 class LastEventView(BaseModel):
@@ -117,7 +117,7 @@ class LastEventView(BaseModel):
 
 
 class LastRefusalView(BaseModel):
-    """The latest webhook that was refused, and the code of the reason."""
+    """The latest webhook, or entry of a batch, that was refused, and the code of the reason."""
 
     at: Timestamp
     code: str
@@ -150,6 +150,7 @@ class SessionEventView(BaseModel):
     client_sub: str | None
     expires_at: Timestamp | None
     reason: str | None
+    unmatched_sub: Annotated[str | None, Field(description="all of its sessions are over if nobody is found by sid")]
 
 
 class RefusedView(BaseModel):

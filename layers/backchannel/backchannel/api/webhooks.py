@@ -74,7 +74,6 @@ class WebhookReceiver:
         """
         provider, source, proven = self.proven(provider_name, source_name, request, now)
         parsed = session_events(proven, provider, source, self.client, now)  # not before the proof: nobody else learns its limits
-        _warn(parsed, provider_name, source_name)
         counts = self.take(provider, source, parsed, now)
         caused_nothing = counts["ignored"] + counts["unmappable"]
         answer: dict[str, Any] = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
@@ -103,9 +102,10 @@ class WebhookReceiver:
         for name, count in counts.items():
             metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
         logger.info("webhook.received", extra={"provider": provider.provider, "source": source.source, **counts})
-        refused = {"refused": len(parsed.refused)}
+        _warn(parsed, provider.provider, source.source)
         refusal = parsed.refused[-1].code if parsed.refused else None
-        self.counter.accepted(provider.provider, source.source, {**counts, **refused}, _last_kind(parsed), now, refusal=refusal)
+        all_counts = {**counts, "refused": len(parsed.refused)}
+        self.counter.accepted(provider.provider, source.source, all_counts, _last_kind(parsed), now, refusal=refusal)
         return counts
 
     def refused(self, provider_name: str, source_name: str, error: CallerError, now: int) -> None:
@@ -128,15 +128,16 @@ class WebhookReceiver:
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source
             raise SignatureInvalidError(str(missing))
+        row = FORMATS[source.format]
         trust = Trust(
-            secrets=lambda: [] if source.secret_name is None else self.secrets.get(source.secret_name),
+            secrets=lambda: [] if source.secret_name is None else row.usable(self.secrets.get(source.secret_name)),
             verified_jwt=lambda token: self.sender_keys().verified(provider, source, token),
             issuer=source.token_issuer or provider.issuer,
             audience=source.audience,
             tolerate_missing_exp=source.tolerate_missing_exp,
             max_lifetime=source.max_lifetime,
         )
-        return provider, source, FORMATS[source.format].verify(request, trust, now)
+        return provider, source, row.verify(request, trust, now)
 
 
 def session_events(proven: Proven, provider: Provider, source: Source, client: Callable[[str, str], Client], now: int) -> Parsed:
@@ -177,10 +178,13 @@ def _warn(parsed: Parsed, provider: str, source: str) -> None:
         metrics.add_metric("EventsRefused", MetricUnit.Count, len(parsed.refused))
 
 
-def _last_kind(parsed: Parsed) -> str:
+def _last_kind(parsed: Parsed) -> str | None:
+    """Return what the last event was that was accepted, None if all were refused."""
     if parsed.events:
         return kind_of(parsed.events[-1])
-    return "unmappable" if parsed.unmappable else "ignored"
+    if parsed.unmappable:
+        return "unmappable"
+    return "ignored" if parsed.ignored or not parsed.refused else None
 
 
 def _is_own_login(

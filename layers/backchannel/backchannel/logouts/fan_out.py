@@ -89,7 +89,7 @@ class FanOut:
             tells_all_clients = provider.recipients == "all_clients"
             if tells_all_clients and not page_by_page.tell_all_clients(told):
                 return False
-            if told.matched == 0 and not tells_all_clients:
+            if told.matched == 0 and message.unmatched_sub is None and not tells_all_clients:
                 self._count_unmatched(message)
             self._finish(message, issuer, told.matched, now())
         elif told.matched > 0:
@@ -122,7 +122,7 @@ class FanOut:
             end = SubjectSessionsEnded(
                 message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
             )
-            following.append((end_message(message.provider, issuer, end), 0))
+            following.append((end_message(message.provider, issuer, end, source=message.source), 0))
         self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
         self.logouts.close(message, matched, now)
 

@@ -107,13 +107,19 @@ class SourceActivities:
         )
 
     def add(self, provider: str, source: str, tally: Tally) -> None:
-        """Add to a source's activity, if the source is still there."""
+        """Add to a source's activity, if the source is still there. Its last refusal stays if that is later than the tally's."""
         actions = [getattr(self._items, result).add(count) for result, count in tally.counts.items() if count]
         if tally.last_event is not None:
             actions += assignments(self._items, last_event=tally.last_event.what, last_event_at=tally.last_event.at)
-        if tally.last_refusal is not None:
-            actions += assignments(self._items, last_refusal=tally.last_refusal.what, last_refused_at=tally.last_refusal.at)
-        update_if(self._items(key(provider, source)), self._items.pk.exists(), actions)
+        item, is_there = self._items(key(provider, source)), self._items.pk.exists()
+        if tally.last_refusal is None:
+            update_if(item, is_there, actions)
+            return
+        what, at = tally.last_refusal
+        refusal = assignments(self._items, last_refusal=what, last_refused_at=at)
+        is_latest = self._items.last_refused_at.does_not_exist() | (self._items.last_refused_at <= at)
+        if not update_if(item, is_there & is_latest, [*actions, *refusal]):
+            update_if(item, is_there, actions)
 
     def delete(self, provider: str, source: str) -> None:
         """Forget what a source has sent."""

@@ -57,6 +57,7 @@ class Intake:
             else:
                 ends.append(event)
         messages = self._start_all(provider, starts, now)
+        ended = len(messages) + len(ends)
         for end in ends:
             clients: list[str | None] = [each for each in passes_on if end.client_id in {None, each}]
             messages += (
@@ -64,7 +65,7 @@ class Intake:
                 for each in clients or [None]
             )
         self._queue.send(message.outgoing() for message in messages)
-        return Taken(len(starts), len(messages))
+        return Taken(len(starts), ended)
 
     def _start_all(self, provider: Provider, starts: Sequence[RpSessionStarted], now: int) -> list[EndMessage]:
         """Store starts; of those whose end came first, return the messages that carry that end out for their clients."""

@@ -10,6 +10,7 @@ from http import HTTPStatus
 
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks import hmac_signatures, standard_webhooks
+from backchannel.webhooks.ed25519_signatures import refuse_public_key
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.request import Proven, Request, Trust
 
@@ -23,12 +24,13 @@ _CREDENTIALS = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 
 def check_secret(secret: str) -> None:
-    """Refuse a secret that is easy to guess, or that no header can carry.
+    """Refuse a secret that is easy to guess or no secret at all, or that no header can carry.
 
     Raises:
         RegistrationInvalidError: it is one.
 
     """
+    refuse_public_key(secret)
     if not _SECRET.fullmatch(secret):
         raise RegistrationInvalidError("the secret must have at least 24 characters, all of them visible ASCII")
 

@@ -32,6 +32,17 @@ def public_key(text: str) -> bytes:
     return key
 
 
+def refuse_public_key(secret: str) -> None:
+    """Refuse a public key where a secret is needed: everybody may know it.
+
+    Raises:
+        RegistrationInvalidError: it is one.
+
+    """
+    if secret.startswith(PREFIX):
+        raise RegistrationInvalidError("whpk_ is a public key, which proves nothing in this format")
+
+
 def is_signed(signatures: str, signed: bytes, keys: Sequence[str]) -> bool:
     """Whether one of a header's ``v1a`` signatures is that of one of the keys."""
     if not keys:

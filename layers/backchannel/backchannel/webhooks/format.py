@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from backchannel.errors import RegistrationInvalidError
 from backchannel.reasons import POLICIES
 from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 
@@ -39,3 +40,16 @@ class Format:
     ends_sessions: frozenset[str] = frozenset(POLICIES)
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
+
+    def usable(self, secrets: Sequence[str]) -> list[str]:
+        """Return those that could be registered: just after a source's format changed, they may be those of the other format."""
+        return [secret for secret in secrets if self._takes(secret)]
+
+    def _takes(self, secret: str) -> bool:
+        if self.check_secret is None:
+            return False
+        try:
+            self.check_secret(secret)
+        except RegistrationInvalidError:
+            return False
+        return True

@@ -8,6 +8,7 @@ import re
 
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks import bearer, hmac_signatures, signed_jwt
+from backchannel.webhooks.ed25519_signatures import refuse_public_key
 from backchannel.webhooks.request import Proven, Request, Trust
 
 ALGORITHM = "HmacSHA256"
@@ -32,12 +33,13 @@ def check_algorithm(name: str | None) -> None:
 
 
 def check_secret(secret: str) -> None:
-    """Refuse a secret that is easy to guess.
+    """Refuse a secret that is easy to guess, or no secret at all.
 
     Raises:
         RegistrationInvalidError: it is one.
 
     """
+    refuse_public_key(secret)
     if len(secret) < _SECRET_CHARACTERS:
         raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
 
