@@ -100,7 +100,9 @@ def test_what_a_relying_party_does_decides_what_becomes_of_its_delivery(
 ) -> None:
     delivery = logout.delivery(name)
 
-    assert (delivery["status"], delivery["last_code"], delivery["attempts"]) == (status, code, attempts)
+    assert (delivery["status"], delivery["last_code"]) == (status, code)
+    # One that is retried may have been attempted again by now.
+    assert delivery["attempts"] == attempts or (status == "retrying" and delivery["attempts"] > attempts)
     assert (delivery["next_attempt_at"] is not None) == (status == "retrying")
 
 
