@@ -23,8 +23,7 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
-from backchannel.webhooks.logout_tokens import is_form
-from backchannel.webhooks.request import Request
+from backchannel.webhooks.request import Request, is_form
 
 if TYPE_CHECKING:
     from backchannel.api.logout_tokens import LogoutTokenReceiver

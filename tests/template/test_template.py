@@ -285,19 +285,22 @@ def test_every_action_on_secrets_is_needed_and_granted() -> None:
 
 
 def test_discovery_reads_providers_and_keeps_copies_and_can_do_nothing_else() -> None:
-    granted = {
-        (action, resource["Fn::GetAtt"][0])
-        for statement in STATEMENTS
-        if statement.owner == "DiscoveryRole"
-        for action in statement.actions
-        for resource in statement.resources
-        if not action.startswith("logs:")
-    }
-
-    assert granted == {
+    assert _granted("DiscoveryRole") == {
         ("dynamodb:GetItem", "ProvidersTable"),
         ("dynamodb:GetItem", "FetchedDocumentsTable"),
         ("dynamodb:UpdateItem", "FetchedDocumentsTable"),
+    }
+
+
+def _granted(role: str) -> set[tuple[str, str]]:
+    """Return what a role may do, and to what; whoever runs writes its log."""
+    return {
+        (action, resource["Fn::GetAtt"][0])
+        for statement in STATEMENTS
+        if statement.owner == role
+        for action in statement.actions
+        for resource in statement.resources
+        if not action.startswith("logs:")
     }
 
 
@@ -340,16 +343,7 @@ def test_who_counts_what_a_source_sends_can_neither_configure_one_nor_read_the_c
 
 
 def test_the_check_for_silent_sources_reads_and_can_do_nothing_else() -> None:
-    granted = {
-        (action, resource["Fn::GetAtt"][0])
-        for statement in STATEMENTS
-        if statement.owner == "SourceSilenceRole"
-        for action in statement.actions
-        for resource in statement.resources
-        if not action.startswith("logs:")
-    }
-
-    assert granted == {("dynamodb:Query", "ProvidersTable"), ("dynamodb:GetItem", "SourceActivityTable")}
+    assert _granted("SourceSilenceRole") == {("dynamodb:Query", "ProvidersTable"), ("dynamodb:GetItem", "SourceActivityTable")}
 
 
 def test_no_policy_allows_all_actions_of_a_service() -> None:

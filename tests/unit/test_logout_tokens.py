@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from backchannel.errors import CallerError
 from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded
-from backchannel.webhooks.logout_tokens import EVENT, LogoutTokenClaims, is_form, read, token_in, verify
-from backchannel.webhooks.request import Request, Trust
+from backchannel.webhooks.logout_tokens import EVENT, LogoutTokenClaims, read, token_in, verify
+from backchannel.webhooks.request import Request, Trust, is_form
 from tests.support.json_values import json_values
 
 NOW = 1_788_249_610_000

@@ -22,7 +22,17 @@ from backchannel.sessions.events import (
     subject,
 )
 from backchannel.webhooks.format import JWKS, Format
-from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust, UnmatchedSid, json_object
+from backchannel.webhooks.request import (
+    Context,
+    Parsed,
+    Proven,
+    Request,
+    Trust,
+    UnmatchedSid,
+    is_form,
+    is_numeric_date,
+    json_object,
+)
 
 LOGOUT_TOKEN = "logout-token"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -40,7 +50,6 @@ LEEWAY = 60
 _TYPES = re.compile(r"(application/)?(logout\+jwt|jwt)", re.IGNORECASE)
 """Senders write each of them, or no ``typ``: ``events``, and that there is no ``nonce``, tell the token from an ID token."""
 
-_FORM = "application/x-www-form-urlencoded"
 _REST_OF_SECOND = 999
 """Milliseconds."""
 
@@ -63,12 +72,6 @@ class LogoutTokenClaims:
             unmatched_sub = self.sub if unmatched_sid == "end_subject" else None
             return SessionEnded(self.sid, ended_at, self.jti, unmatched_sub=unmatched_sub)
         return SubjectSessionsEnded(self.sub or "", ended_at, self.jti, client_id)
-
-
-def is_form(request: Request) -> bool:
-    """Whether a request comes as logout tokens do (section 2.5). JSON does not, even if its sender's library calls it a form."""
-    is_called_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-    return is_called_form and request.body.lstrip()[:1] not in {b"{", b"["}
 
 
 def verify(request: Request, trust: Trust, now: int) -> Proven:
@@ -170,9 +173,9 @@ def _audience(aud: object) -> tuple[str, ...]:
 
 
 def _time(name: str, claims: Mapping[str, Any]) -> int:
-    """Return a NumericDate (RFC 7519, section 2), which may have a fraction, in milliseconds."""
+    """Return a NumericDate in milliseconds."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:  # nor NaN
+    if not is_numeric_date(value):
         raise LogoutTokenInvalidError(f"{name} must be a time in seconds")
     return round(value * 1000)
 

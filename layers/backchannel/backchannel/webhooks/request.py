@@ -3,14 +3,16 @@
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeGuard
 
 from backchannel.errors import ContentEncodingUnsupportedError, MalformedRequestError, PayloadTooLargeError
-from backchannel.sessions.events import SessionEvent
+from backchannel.sessions.events import EARLIEST, SessionEvent
 from backchannel.strict_json import read
 
 MAX_BODY = 4_194_304
 """Octets of the largest body of any format: below what API Gateway hands to a function, also in base64."""
+
+_FORM = "application/x-www-form-urlencoded"
 
 type SidTrust = Literal["claim", "sha256", "none"]
 type UnmatchedSid = Literal["report", "end_subject"]
@@ -114,6 +116,17 @@ class Context:
     require_iss: bool = False
     realm: str | None = None
     stands_for_all: bool = False
+
+
+def is_form(request: Request) -> bool:
+    """Whether a request comes as logout tokens do (section 2.5). JSON does not, even if its sender's library calls it a form."""
+    is_called_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    return is_called_form and request.body.lstrip()[:1] not in {b"{", b"["}
+
+
+def is_numeric_date(value: object) -> TypeGuard[float]:
+    """Whether a claim is a NumericDate (RFC 7519, section 2), in seconds: it may have a fraction, but no 400 digits."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < EARLIEST
 
 
 def json_object(body: bytes) -> dict[str, Any]:

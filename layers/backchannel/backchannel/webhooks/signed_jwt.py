@@ -10,10 +10,10 @@ from http import HTTPStatus
 from typing import Any
 
 from backchannel.errors import CallerError, SignatureInvalidError
-from backchannel.sessions.events import EARLIEST, identifier
+from backchannel.sessions.events import identifier
 from backchannel.webhooks import standard_webhooks
 from backchannel.webhooks.format import EVENTS, JWKS, Format
-from backchannel.webhooks.request import Proven, Request, Trust, json_object
+from backchannel.webhooks.request import Proven, Request, Trust, is_numeric_date, json_object
 
 MAX_LIFE = 3600
 """Seconds from now, or from ``iat``, until a token may expire: until then it can be sent again."""
@@ -81,13 +81,11 @@ def _check_times(claims: Mapping[str, Any], now: float) -> None:
 
 
 def _time(name: str, claims: Mapping[str, Any]) -> float | None:
-    """Return a NumericDate (RFC 7519, section 2) in seconds."""
+    """Return a NumericDate in seconds, None if there is none."""
     value = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < EARLIEST:  # nor NaN
-        raise SignatureInvalidError(f"{name} is no time in seconds")
-    return value
+    if value is None or is_numeric_date(value):
+        return value
+    raise SignatureInvalidError(f"{name} is no time in seconds")
 
 
 FORMAT = Format(
