@@ -9,7 +9,8 @@ import sys
 import time
 from random import Random, SystemRandom
 
-from tests.support.senders import SENDERS, Sender, check_altered, check_garbled
+from tests.support.sender import Sender
+from tests.support.senders import SENDERS, check_altered, check_garbled
 
 INPUTS = 1_000_000
 ALTERED = 0.02

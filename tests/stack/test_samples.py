@@ -5,10 +5,9 @@ that the effect names, for its reason, and nobody's others.
 """
 
 import json
-import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,13 +16,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from backchannel.sessions.events import SubjectSessionsEnded, logout_id
 from local.client import Response, Stack
 from tests.support.keycloak import Listener
 from tests.support.logout_tokens import TokenSigner
 from tests.support.provider import SOURCE, Json, Provider
 from tests.support.relying_party import RelyingParty
-from tests.support.unspeakable import new_id, note
+from tests.support.samples import IGNORED, STARTED, UNPROVEN, Effect, People
+from tests.support.unspeakable import note
 from tests.support.upstream import JWKS, UpstreamServer
 from tests.unit.fakes import EVENTS, sample
 
@@ -47,20 +46,6 @@ ADMINISTRATOR = "bbbbbbbb-0000-4000-8000-0000000000ad"
 """Whom the samples mean, and who acts in Keycloak's administrative events."""
 
 
-@dataclass(frozen=True)
-class Effect:
-    """What a sample causes: the sessions that end, for which reason, or that one starts, or that it is refused with a code.
-
-    ``ends`` is "session", "user" or "user at wiki". Nothing at all: it is ignored.
-    """
-
-    ends: str | None = None
-    reason: str | None = None
-    starts: bool = False
-    code: str | None = None
-
-
-STARTED, IGNORED, UNPROVEN = Effect(starts=True), Effect(), Effect(code="signature_invalid")
 GENERIC = ("standard-webhooks", "bearer", "signed-jwt")
 KEYCLOAK = ("keycloak", "keycloak-jwt")
 
@@ -99,36 +84,10 @@ CASES = [(name, how) for name, (ways, _) in EFFECTS.items() for how in ways]
 
 
 @dataclass
-class Senders:
-    """A provider with a source for each way to send, and the sessions of three people."""
+class Senders(People):
+    """A provider with a source for each way to send."""
 
-    provider: Provider
-    signer: TokenSigner
-    sub: str = ""
-    sid: str = ""
-    administrator: str = ""
-    event_id: str = ""
-    sessions: dict[str, Json] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        """Let new people log in: the user twice, once at two clients; an administrator; somebody else."""
-        self.sub, self.sid, self.administrator = new_id("sub"), new_id("sid"), new_id("admin")
-        self.event_id = f"evt-{secrets.token_hex(8)}"
-        self.sessions = {
-            "wiki": {"sub": self.sub, "sid": self.sid, "client_id": "wiki"},
-            "mail": {"sub": self.sub, "sid": self.sid, "client_id": "mail"},
-            "other": {"sub": self.sub, "sid": new_id("sid"), "client_id": "wiki"},
-            "administrator": {"sub": self.administrator, "sid": new_id("sid"), "client_id": "wiki"},
-            "somebody": {"sub": new_id("sub"), "sid": new_id("sid"), "client_id": "wiki"},
-        }
-        for session in self.sessions.values():
-            self.provider.post("/sessions", session)
-
-    def ended(self) -> set[str]:
-        """Return which of the sessions have ended."""
-        listed = [each for sub in {each["sub"] for each in self.sessions.values()} for each in self.provider.rp_sessions(sub=sub)]
-        over = [{name: each[name] for name in ("sub", "sid", "client_id")} for each in listed if each["ended_at"] is not None]
-        return {name for name, session in self.sessions.items() if session in over}
+    signer: TokenSigner = field(kw_only=True)
 
     def send(self, name: str, how: str) -> Response:
         body, headers = getattr(self, how.replace("-", "_"))(self.of_now(sample(f"{name}.json")))
@@ -202,7 +161,7 @@ def senders(stack: Stack) -> Iterator[Senders]:
         provider.put_source("keycloak-jwt", format="keycloak-jwt", audience=AUDIENCE, realm="customer")
         provider.put_source("logout-token", format="logout-token")
         provider.put_source("logout-token-tolerant", format="logout-token", tolerate_missing_exp=True)
-        yield Senders(provider, signer)
+        yield Senders(provider, signer=signer)
 
 
 def test_every_sample_of_these_senders_is_in_the_table() -> None:
@@ -215,8 +174,7 @@ def test_every_sample_of_these_senders_is_in_the_table() -> None:
 def test_a_sample_has_exactly_its_effect(senders: Senders, name: str, how: str) -> None:
     effect = EXCEPTIONS.get((name, how), EFFECTS[name][1])
     senders.begin()
-    if effect.starts:
-        senders.sub, senders.sid = new_id("sub"), new_id("sid")
+    senders.expect(effect)
 
     answer = senders.send(name, how)
 
@@ -229,27 +187,4 @@ def test_a_sample_has_exactly_its_effect(senders: Senders, name: str, how: str) 
         assert answer.status == (202 if how in {"standard-webhooks", *KEYCLOAK} else 200), answer
         is_ignored = not effect.starts and effect.ends is None
         assert answer.body == {"started": int(effect.starts), "ended": int(effect.ends is not None), "ignored": int(is_ignored)}
-    if effect.starts:
-        (session,) = senders.provider.rp_sessions(sub=senders.sub)
-        assert (session["client_id"], session["sid"], session["ended_at"]) == ("wiki", senders.sid, None)
-    if effect.ends is not None:
-        logout, at = LOGOUTS[effect.ends](senders)
-        senders.provider.wait_until(logout, *["accepted"] * len(at))
-        assert senders.provider.get(f"/logouts/{logout}")["reason"] == effect.reason
-    assert senders.ended() == (ENDED[effect.ends] if effect.ends else set())
-
-
-ENDED = {"session": {"wiki", "mail"}, "user": {"wiki", "mail", "other"}, "user at wiki": {"wiki", "other"}}
-"""The sessions that end."""
-
-
-def _of_user(senders: Senders, client_id: str | None = None) -> str:
-    return logout_id(senders.provider.issuer, SubjectSessionsEnded(senders.sub, 0, senders.event_id, client_id))
-
-
-LOGOUTS: dict[str, Callable[[Senders], tuple[str, set[str]]]] = {
-    "session": lambda senders: (senders.provider.logout_of_session(senders.sid), {"wiki", "mail"}),
-    "user": lambda senders: (_of_user(senders), {"wiki", "mail"}),
-    "user at wiki": lambda senders: (_of_user(senders, "wiki"), {"wiki"}),
-}
-"""The logout that carries the end out, and the clients that are told."""
+    senders.check(effect)

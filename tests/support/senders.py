@@ -1,70 +1,38 @@
-"""The senders of all formats with their secrets and keys, and what must hold whatever comes in their place."""
+"""The senders of all formats, and what must hold whatever comes in their place."""
 
 import base64
 import hashlib
 import hmac
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import fields
 from random import Random
-from typing import Any
 from urllib.parse import urlencode
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from joserfc import jwt
-from joserfc.jwk import ECKey
-
 from backchannel.errors import CallerError
-from backchannel.tokens.jws_verification import unverified
 from backchannel.webhooks.formats import FORMATS
-from backchannel.webhooks.request import Context, Proven, Request, Trust
-from tests.support.mutations import AT, EVENTS, altered, garbled
-
-ISSUER = "https://idp.example.test/"
-AUDIENCE = "backchannel"
-NOW = AT + 5_000
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-STATIC_SECRET = "a-static-secret-of-32-characters"
-SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
-PUBLIC_KEY = "whpk_" + base64.b64encode(SIGNING_KEY.public_key().public_bytes_raw()).decode()
-TOKEN_KEY = ECKey.generate_key("P-256", {"kid": "sender"})
-PUBLISHED = [TOKEN_KEY.as_dict(private=False)]
-TEXT_ONLY = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
-
-type Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """A sender of a format: ``sign`` makes a request of an event. ``binds_body``: its proof is worth nothing for another body."""
-
-    format: str
-    secrets: tuple[str, ...]
-    events: tuple[Json, ...]
-    sign: Callable[[Json], Request]
-    binds_body: bool = True
-
-    @property
-    def trust(self) -> Trust:
-        audience = AUDIENCE if "audience" in FORMATS[self.format].required else None
-        return Trust(lambda: self.secrets, _verified, ISSUER, audience)
-
-
-def _verified(token: str) -> tuple[str | None, Mapping[str, Any]]:
-    found = unverified(token)
-    found.verify(PUBLISHED)
-    return found.typ, found.claims
-
-
-def _octets(event: Json) -> bytes:
-    return json.dumps(event).encode()
+from backchannel.webhooks.request import Context, Proven, Request
+from tests.support.mutations import AT, altered, garbled
+from tests.support.sender import (
+    AUDIENCE,
+    ISSUER,
+    NOW,
+    PUBLIC_KEY,
+    SECRET,
+    SIGNING_KEY,
+    STATIC_SECRET,
+    TEXT_ONLY,
+    Json,
+    Sender,
+    octets,
+    samples,
+    token,
+)
 
 
 def _standard_webhooks(event: Json, sign: Callable[[bytes], str]) -> Request:
     sent = str(AT // 1000)
-    signature = sign(f"msg-1.{sent}.".encode() + _octets(event))
-    return Request(_octets(event), {"webhook-id": "msg-1", "webhook-timestamp": sent, "webhook-signature": signature})
+    signature = sign(f"msg-1.{sent}.".encode() + octets(event))
+    return Request(octets(event), {"webhook-id": "msg-1", "webhook-timestamp": sent, "webhook-signature": signature})
 
 
 def _hmac(signed: bytes) -> str:
@@ -78,34 +46,24 @@ def _ed25519(signed: bytes) -> str:
 
 def _keycloak(event: Json) -> Request:
     return Request(
-        _octets(event), {"x-keycloak-signature": hmac.new(STATIC_SECRET.encode(), _octets(event), hashlib.sha256).hexdigest()}
+        octets(event), {"x-keycloak-signature": hmac.new(STATIC_SECRET.encode(), octets(event), hashlib.sha256).hexdigest()}
     )
 
 
 def _keycloak_jwt(event: Json) -> Request:
     times = {"iat": AT // 1000, "exp": AT // 1000 + 300}
-    digest = hashlib.sha256(_octets(event)).hexdigest()
-    token = _token({"iss": ISSUER, "aud": AUDIENCE, **times, "request_body_sha256": digest}, "JWT")
-    return Request(_octets(event), {"authorization": f"Bearer {token}"})
-
-
-def _token(claims: Json, typ: str) -> str:
-    token: str = jwt.encode({"alg": "ES256", "kid": "sender", "typ": typ}, claims, TOKEN_KEY, algorithms=["ES256"])
-    return token
+    digest = hashlib.sha256(octets(event)).hexdigest()
+    signed = token({"iss": ISSUER, "aud": AUDIENCE, **times, "request_body_sha256": digest}, "JWT")
+    return Request(octets(event), {"authorization": f"Bearer {signed}"})
 
 
 def _form(claims: Json) -> Request:
-    body = urlencode({"logout_token": _token(claims, "logout+jwt")}).encode()
+    body = urlencode({"logout_token": token(claims, "logout+jwt")}).encode()
     return Request(body, {"content-type": "application/x-www-form-urlencoded"})
 
 
-def _samples(pattern: str) -> Iterator[Json]:
-    for path in sorted(EVENTS.glob(pattern)):
-        yield json.loads(path.read_text())
-
-
 GENERIC: tuple[Json, ...] = (
-    *({**event, "id": "event-1"} for event in _samples("standardwebhooks-generic-*.json")),
+    *({**event, "id": "event-1"} for event in samples("standardwebhooks-generic-*.json")),
     {
         "id": "event-2",
         "type": "user.sessions_ended",
@@ -116,10 +74,10 @@ GENERIC: tuple[Json, ...] = (
 TOKENS: tuple[Json, ...] = tuple(
     {**event, "iss": ISSUER, "aud": AUDIENCE, "jti": "event-1", "iat": AT // 1000, "exp": AT // 1000 + 300} for event in GENERIC
 )
-KEYCLOAK: tuple[Json, ...] = tuple({**event, "time": AT} for event in _samples("keycloak-p2inc-*.json"))
+KEYCLOAK: tuple[Json, ...] = tuple({**event, "time": AT} for event in samples("keycloak-p2inc-*.json"))
 LOGOUT_TOKENS: tuple[Json, ...] = tuple(
     {**claims, "iss": ISSUER, "iat": AT // 1000, "exp": AT // 1000 + 120}
-    for sample in _samples("*logout-token*.json")
+    for sample in samples("*logout-token*.json")
     for claims in [sample.get("claims", sample)]
 )
 
@@ -130,10 +88,10 @@ SENDERS: tuple[Sender, ...] = (
         "bearer",
         (STATIC_SECRET,),
         GENERIC,
-        lambda event: Request(_octets(event), {"authorization": f"Bearer {STATIC_SECRET}"}),
+        lambda event: Request(octets(event), {"authorization": f"Bearer {STATIC_SECRET}"}),
         binds_body=False,
     ),
-    Sender("signed-jwt", (), TOKENS, lambda claims: Request(_token(claims, "JWT").encode(), {"content-type": "application/jwt"})),
+    Sender("signed-jwt", (), TOKENS, lambda claims: Request(token(claims, "JWT").encode(), {"content-type": "application/jwt"})),
     Sender("keycloak", (STATIC_SECRET,), KEYCLOAK, _keycloak),
     Sender("keycloak-jwt", (), KEYCLOAK, _keycloak_jwt),
     Sender("logout-token", (), LOGOUT_TOKENS, _form),
@@ -156,7 +114,7 @@ def check_altered(sender: Sender, random: Random) -> bool:
 def check_garbled(sender: Sender, random: Random) -> bool:
     """Let the sender itself send a broken event: it is refused, or what is read from it is well formed. True if it is refused."""
     row = FORMATS[sender.format]
-    body = _octets(garbled(random.choice(sender.events), random))
+    body = octets(garbled(random.choice(sender.events), random))
     context = Context(
         ISSUER,
         random.choice(["claim", "sha256", "none"]),

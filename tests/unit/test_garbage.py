@@ -5,7 +5,8 @@ from random import Random
 import pytest
 
 from backchannel.webhooks.formats import FORMATS
-from tests.support.senders import SENDERS, Sender, check_altered, check_garbled
+from tests.support.sender import Sender
+from tests.support.senders import SENDERS, check_altered, check_garbled
 
 
 def test_every_format_is_attacked() -> None:
