@@ -18,8 +18,15 @@ SAMPLES = {
     "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
     "pingam-*": ("bearer",),
     "keycloak-*": ("keycloak", "keycloak-jwt"),
+    "okta-eventhook-user.*": ("okta",),
+    "okta-eventhook-policy.*": ("okta",),
+    "okta-universal-logout*": ("okta-universal-logout",),
+    "auth0-logstream-*": ("auth0",),
 }
 """The samples in events/, and the formats that senders send them in."""
+
+ISSUERS = {"acme": "https://acme.eu.auth0.com/"}
+"""Of tenants, whose logs name the host alone."""
 
 NOW = 1_900_000_000_000
 """Later than any sample."""
@@ -40,14 +47,13 @@ def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yield formats, type, sample, effect, reason and policy."""
     for pattern, formats in SAMPLES.items():
         for path in sorted((ROOT / "events").glob(f"{pattern}.json")):
-            document: dict[str, Any] = json.loads(path.read_text())
-            document = document.get("claims", document)
+            document = _event(json.loads(path.read_text()))
             parsed = [FORMATS[name].parse(*_given(document)) for name in formats]
             if any(other != parsed[0] for other in parsed):
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
             by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
             named = ", ".join(f"`{name}`" for name in formats)
-            yield named, f"`{document['type']}`", path.stem, *_effect(parsed[0], by_default)
+            yield named, f"`{_type(document)}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
@@ -55,13 +61,33 @@ def render() -> str:
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
 
 
+def _event(sample: Any) -> dict[str, Any]:
+    """Return what a format reads as one event: out of a batch, a token's claims, or a request with its token and its body."""
+    if isinstance(sample, list):
+        (sample,) = sample
+    if "jwt_payload" in sample:
+        return {**sample["jwt_payload"], **sample["body"]}
+    if "eventType" in sample:
+        (sample,) = sample["data"]["events"]
+    event: dict[str, Any] = sample.get("claims", sample)
+    return event
+
+
+def _type(document: dict[str, Any]) -> str:
+    named = document.get("sub_id", document.get("data", {}))
+    return str(document.get("type") or document.get("eventType") or named.get("type") or named["format"])
+
+
 def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
     event_id = document.get("id", document.get("jti", "sample"))
-    issuer = document.get("iss") or document.get("data", {}).get("iss") or "https://idp.example"
-    return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW)
+    data = document.get("data", {})
+    issuer = document.get("iss") or data.get("iss") or ISSUERS.get(data.get("tenant_name"), "https://idp.example")
+    return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW, email_is_sub=True)
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
+    if parsed.unmappable:
+        return "nothing; it names nobody, and is counted as unmappable", "", ""
     if not parsed.events:
         return "nothing; it is counted as ignored", "", ""
     (event,) = parsed.events

@@ -3,7 +3,9 @@
 import functools
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -91,10 +93,12 @@ def logout_tokens() -> "LogoutTokenReceiver":
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
-    """Answer one webhook."""
+    """Answer one webhook, or the GET of a sender that asks whether this is the address of a receiver."""
     path, now = event["pathParameters"], round(time.time() * 1000)
     try:
         request = Request.of(event)
+        if event.get("httpMethod") == "GET":
+            return _json(HTTPStatus.OK, receiver.challenged(path["provider"], path["source"], request, now))
         if is_form(request):
             return logout_tokens().answer(path["provider"], path["source"], request, now)
         received = receiver.receive(path["provider"], path["source"], request, now)
@@ -104,5 +108,10 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
         answer = problem_of(error)
         headers = {**answer.headers, "Content-Type": CONTENT_TYPE}
         return {"statusCode": answer.status, "headers": headers, "body": answer.body}
-    headers = {"Content-Type": "application/json"}
-    return {"statusCode": received.status, "headers": headers, "body": json.dumps(received.counts)}
+    return _json(received.status, received.counts)
+
+
+def _json(status: HTTPStatus, body: Mapping[str, Any]) -> dict[str, Any]:
+    if status == HTTPStatus.NO_CONTENT:
+        return {"statusCode": status, "headers": {}, "body": ""}
+    return {"statusCode": status, "headers": {"Content-Type": "application/json"}, "body": json.dumps(body)}

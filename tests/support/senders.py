@@ -27,6 +27,8 @@ from tests.support.sender import (
     samples,
     token,
 )
+from tests.support.senders_auth0 import AUTH0
+from tests.support.senders_okta import OKTA
 
 
 def _standard_webhooks(event: Json, sign: Callable[[bytes], str]) -> Request:
@@ -95,6 +97,8 @@ SENDERS: tuple[Sender, ...] = (
     Sender("keycloak", (STATIC_SECRET,), KEYCLOAK, _keycloak),
     Sender("keycloak-jwt", (), KEYCLOAK, _keycloak_jwt),
     Sender("logout-token", (), LOGOUT_TOKENS, _form),
+    *OKTA,
+    *AUTH0,
 )
 
 
@@ -121,6 +125,8 @@ def check_garbled(sender: Sender, random: Random) -> bool:
         NOW,
         unmatched_sid=random.choice(["report", "end_subject"]),
         require_iss=random.random() < 0.5,
+        email_is_sub=random.random() < 0.5,
+        ends_at=random.choice(["client", "user"]),
     )
     try:
         parsed = row.parse(Proven(body, "msg-1" if row.event_id_is_beside else None), context)

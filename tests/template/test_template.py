@@ -577,11 +577,12 @@ def test_an_alarm_has_a_description_and_notifies_the_topic(name: str) -> None:
 
 
 def test_one_webhook_that_is_refused_raises_an_alarm() -> None:
-    ((method, path),) = _methods("WebhookFunction")
-    dimensions = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": "live", "Method": method, "Resource": path}
+    path = "/webhooks/{provider}/{source}"
+    dimensions = {"ApiName": {"Ref": "AWS::StackName"}, "Stage": "live", "Method": "POST", "Resource": path}
     (alarm,) = _alarms("AWS/ApiGateway", "4XXError", dimensions)
     (settings,) = RESOURCES["Api"]["Properties"]["MethodSettings"]
 
+    assert set(_methods("WebhookFunction")) == {("POST", path), ("GET", path)}, "a GET brings no events"
     assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", {"Ref": "WebhookRefusedThreshold"})
     assert TEMPLATE["Parameters"]["WebhookRefusedThreshold"]["Default"] == 1
     assert settings["MetricsEnabled"] is True, "there is no metric of a method without it"

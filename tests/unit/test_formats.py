@@ -18,7 +18,7 @@ def test_exactly_the_formats_can_be_registered() -> None:
     assert set(registrable) == {*FORMATS, LOGOUT_TOKEN}
 
 
-@pytest.mark.parametrize("name", ["", "okta", "Keycloak", "standard_webhooks"])
+@pytest.mark.parametrize("name", ["", "entra", "Keycloak", "standard_webhooks"])
 def test_an_unknown_format_is_refused_at_registration(name: str) -> None:
     assert name not in FORMATS
     with pytest.raises(ValidationError, match="format"):
@@ -29,6 +29,8 @@ SECRETS = {
     "standard-webhooks": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "bearer": "a-static-secret-of-32-characters",
     "keycloak": "kc-synthetic",
+    "okta": "a-whole-header-of-32-characters!",
+    "auth0": "Bearer a-whole-header-of-more-characters",
 }
 SETTINGS: dict[str, object] = {
     "ends_sessions": ["logout"],
@@ -44,6 +46,8 @@ SETTINGS: dict[str, object] = {
     "pass_on": True,
     "tolerate_missing_exp": True,
     "max_lifetime": 600,
+    "email_is_sub": True,
+    "ends_at": "user",
 }
 
 
@@ -125,7 +129,7 @@ def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str
         checked_secrets(_metadata(name, secret=secret))
 
 
-@pytest.mark.parametrize("name", ["bearer", "keycloak"])
+@pytest.mark.parametrize("name", ["bearer", "keycloak", "okta", "auth0"])
 def test_a_public_key_is_no_secret(name: str) -> None:
     with pytest.raises(RegistrationInvalidError, match="public key"):
         checked_secrets(_metadata(name, secret="whpk_" + "A" * 43 + "="))
@@ -138,6 +142,11 @@ def test_a_public_key_is_no_secret(name: str) -> None:
         ("standard-webhooks", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         ("standard-webhooks", "whpk_" + "A" * 43 + "="),
         ("bearer", "24-visible-characters-!~"),
+        *(
+            ("okta", "24-visible-characters-!~"),
+            ("okta", "Bearer 24-visible-characters-!~"),
+            ("auth0", "Basic 24-or-more-characters==="),
+        ),
     ],
 )
 def test_a_format_accepts_the_secrets_that_its_senders_use(name: str, secret: str) -> None:

@@ -61,7 +61,17 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt"]
+    format: Literal[
+        "logout-token",
+        "standard-webhooks",
+        "bearer",
+        "signed-jwt",
+        "keycloak",
+        "keycloak-jwt",
+        "okta",
+        "okta-universal-logout",
+        "auth0",
+    ]
     secret: Annotated[
         SecretStr | None,
         Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
@@ -97,8 +107,8 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt, keycloak-jwt); or the one client whose tokens stand for"
-            " all clients; if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, okta-universal-logout); or the one client"
+            " whose tokens stand for all clients; if left out, each client has its own (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[
@@ -117,6 +127,13 @@ class SourceMetadata(_Request):
         int | None,
         Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
     ] = None
+    email_is_sub: Annotated[
+        bool, Field(description="whether the sub of ID tokens is the user's e-mail address (okta-universal-logout)")
+    ] = False
+    ends_at: Annotated[
+        Literal["client", "user"],
+        Field(description="where the sessions end that a user has at one client: there, or everywhere (okta-universal-logout)"),
+    ] = "client"
     expected_interval: Annotated[
         int | None, Field(ge=300, le=31_536_000, description="seconds without an accepted webhook that raise an alarm")
     ] = None

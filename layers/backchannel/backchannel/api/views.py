@@ -95,6 +95,8 @@ class SourceView(BaseModel):
     pass_on: bool
     tolerate_missing_exp: bool
     max_lifetime: int | None
+    email_is_sub: bool
+    ends_at: str
     expected_interval: int | None
 
 

@@ -120,16 +120,42 @@ class WebhookReceiver:
     def proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:
         """Return the source that proved itself, its provider, and what it has sent.
 
-        The answer does not tell a stranger whether there is such a source. Both are looked up, whichever is missing.
+        The answer does not tell a stranger whether there is such a source.
         """
+        provider, source = self._configured(provider_name, source_name, request)
+        return provider, source, FORMATS[source.format].verify(request, self._trust(provider, source), now)
+
+    def challenged(self, provider_name: str, source_name: str, request: Request, now: int) -> Mapping[str, str]:
+        """Answer a sender that asks whether this is the address of a receiver. Only the source's own sender is answered.
+
+        Raises:
+            SignatureInvalidError: it did not prove itself, or senders of this format do not ask.
+            CallerError: it did, and asks in a way that is not its format's.
+
+        """
+        provider, source = self._configured(provider_name, source_name, request)
+        row = FORMATS[source.format]
+        if row.challenge is None:
+            hmac_signatures.as_for_nobody(request)
+            raise SignatureInvalidError("senders of this format do not ask")
+        row.verify(request, self._trust(provider, source), now)
+        answer = row.challenge(request)
+        logger.info("webhook.challenged", provider=provider.provider, source=source.source)
+        return answer
+
+    def _configured(self, provider_name: str, source_name: str, request: Request) -> tuple[Provider, Source]:
+        """Return provider and source. Both are looked up, whichever is missing."""
         provider = _found(self.provider, provider_name)
         source = _found(self.source, provider_name, source_name)
         if isinstance(provider, NotFoundError) or isinstance(source, NotFoundError):
             hmac_signatures.as_for_nobody(request)
             missing = provider if isinstance(provider, NotFoundError) else source
             raise SignatureInvalidError(str(missing))
+        return provider, source
+
+    def _trust(self, provider: Provider, source: Source) -> Trust:
         row = FORMATS[source.format]
-        trust = Trust(
+        return Trust(
             secrets=lambda: [] if source.secret_name is None else row.usable(self.secrets.get(source.secret_name)),
             verified_jwt=lambda token: self.sender_keys().verified(provider, source, token),
             issuer=source.token_issuer or provider.issuer,
@@ -137,7 +163,6 @@ class WebhookReceiver:
             tolerate_missing_exp=source.tolerate_missing_exp,
             max_lifetime=source.max_lifetime,
         )
-        return provider, source, row.verify(request, trust, now)
 
 
 def session_events(proven: Proven, provider: Provider, source: Source, client: Callable[[str, str], Client], now: int) -> Parsed:
@@ -217,4 +242,7 @@ def _context(provider: Provider, source: Source, now: int) -> Context:
         require_iss=source.require_iss,
         realm=source.realm,
         stands_for_all=source.audience is not None,
+        token_issuer=source.token_issuer,
+        email_is_sub=source.email_is_sub,
+        ends_at=source.ends_at,
     )

@@ -51,6 +51,13 @@ class LogoutTokenInvalidError(CallerError):
     code = "logout_token_invalid"
 
 
+class SubjectUnknownError(CallerError):
+    """The sender names a user in a way that leads to no ``sub`` here, and is to be told that its user was not found."""
+
+    code = "subject_unknown"
+    status = 404
+
+
 class SenderUnsupportedError(CallerError):
     """The events come from another sender than the source's format is for, so none of them would be understood."""
 

@@ -16,8 +16,9 @@ class Source:
     Where the sender signs tokens, they are for ``audience``, from ``token_issuer`` or else the provider's issuer, and their keys
     are at ``jwks_uri``, or else where the provider's upstream says. ``secret_name``: None where there is no secret.
     ``pass_on``: clients are sent the provider's own token as it is. ``max_lifetime`` of a token is in seconds, None for the
-    default of its format. ``expected_interval``: seconds after which a source that has sent nothing is silent, None where that is
-    not unusual.
+    default of its format. ``email_is_sub``: the ``sub`` of ID tokens is the user's e-mail address. ``ends_at``: whether what is
+    told for one client ends the user's sessions there, or everywhere. ``expected_interval``: seconds after which a source that
+    has sent nothing is silent, None where that is not unusual.
     """
 
     source: str
@@ -37,6 +38,8 @@ class Source:
     pass_on: bool = False
     tolerate_missing_exp: bool = False
     max_lifetime: int | None = None
+    email_is_sub: bool = False
+    ends_at: Literal["client", "user"] = "client"
     expected_interval: int | None = None
 
 

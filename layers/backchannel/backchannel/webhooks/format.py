@@ -1,6 +1,6 @@
 """What a format of webhooks is. Each format's module ends with its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -24,6 +24,7 @@ class Format:
     cannot do without. Events older than ``max_age`` seconds, and bodies of more than ``max_body`` octets, are refused.
     ``entries`` takes a batch apart, for formats that have any: into what ``parse`` reads one by one, or None for a single event.
     ``ends_sessions`` are the ends that end sessions if the source does not say which.
+    ``challenge`` answers a proven sender's GET, which asks whether the address is a receiver's; None: its senders do not ask.
     ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients.
     """
@@ -37,6 +38,7 @@ class Format:
     max_age: int | None = None
     max_body: int = 1_048_576
     entries: Callable[[Proven], Sequence[Proven] | None] | None = None
+    challenge: Callable[[Request], Mapping[str, str]] | None = None
     ends_sessions: frozenset[str] = frozenset(POLICIES)
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()

@@ -13,6 +13,9 @@ _ROWS: Mapping[str, str] = {
     "signed-jwt": "signed_jwt.FORMAT",
     "keycloak": "keycloak.FORMAT",
     "keycloak-jwt": "keycloak.JWT_FORMAT",
+    "okta": "okta.FORMAT",
+    "okta-universal-logout": "okta_universal_logout.FORMAT",
+    "auth0": "auth0.FORMAT",
 }
 
 

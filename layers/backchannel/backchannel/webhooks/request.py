@@ -16,6 +16,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 type SidTrust = Literal["claim", "sha256", "none"]
 type UnmatchedSid = Literal["report", "end_subject"]
+type EndsAt = Literal["client", "user"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,8 @@ UNMAPPABLE = Parsed(unmappable=1)
 class Context:
     """What a format needs to know beside the body: issuer, the source's settings, ``now`` in milliseconds since the epoch.
 
-    ``stands_for_all``: what comes is for one client, and means all of them.
+    ``stands_for_all``: what comes is for one client, and means all of them. ``ends_at``: whether what is told for one client ends
+    the user's sessions there, or everywhere. ``email_is_sub``: the ``sub`` of ID tokens is the user's e-mail address.
     """
 
     issuer: str
@@ -116,6 +118,9 @@ class Context:
     require_iss: bool = False
     realm: str | None = None
     stands_for_all: bool = False
+    token_issuer: str | None = None
+    email_is_sub: bool = False
+    ends_at: EndsAt = "client"
 
 
 def is_form(request: Request) -> bool:

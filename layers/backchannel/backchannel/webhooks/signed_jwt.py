@@ -42,15 +42,18 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     return Proven(json.dumps(claims).encode(), event_id)
 
 
-def claims_of(token: str, trust: Trust, now: int) -> Mapping[str, Any]:
+def claims_of(token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None) -> Mapping[str, Any]:
     """Return the claims of a JWT that the sender has signed for this source; ``now`` in milliseconds.
+
+    ``typ`` that it must have, for tokens of another kind than a plain JWT.
 
     Raises:
         SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
-    typ, claims = trust.verified_jwt(token)
-    if typ is not None and not _TYP.fullmatch(typ):
+    given, claims = trust.verified_jwt(token)
+    is_plain = given is None and typ is None
+    if not is_plain and not (typ or _TYP).fullmatch(given or ""):
         raise SignatureInvalidError("typ is that of another kind of token")
     if claims.get("iss") != trust.issuer:
         raise SignatureInvalidError("iss is not the issuer of this source")
