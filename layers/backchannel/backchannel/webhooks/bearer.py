@@ -3,13 +3,12 @@
 It binds neither body nor time: whoever has read one request can send others. The event's own id and an age limit bound a replay.
 """
 
-import hmac
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
-from backchannel.webhooks import hmac_signatures, standard_webhooks
+from backchannel.errors import RegistrationInvalidError
+from backchannel.webhooks import hmac_signatures, standard_webhooks, static_header
 from backchannel.webhooks.ed25519_signatures import refuse_public_key
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.request import Proven, Request, Trust
@@ -42,10 +41,7 @@ def verify(request: Request, secrets: Sequence[str]) -> None:
         SignatureInvalidError: missing or wrong.
 
     """
-    given = credentials(request)
-    matches = [hmac.compare_digest((given or "").encode(), secret.encode()) for secret in secrets]
-    if given is None or not any(matches):
-        raise SignatureInvalidError("the Authorization header is not that of the source")
+    static_header.require(credentials(request), secrets)
 
 
 def credentials(request: Request) -> str | None:

@@ -7,32 +7,25 @@ Where the signature covers no id beside the body, the body has an ``id``, too. S
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from backchannel.errors import IssuerMismatchError, MalformedRequestError
+from backchannel.errors import IssuerMismatchError
 from backchannel.reasons import Cause, Reason, cause
 from backchannel.sessions.events import (
     RpSessionStarted,
     SessionEvent,
     SubjectSessionsEnded,
-    event_time,
     expiry_time,
     identifier,
     subject,
 )
 from backchannel.webhooks import ed25519_signatures, hmac_signatures
 from backchannel.webhooks.format import EVENTS, Format
+from backchannel.webhooks.iso_times import end_time, milliseconds, start_time
 from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
-
-_TIME = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}[T ][0-9]{2}:?[0-9]{2}:?[0-9]{2}([.,][0-9]+)?(Z|[+-][0-9]{2}:?[0-9]{2})")
-_FRACTION = re.compile("[.,]")
-_REST_OF_SECOND = 999
-"""Milliseconds."""
 
 
 def entries(proven: Proven) -> list[Proven] | None:
@@ -62,7 +55,7 @@ def parse(proven: Proven, context: Context) -> Parsed:
     data = member(document, "data", dict)
     if data.get("iss", None if context.require_iss else context.issuer) != context.issuer:
         raise IssuerMismatchError("data.iss is not the issuer of this provider")
-    at = _start_time(document, context.now) if make is _started else _end_time(document, context.now)
+    at = (start_time if make is _started else end_time)("timestamp", document, context.now)
     event_id = identifier("id", document.get("id")) if proven.event_id is None else proven.event_id
     event = make(data, at, event_id, context)
     if event is None:
@@ -77,7 +70,7 @@ def _started(data: Mapping[str, Any], at: int, _: str, context: Context) -> Sess
         started_at=at,
         sid=trusted_sid(_optional("sid", data), context.sid_trust),
         client_sub=None if data.get("client_sub") is None else subject(data["client_sub"]),
-        expires_at=None if data.get("expires_at") is None else expiry_time(_milliseconds("expires_at", data)),
+        expires_at=None if data.get("expires_at") is None else expiry_time(milliseconds("expires_at", data)),
     )
 
 
@@ -130,27 +123,6 @@ def _cause(data: Mapping[str, Any]) -> Cause | None:
 def _has_unknown_reason(data: Mapping[str, Any]) -> bool:
     given = data.get("reason")
     return given is not None and _reason(data) is not None and not Reason.is_known(given)
-
-
-def _start_time(document: Mapping[str, Any], now: int) -> int:
-    return event_time(_milliseconds("timestamp", document), now)
-
-
-def _end_time(document: Mapping[str, Any], now: int) -> int:
-    """Return the time of an end; one without a fraction means the whole second, so that what started within it is covered."""
-    at = _milliseconds("timestamp", document)
-    cut = event_time(at, now)
-    return cut if _FRACTION.search(document["timestamp"]) else min(at + _REST_OF_SECOND, now)
-
-
-def _milliseconds(name: str, document: Mapping[str, Any]) -> int:
-    text = member(document, name, str)
-    try:
-        if _TIME.fullmatch(text):
-            return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
-        raise MalformedRequestError(f"{name} is not a date and time that exists") from error
-    raise MalformedRequestError(f"{name} must be an ISO 8601 date and time, with seconds and a zone")
 
 
 def _verify(request: Request, trust: Trust, now: int) -> Proven:
