@@ -18,6 +18,13 @@ SAMPLES = {
     "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
     "pingam-*": ("bearer",),
     "keycloak-*": ("keycloak", "keycloak-jwt"),
+    "zitadel-*": ("zitadel",),
+    "workos-*": ("workos",),
+    "clerk-*": ("clerk",),
+    "logto-*": ("logto",),
+    "fusionauth-*": ("fusionauth",),
+    "hanko-*": ("hanko",),
+    "pingone-*": ("pingone",),
 }
 """The samples in events/, and the formats that senders send them in."""
 
@@ -41,13 +48,13 @@ def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
     for pattern, formats in SAMPLES.items():
         for path in sorted((ROOT / "events").glob(f"{pattern}.json")):
             document: dict[str, Any] = json.loads(path.read_text())
-            document = document.get("claims", document)
+            document = document.get("claims", document.get("jwt_payload", document))
             parsed = [FORMATS[name].parse(*_given(document)) for name in formats]
             if any(other != parsed[0] for other in parsed):
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
             by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
             named = ", ".join(f"`{name}`" for name in formats)
-            yield named, f"`{document['type']}`", path.stem, *_effect(parsed[0], by_default)
+            yield named, f"`{_type(document)}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
@@ -55,15 +62,21 @@ def render() -> str:
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
 
 
+def _type(document: dict[str, Any]) -> str:
+    """Return the type of an event, wherever its sender writes it."""
+    found = next(document[name] for name in ("type", "event_type", "evt", "event", "action") if name in document)
+    return str(found["type"] if isinstance(found, dict) else found)
+
+
 def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
     event_id = document.get("id", document.get("jti", "sample"))
-    issuer = document.get("iss") or document.get("data", {}).get("iss") or "https://idp.example"
+    issuer = document.get("iss") or (document.get("data") or {}).get("iss") or "https://idp.example"
     return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW)
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
     if not parsed.events:
-        return "nothing; it is counted as ignored", "", ""
+        return f"nothing; it is counted as {'unmappable' if parsed.unmappable else 'ignored'}", "", ""
     (event,) = parsed.events
     if isinstance(event, RpSessionStarted):
         return _told(event), "", ""

@@ -61,7 +61,21 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt"]
+    format: Literal[
+        "logout-token",
+        "standard-webhooks",
+        "bearer",
+        "signed-jwt",
+        "keycloak",
+        "keycloak-jwt",
+        "zitadel",
+        "workos",
+        "clerk",
+        "logto",
+        "fusionauth",
+        "hanko",
+        "pingone",
+    ]
     secret: Annotated[
         SecretStr | None,
         Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
@@ -70,7 +84,8 @@ class SourceMetadata(_Request):
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
     ] = None
     sid_trust: Annotated[
-        Literal["claim", "sha256", "none"], Field(description="whether session ids are the sid of ID tokens")
+        Literal["claim", "sha256", "none"],
+        Field(description="whether session ids are the sid of ID tokens; clerk, hanko and workos must be told"),
     ] = "claim"
     unmatched_sid: Annotated[
         Literal["report", "end_subject"],
@@ -97,8 +112,8 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt, keycloak-jwt); or the one client whose tokens stand for"
-            " all clients; if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, hanko); or the one client whose tokens"
+            " stand for all clients; if left out, each client has its own (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[

@@ -13,6 +13,13 @@ _ROWS: Mapping[str, str] = {
     "signed-jwt": "signed_jwt.FORMAT",
     "keycloak": "keycloak.FORMAT",
     "keycloak-jwt": "keycloak.JWT_FORMAT",
+    "zitadel": "zitadel.FORMAT",
+    "workos": "workos.FORMAT",
+    "clerk": "clerk.FORMAT",
+    "logto": "logto.FORMAT",
+    "fusionauth": "fusionauth.FORMAT",
+    "hanko": "hanko.FORMAT",
+    "pingone": "pingone.FORMAT",
 }
 
 

@@ -32,7 +32,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
         SignatureInvalidError: there is none, another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
-    claims = claims_of(_token(request), trust, now)
+    claims = claims_of(token_of(request), trust, now)
     if not isinstance(claims.get("type"), str) and not isinstance(claims.get("events"), list):
         raise SignatureInvalidError("type and events are missing: an ID token or an access token has neither")
     try:
@@ -49,11 +49,22 @@ def claims_of(token: str, trust: Trust, now: int) -> Mapping[str, Any]:
         SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
+    claims = claims_without_issuer(token, trust, now)
+    if claims.get("iss") != trust.issuer:
+        raise SignatureInvalidError("iss is not the issuer of this source")
+    return claims
+
+
+def claims_without_issuer(token: str, trust: Trust, now: int) -> Mapping[str, Any]:
+    """Return the claims of a JWT whose ``iss`` nothing is known of: only its key says who has signed it.
+
+    Raises:
+        SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
+
+    """
     typ, claims = trust.verified_jwt(token)
     if typ is not None and not _TYP.fullmatch(typ):
         raise SignatureInvalidError("typ is that of another kind of token")
-    if claims.get("iss") != trust.issuer:
-        raise SignatureInvalidError("iss is not the issuer of this source")
     aud = claims.get("aud")
     if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
         raise SignatureInvalidError("aud is not the audience of this source")
@@ -61,7 +72,13 @@ def claims_of(token: str, trust: Trust, now: int) -> Mapping[str, Any]:
     return claims
 
 
-def _token(request: Request) -> str:
+def token_of(request: Request) -> str:
+    """Return the JWT that the body is, or that it has as ``token``.
+
+    Raises:
+        SignatureInvalidError: there is none.
+
+    """
     body = request.body.strip()
     try:
         token = json_object(body).get("token") if body.startswith(b"{") else body.decode("ascii")
