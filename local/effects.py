@@ -75,8 +75,10 @@ def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
+    if parsed.unmappable:
+        return "nothing; it names nobody, and is counted as unmappable", "", ""
     if not parsed.events:
-        return f"nothing; it is counted as {'unmappable' if parsed.unmappable else 'ignored'}", "", ""
+        return "nothing; it is counted as ignored", "", ""
     (event,) = parsed.events
     if isinstance(event, RpSessionStarted):
         return _told(event), "", ""
