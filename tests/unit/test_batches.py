@@ -30,7 +30,7 @@ AT = 1_788_249_600_123
 WHEN = "2026-09-01T08:00:00.000Z"
 STATIC = "a-static-secret-of-32-characters"
 PROVIDER = Provider("acme", ISSUER, ())
-GENERIC = [name for name, row in FORMATS.items() if row.entries is not None]
+GENERIC = ["standard-webhooks", "bearer", "signed-jwt"]
 
 type Json = dict[str, Any]
 
@@ -67,7 +67,7 @@ BAD: list[tuple[object, str]] = [
 
 
 def test_the_generic_formats_take_batches() -> None:
-    assert GENERIC == ["standard-webhooks", "bearer", "signed-jwt"]
+    assert all(FORMATS[name].entries is not None for name in GENERIC)
 
 
 @pytest.mark.parametrize("source_format", GENERIC)

@@ -53,13 +53,14 @@ MEMBERS = (
     *("representation", "iss", "aud", "exp", "iat", "nbf", "jti", "sub", "sid", "nonce", "client_id", "expires_at", "reason"),
     *("userId", "clientId", "sessionId", "revoked_client", "refresh_token_id"),
 )
-SAMPLES = [
-    json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json")) if path.name[:4] in {"keyc", "stan", "auth", "ping"}
-]
+FILES = [json.loads(path.read_text()) for path in sorted(EVENTS.glob("*.json")) if path.name[:3] not in {"api", "sqs", "sch"}]
+SAMPLES = [each for content in FILES for each in (content if isinstance(content, list) else [content])]
+DOCUMENTS = [*SAMPLES, *(each["claims"] for each in SAMPLES if "claims" in each), {"events": []}, {"data": {"events": [{}]}}]
 KINDS = [*keycloak._TYPES, "rp_session.started", "session.ended", "user.sessions_ended"]
 HEADERS = (
-    *("authorization", "content-type", "x-keycloak-signature"),
+    *("authorization", "content-type", "x-keycloak-signature", "x-okta-verification-challenge"),
     *("webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", "svix-timestamp", "svix-signature"),
+    *("zitadel-signature", "workos-signature", "logto-signature-sha-256", "x-fusionauth-signature-jwt"),
 )
 
 texts = st.text() | st.text(st.characters(categories=["Cs", "Cc", "L"]), max_size=8)
@@ -81,11 +82,11 @@ def _with(document: Any, name: str, nasty: str, within: str | None) -> bytes:
 
 documents = st.builds(
     _with,
-    st.sampled_from([*SAMPLES, *(each["claims"] for each in SAMPLES if "claims" in each), {"events": []}])
+    st.sampled_from(DOCUMENTS)
     | st.builds(lambda kind, time: {"type": kind, "time": time, "uid": "u", "id": "i"}, st.sampled_from(KINDS), st.just(AT)),
     st.sampled_from(MEMBERS),
     st.sampled_from(NASTY),
-    st.none() | st.sampled_from(["data", "authDetails", "details", "claims"]),
+    st.none() | st.sampled_from(["data", "authDetails", "details", "claims", "detail", "sub_id"]),
 )
 bodies = (
     st.binary() | texts.map(lambda text: text.encode(errors="surrogatepass")) | documents | st.sampled_from(NASTY).map(str.encode)
