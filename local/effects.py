@@ -22,11 +22,20 @@ SAMPLES = {
     "okta-eventhook-policy.*": ("okta",),
     "okta-universal-logout*": ("okta-universal-logout",),
     "auth0-logstream-*": ("auth0",),
+    "zitadel-*": ("zitadel",),
+    "workos-*": ("workos",),
+    "clerk-*": ("clerk",),
+    "logto-*": ("logto",),
+    "fusionauth-*": ("fusionauth",),
+    "hanko-*": ("hanko",),
+    "pingone-*": ("pingone",),
 }
 """The samples in events/, and the formats that senders send them in."""
 
 ISSUERS = {"acme": "https://acme.eu.auth0.com/"}
 """Of tenants, whose logs name the host alone."""
+
+_TYPES = ("type", "eventType", "event_type", "evt", "event", "action")
 
 NOW = 1_900_000_000_000
 """Later than any sample."""
@@ -66,7 +75,7 @@ def _event(sample: Any) -> dict[str, Any]:
     if isinstance(sample, list):
         (sample,) = sample
     if "jwt_payload" in sample:
-        return {**sample["jwt_payload"], **sample["body"]}
+        return {**sample["jwt_payload"], **({"sub_id": sample["body"]["sub_id"]} if "sub_id" in sample["body"] else {})}
     if "eventType" in sample:
         (sample,) = sample["data"]["events"]
     event: dict[str, Any] = sample.get("claims", sample)
@@ -74,14 +83,16 @@ def _event(sample: Any) -> dict[str, Any]:
 
 
 def _type(document: dict[str, Any]) -> str:
-    named = document.get("sub_id", document.get("data", {}))
-    return str(document.get("type") or document.get("eventType") or named.get("type") or named["format"])
+    """Return the type of an event, wherever its sender writes it."""
+    named = document.get("sub_id") or document.get("data") or {}
+    found = next((document[name] for name in _TYPES if name in document), named.get("type") or named.get("format"))
+    return str(found["type"] if isinstance(found, dict) else found)
 
 
 def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
     event_id = document.get("id", document.get("jti", "sample"))
-    data = document.get("data", {})
-    issuer = document.get("iss") or data.get("iss") or ISSUERS.get(data.get("tenant_name"), "https://idp.example")
+    data = document.get("data") or {}
+    issuer = document.get("iss") or data.get("iss") or ISSUERS.get(str(data.get("tenant_name")), "https://idp.example")
     return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW, email_is_sub=True)
 
 

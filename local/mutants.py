@@ -41,7 +41,8 @@ TESTS = {
     "tokens.rotation": ("rotation",),
     "webhooks.*": (
         *("bearer", "ed25519_signatures", "formats", "hmac_signatures", "keycloak", "keycloak_signatures", "logout_tokens"),
-        *("signed_jwt", "standard_webhooks", "webhook_request"),
+        *("signed_jwt", "standard_webhooks", "webhook_request", "zitadel", "workos", "clerk", "logto", "fusionauth", "hanko"),
+        *("pingone", "timestamped_signatures"),
     ),
 }
 """The modules that call nobody and decide what is sent to whom, each with the unit tests that have to notice a change in it."""

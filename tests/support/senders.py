@@ -29,6 +29,7 @@ from tests.support.sender import (
 )
 from tests.support.senders_auth0 import AUTH0
 from tests.support.senders_okta import OKTA
+from tests.support.senders_products import PRODUCTS
 
 
 def _standard_webhooks(event: Json, sign: Callable[[bytes], str]) -> Request:
@@ -99,6 +100,7 @@ SENDERS: tuple[Sender, ...] = (
     Sender("logout-token", (), LOGOUT_TOKENS, _form),
     *OKTA,
     *AUTH0,
+    *PRODUCTS,
 )
 
 

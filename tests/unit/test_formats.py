@@ -31,6 +31,11 @@ SECRETS = {
     "keycloak": "kc-synthetic",
     "okta": "a-whole-header-of-32-characters!",
     "auth0": "Bearer a-whole-header-of-more-characters",
+    "zitadel": "zitadel-example",
+    "workos": "workos-example",
+    "clerk": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    "logto": "logto-example",
+    "pingone": "Bearer a-static-secret-of-32-characters",
 }
 SETTINGS: dict[str, object] = {
     "ends_sessions": ["logout"],
@@ -76,6 +81,16 @@ def test_every_setting_that_only_some_formats_read_is_known() -> None:
 def test_a_signed_token_needs_an_audience() -> None:
     with pytest.raises(RegistrationInvalidError, match="audience"):
         check_settings(SourceMetadata(format="signed-jwt"))
+
+
+@pytest.mark.parametrize("name", ["clerk", "hanko", "workos"])
+def test_where_no_id_token_is_known_to_have_a_session_s_id_the_source_must_say_so(name: str) -> None:
+    said = {setting: SETTINGS[setting] for setting in FORMATS[name].required - {"sid_trust"}}
+
+    with pytest.raises(RegistrationInvalidError, match="sid_trust is needed"):
+        check_settings(SourceMetadata.model_validate({"format": name, **said}))
+    for sid_trust in ("claim", "sha256", "none"):
+        check_settings(SourceMetadata.model_validate({"format": name, "sid_trust": sid_trust, **said}))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -129,7 +144,7 @@ def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str
         checked_secrets(_metadata(name, secret=secret))
 
 
-@pytest.mark.parametrize("name", ["bearer", "keycloak", "okta", "auth0"])
+@pytest.mark.parametrize("name", ["bearer", "keycloak", "okta", "auth0", "zitadel", "workos", "logto", "pingone"])
 def test_a_public_key_is_no_secret(name: str) -> None:
     with pytest.raises(RegistrationInvalidError, match="public key"):
         checked_secrets(_metadata(name, secret="whpk_" + "A" * 43 + "="))

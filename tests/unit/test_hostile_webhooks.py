@@ -60,6 +60,7 @@ KINDS = [*keycloak._TYPES, "rp_session.started", "session.ended", "user.sessions
 HEADERS = (
     *("authorization", "content-type", "x-keycloak-signature", "x-okta-verification-challenge"),
     *("webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", "svix-timestamp", "svix-signature"),
+    *("zitadel-signature", "workos-signature", "logto-signature-sha-256", "x-fusionauth-signature-jwt"),
 )
 
 texts = st.text() | st.text(st.characters(categories=["Cs", "Cc", "L"]), max_size=8)

@@ -71,6 +71,13 @@ class SourceMetadata(_Request):
         "okta",
         "okta-universal-logout",
         "auth0",
+        "zitadel",
+        "workos",
+        "clerk",
+        "logto",
+        "fusionauth",
+        "hanko",
+        "pingone",
     ]
     secret: Annotated[
         SecretStr | None,
@@ -80,7 +87,8 @@ class SourceMetadata(_Request):
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
     ] = None
     sid_trust: Annotated[
-        Literal["claim", "sha256", "none"], Field(description="whether session ids are the sid of ID tokens")
+        Literal["claim", "sha256", "none"],
+        Field(description="whether session ids are the sid of ID tokens; clerk, hanko and workos must be told"),
     ] = "claim"
     unmatched_sid: Annotated[
         Literal["report", "end_subject"],
@@ -107,8 +115,8 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, okta-universal-logout); or the one client"
-            " whose tokens stand for all clients; if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, okta-universal-logout, hanko); or the one"
+            " client whose tokens stand for all clients; if left out, each client has its own (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[

@@ -151,7 +151,8 @@ def check_settings(metadata: SourceMetadata) -> None:
     given = {name for name in _SETTINGS if getattr(metadata, name) != getattr(defaults, name)}
     for name in sorted(given - row.settings):
         raise RegistrationInvalidError(f"{name} is not for this format")
-    for name in sorted(row.required - given):
+    said = {name for name in metadata.model_fields_set if getattr(metadata, name) is not None}  # also what is the default
+    for name in sorted(row.required - said):
         raise RegistrationInvalidError(f"{name} is needed for this format")
     check_algorithm(metadata.algorithm)
     if metadata.pass_on and metadata.audience is not None:

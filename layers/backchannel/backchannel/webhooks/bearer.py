@@ -19,8 +19,6 @@ MAX_AGE = 3600
 _SECRET = re.compile(r"[!-~]{24,}")
 """Visible ASCII: what every sender can put into a header. As many characters as Standard Webhooks has octets."""
 
-_CREDENTIALS = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
-
 
 def check_secret(secret: str) -> None:
     """Refuse a secret that is easy to guess or no secret at all, or that no header can carry.
@@ -41,13 +39,7 @@ def verify(request: Request, secrets: Sequence[str]) -> None:
         SignatureInvalidError: missing or wrong.
 
     """
-    static_header.require(credentials(request), secrets)
-
-
-def credentials(request: Request) -> str | None:
-    """Return what follows ``Bearer`` in the Authorization header, None if there is no such header."""
-    match = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
-    return None if match is None else match[1]
+    static_header.require(static_header.credentials(request), secrets)
 
 
 def _verify(request: Request, trust: Trust, _: int) -> Proven:

@@ -16,6 +16,13 @@ _ROWS: Mapping[str, str] = {
     "okta": "okta.FORMAT",
     "okta-universal-logout": "okta_universal_logout.FORMAT",
     "auth0": "auth0.FORMAT",
+    "zitadel": "zitadel.FORMAT",
+    "workos": "workos.FORMAT",
+    "clerk": "clerk.FORMAT",
+    "logto": "logto.FORMAT",
+    "fusionauth": "fusionauth.FORMAT",
+    "hanko": "hanko.FORMAT",
+    "pingone": "pingone.FORMAT",
 }
 
 

@@ -15,6 +15,7 @@ TOLERANCE = 300
 """Seconds that a Standard Webhooks timestamp may differ from our clock, either way."""
 
 _SECRET_OCTETS = range(24, 65)
+_SECRET_CHARACTERS = 8
 _PREFIXES = ("webhook", "svix")
 
 _V1 = re.compile(r"(?<![^ \t,])v1,(?=([A-Za-z0-9+/]+={0,2})(?![^ \t,]))")
@@ -53,7 +54,7 @@ def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> Non
         raise SignatureInvalidError("webhook-id is no text")
     public_keys = [secret for secret in secrets if secret.startswith(ed25519_signatures.PREFIX)]
     if not ed25519_signatures.is_signed(signatures, signed, public_keys):
-        _require_match(_V1.findall(signatures), expected)
+        require_match(_V1.findall(signatures), expected)
 
 
 def standard_webhooks_headers(request: Request) -> tuple[str, str, str]:
@@ -85,6 +86,18 @@ def standard_webhooks_key(secret: str) -> bytes:
     return key
 
 
+def check_secret(secret: str) -> None:
+    """Refuse a secret of any text that is easy to guess, or no secret at all.
+
+    Raises:
+        RegistrationInvalidError: it is one.
+
+    """
+    ed25519_signatures.refuse_public_key(secret)
+    if len(secret) < _SECRET_CHARACTERS:
+        raise RegistrationInvalidError(f"the secret must have at least {_SECRET_CHARACTERS} characters")
+
+
 def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None:
     """Verify a signature in hexadecimal over the body alone.
 
@@ -96,7 +109,7 @@ def hex_over_body(header: str, request: Request, secrets: Sequence[str]) -> None
 
     """
     claimed = [each.removeprefix("sha256=") for each in re.split(r"[ \t,]+", request.headers.get(header, "").lower())]
-    _require_match(claimed, [hmac.digest(secret.encode(), request.body, hashlib.sha256).hex() for secret in secrets])
+    require_match(claimed, [hmac.digest(secret.encode(), request.body, hashlib.sha256).hex() for secret in secrets])
 
 
 def as_for_nobody(request: Request) -> None:
@@ -117,8 +130,13 @@ def _headers_missing() -> SignatureInvalidError:
     return SignatureInvalidError("the webhook-id, webhook-timestamp and webhook-signature headers are needed")
 
 
-def _require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:
-    """Compare all pairs, in a time that does not reveal how close they came."""
+def require_match(claimed: Sequence[str], expected: Sequence[str]) -> None:
+    """Compare all pairs, in a time that does not reveal how close they came.
+
+    Raises:
+        SignatureInvalidError: none match.
+
+    """
     matches = [hmac.compare_digest(_octets(one), _octets(other)) for one in claimed for other in expected]
     if not any(matches):
         raise SignatureInvalidError("no signature matches")

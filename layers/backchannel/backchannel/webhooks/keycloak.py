@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from backchannel.errors import IssuerMismatchError, SenderUnsupportedError
 from backchannel.reasons import POLICIES, Cause, Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, SubjectSessionsEnded, event_time, identifier, subject
-from backchannel.webhooks import keycloak_signatures
+from backchannel.webhooks import hmac_signatures, keycloak_signatures
 from backchannel.webhooks.format import EVENTS, JWKS, Format
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
@@ -217,7 +217,7 @@ _TYPES: Mapping[str, _Make] = {
 FORMAT = Format(
     verify=keycloak_signatures.signed_by_secret,
     parse=parse,
-    check_secret=keycloak_signatures.check_secret,
+    check_secret=hmac_signatures.check_secret,
     success=HTTPStatus.ACCEPTED,
     settings=EVENTS | {"sid_trust", "realm", "algorithm"},
     max_body=MAX_BODY,  # an event may come with a representation of 1 MB, in which every quotation mark is escaped

@@ -12,7 +12,7 @@ from typing import Any
 from backchannel.errors import CallerError, IssuerMismatchError, MalformedRequestError, SignatureInvalidError, SubjectUnknownError
 from backchannel.reasons import Reason
 from backchannel.sessions.events import EARLIEST, SubjectSessionsEnded, identifier, subject
-from backchannel.webhooks import bearer, signed_jwt
+from backchannel.webhooks import jwt_claims
 from backchannel.webhooks.format import JWKS, Format
 from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust, is_numeric_date, json_object, member
 
@@ -30,10 +30,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
         MalformedRequestError: the sender is proven, but the body is no JSON object.
 
     """
-    token = bearer.credentials(request)
-    if token is None:
-        raise SignatureInvalidError("the Authorization header with a bearer token is missing")
-    claims = signed_jwt.claims_of(token, trust, now, typ=_TYP)
+    claims = jwt_claims.claims_of(jwt_claims.bearer_token(request), trust, now, typ=_TYP)
     try:
         event_id = identifier("jti", claims.get("jti"))
     except CallerError as error:

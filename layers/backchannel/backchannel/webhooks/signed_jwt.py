@@ -4,25 +4,14 @@ The body is the token (``application/jwt``), or ``{"token": <it>}``, which is wh
 """
 
 import json
-import re
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from backchannel.errors import CallerError, SignatureInvalidError
 from backchannel.sessions.events import identifier
 from backchannel.webhooks import standard_webhooks
 from backchannel.webhooks.format import EVENTS, JWKS, Format
-from backchannel.webhooks.request import Proven, Request, Trust, is_numeric_date, json_object
-
-MAX_LIFE = 3600
-"""Seconds from now, or from ``iat``, until a token may expire: until then it can be sent again."""
-
-LEEWAY = 60
-"""Seconds that the sender's clock may be ahead of ours, for ``iat`` and ``nbf``."""
-
-_TYP = re.compile(r"(application/)?jwt", re.IGNORECASE)
-"""The type of a plain JWT: a logout token, an access token or a SET has its own (RFC 8725, section 3.11)."""
+from backchannel.webhooks.jwt_claims import claims_of, token_of
+from backchannel.webhooks.request import Proven, Request, Trust
 
 
 def verify(request: Request, trust: Trust, now: int) -> Proven:
@@ -32,7 +21,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
         SignatureInvalidError: there is none, another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
-    claims = claims_of(_token(request), trust, now)
+    claims = claims_of(token_of(request), trust, now)
     if not isinstance(claims.get("type"), str) and not isinstance(claims.get("events"), list):
         raise SignatureInvalidError("type and events are missing: an ID token or an access token has neither")
     try:
@@ -40,55 +29,6 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     except CallerError as error:
         raise SignatureInvalidError("jti is missing or no id") from error
     return Proven(json.dumps(claims).encode(), event_id)
-
-
-def claims_of(token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None) -> Mapping[str, Any]:
-    """Return the claims of a JWT that the sender has signed for this source; ``now`` in milliseconds.
-
-    ``typ`` that it must have, for tokens of another kind than a plain JWT.
-
-    Raises:
-        SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
-
-    """
-    given, claims = trust.verified_jwt(token)
-    is_plain = given is None and typ is None
-    if not is_plain and not (typ or _TYP).fullmatch(given or ""):
-        raise SignatureInvalidError("typ is that of another kind of token")
-    if claims.get("iss") != trust.issuer:
-        raise SignatureInvalidError("iss is not the issuer of this source")
-    aud = claims.get("aud")
-    if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
-        raise SignatureInvalidError("aud is not the audience of this source")
-    _check_times(claims, now / 1000)
-    return claims
-
-
-def _token(request: Request) -> str:
-    body = request.body.strip()
-    try:
-        token = json_object(body).get("token") if body.startswith(b"{") else body.decode("ascii")
-    except (CallerError, ValueError) as error:
-        raise SignatureInvalidError("the body is no token") from error
-    if not isinstance(token, str):
-        raise SignatureInvalidError("the body has no token")
-    return token
-
-
-def _check_times(claims: Mapping[str, Any], now: float) -> None:
-    expires, issued, not_before = (_time(name, claims) for name in ("exp", "iat", "nbf"))
-    if expires is None or not now < expires <= (now if issued is None else min(now, issued)) + MAX_LIFE:
-        raise SignatureInvalidError("exp is missing, over, or too far from iat or now")
-    if any(time is not None and time > now + LEEWAY for time in (issued, not_before)):
-        raise SignatureInvalidError("iat or nbf is in the future")
-
-
-def _time(name: str, claims: Mapping[str, Any]) -> float | None:
-    """Return a NumericDate in seconds, None if there is none."""
-    value = claims.get(name)
-    if value is None or is_numeric_date(value):
-        return value
-    raise SignatureInvalidError(f"{name} is no time in seconds")
 
 
 FORMAT = Format(

@@ -15,6 +15,8 @@ from backchannel.webhooks.request import Proven, Request, Trust
 _SECRET = re.compile(r"([!-~]{1,32} )?[!-~]{24,}")
 """Visible ASCII, behind a scheme and a space or not: what every sender can put into a header."""
 
+_CREDENTIALS = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
+
 
 def check_secret(secret: str) -> None:
     """Refuse a secret that is easy to guess or no secret at all, or that no header can carry.
@@ -54,3 +56,9 @@ def require(given: str | None, secrets: Sequence[str]) -> None:
     matches = [hmac.compare_digest(octets, secret.encode()) for secret in secrets]
     if given is None or not any(matches):
         raise SignatureInvalidError("the Authorization header is not that of the source")
+
+
+def credentials(request: Request) -> str | None:
+    """Return what follows ``Bearer`` in the Authorization header, None if there is no such header."""
+    match = _CREDENTIALS.fullmatch(request.headers.get("authorization", ""))
+    return None if match is None else match[1]

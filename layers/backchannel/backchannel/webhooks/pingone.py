@@ -1,0 +1,78 @@
+"""PingOne's webhooks: audit events in batches of up to 500, which it repeats until the answer is 200, for seven days.
+
+``actors`` are who did it, an administrator for instance; the user whom it was done to is the one of ``resources``.
+"""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from backchannel import strict_json
+from backchannel.errors import MalformedRequestError
+from backchannel.reasons import Reason
+from backchannel.sessions.events import SubjectSessionsEnded, identifier, subject
+from backchannel.webhooks import static_header
+from backchannel.webhooks.format import EVENTS, Format
+from backchannel.webhooks.iso_times import end_time
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
+
+MAX_AGE = 8 * 86_400
+"""Seconds: what was repeated for seven days is still an end."""
+
+
+def entries(proven: Proven) -> list[Proven] | None:
+    """Return the events of a batch, None for a single event.
+
+    Raises:
+        MalformedRequestError: the body is not JSON.
+
+    """
+    try:
+        document = strict_json.read(proven.body)
+    except ValueError as error:
+        raise MalformedRequestError("the body is not JSON that every reader reads alike, or nested too deeply") from error
+    return [Proven(json.dumps(each).encode()) for each in document] if isinstance(document, list) else None
+
+
+def parse(proven: Proven, context: Context) -> Parsed:
+    """Read one event; types that end nothing, and what failed, are ignored.
+
+    Raises:
+        CallerError: the event does not say what ended.
+
+    """
+    document = json_object(proven.body)
+    kind = member(member(document, "action", dict), "type", str)
+    if kind not in _TYPES or member(member(document, "result", dict), "status", str) != "SUCCESS":
+        return IGNORED
+    reason, users = _TYPES[kind], _users(document)
+    if reason is None or len(users) != 1:
+        return UNMAPPABLE
+    at = end_time("recordedAt", document, context.now)
+    event_id = identifier("id", document.get("id"))
+    return Parsed((SubjectSessionsEnded(subject(users[0]), at, event_id, reason=reason),))
+
+
+def _users(document: Mapping[str, Any]) -> list[object]:
+    resources = member(document, "resources", list)
+    return [each.get("id") for each in resources if isinstance(each, dict) and each.get("type") == "USER"]
+
+
+_TYPES: Mapping[str, Reason | None] = {
+    "PASSWORD.RESET": Reason.CREDENTIAL_CHANGED,
+    "PASSWORD.SET": Reason.CREDENTIAL_CHANGED,
+    "USER.DELETED": Reason.USER_DELETED,
+    "USER.LOCKED": Reason.USER_DISABLED,
+    "SESSION.DELETED": None,  # no documentation says whose session, or what its id is in ID tokens
+}
+
+FORMAT = Format(
+    verify=static_header.verify,
+    parse=parse,
+    check_secret=static_header.check_secret,
+    success=HTTPStatus.OK,  # it takes no other
+    settings=EVENTS,
+    max_age=MAX_AGE,
+    entries=entries,
+)

@@ -1,0 +1,104 @@
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from backchannel.errors import CallerError, IdentifierInvalidError, MalformedRequestError, SignatureInvalidError
+from backchannel.reasons import Reason
+from backchannel.sessions.events import SubjectSessionsEnded
+from backchannel.webhooks.batches import read_batch
+from backchannel.webhooks.pingone import FORMAT, entries, parse
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Refused, Request
+from tests.unit.fakes import EVENTS, sample, trust
+
+USER, ADMINISTRATOR = "8f3c0000-0000-4000-8000-0000000000b1", "ad310000-0000-4000-8000-0000000000b2"
+AT = 1_788_249_600_400
+CONTEXT = Context("https://auth.pingone.example/e9/as", "claim", now=AT + 5_000)
+SECRET = "Bearer a-static-secret-of-32-characters"
+
+
+def _ended(number: int, reason: Reason) -> Parsed:
+    return Parsed((SubjectSessionsEnded(USER, AT, f"a9000000-0000-4000-8000-0000000000{number}", reason=reason),))
+
+
+SAMPLES: Mapping[str, Parsed] = {
+    "USER.DELETED": _ended(11, Reason.USER_DELETED),
+    "PASSWORD.RESET": _ended(12, Reason.CREDENTIAL_CHANGED),
+    "PASSWORD.SET": _ended(13, Reason.CREDENTIAL_CHANGED),
+    "USER.ACCESS_ALLOWED": IGNORED,
+    "USER.LOCKED-inferred": _ended(15, Reason.USER_DISABLED),
+    "SESSION.DELETED-inferred": UNMAPPABLE,
+}
+
+
+def _parse(document: Mapping[str, Any]) -> Parsed:
+    return parse(Proven(json.dumps(document).encode()), CONTEXT)
+
+
+def test_every_sample_has_its_expectation() -> None:
+    assert {path.name.removeprefix("pingone-").removesuffix(".json") for path in EVENTS.glob("pingone-*")} == SAMPLES.keys()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_is_read_as_its_session_event(name: str) -> None:
+    assert _parse(sample(f"pingone-{name}.json")) == SAMPLES[name]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_the_actor_is_never_the_user(name: str) -> None:
+    assert ADMINISTRATOR not in repr(_parse(sample(f"pingone-{name}.json")))
+
+
+@pytest.mark.parametrize("status", ["FAILURE", "FAILED", "success", ""])
+def test_what_failed_is_ignored(status: str) -> None:
+    assert _parse({**sample("pingone-USER.DELETED.json"), "result": {"status": status}}) == IGNORED
+
+
+@pytest.mark.parametrize("resources", [[], [{"type": "GROUP", "id": "g"}], ["user"], [{"type": "USER", "id": "a"}] * 2])
+def test_an_end_that_does_not_name_one_user_is_unmappable(resources: list[Any]) -> None:
+    assert _parse({**sample("pingone-USER.DELETED.json"), "resources": resources}) == UNMAPPABLE
+
+
+def test_a_batch_is_read_in_its_order_and_a_bad_event_is_refused_alone() -> None:
+    good, other = sample("pingone-USER.DELETED.json"), sample("pingone-USER.ACCESS_ALLOWED.json")
+    found = entries(Proven(json.dumps([good, 7, other, sample("pingone-PASSWORD.SET.json")]).encode()))
+
+    assert found is not None
+    read = read_batch(found, lambda each: parse(each, CONTEXT))
+    assert read.events == SAMPLES["USER.DELETED"].events + SAMPLES["PASSWORD.SET"].events
+    assert (read.ignored, read.refused) == (1, (Refused(1, "malformed_request"),))
+
+
+def test_a_single_event_is_no_batch_and_what_is_no_json_is_refused() -> None:
+    assert entries(Proven((EVENTS / "pingone-USER.DELETED.json").read_bytes())) is None
+    assert entries(Proven(b"[]")) == []
+    with pytest.raises(MalformedRequestError):
+        entries(Proven(b"["))
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", f"{SECRET}x", SECRET.removeprefix("Bearer "), "é"])
+def test_another_header_is_refused(header: str | None) -> None:
+    with pytest.raises(SignatureInvalidError):
+        FORMAT.verify(Request(b"[]", {} if header is None else {"authorization": header}), trust(SECRET), AT)
+
+
+def test_the_header_proves_the_sender_also_while_it_is_replaced() -> None:
+    assert FORMAT.verify(Request(b"[]", {"authorization": SECRET}), trust("Bearer the-next", SECRET), AT) == Proven(b"[]")
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"action": None}, MalformedRequestError),
+        ({"action": {}}, MalformedRequestError),
+        ({"result": None}, MalformedRequestError),
+        ({"resources": None}, MalformedRequestError),
+        ({"resources": [{"type": "USER"}]}, IdentifierInvalidError),
+        ({"id": None}, IdentifierInvalidError),
+        ({"recordedAt": None}, MalformedRequestError),
+    ],
+)
+def test_an_event_that_does_not_say_what_ended_is_refused(change: Mapping[str, Any], error: type[CallerError]) -> None:
+    with pytest.raises(error):
+        _parse({**sample("pingone-USER.DELETED.json"), **change})
