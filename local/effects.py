@@ -18,6 +18,12 @@ SAMPLES = {
     "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
     "pingam-*": ("bearer",),
     "keycloak-*": ("keycloak", "keycloak-jwt"),
+    "set-caep-*": ("security-event-token",),
+    "set-risc-*": ("security-event-token",),
+    "set-ssf-*": ("security-event-token",),
+    "set-inferred-*": ("security-event-token",),
+    "authentik-set-*": ("security-event-token",),
+    "okta-set-*": ("security-event-token",),
 }
 """The samples in events/, and the formats that senders send them in."""
 
@@ -47,12 +53,17 @@ def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
             by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
             named = ", ".join(f"`{name}`" for name in formats)
-            yield named, f"`{document['type']}`", path.stem, *_effect(parsed[0], by_default)
+            yield named, f"`{_type(document)}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
     """Return the document."""
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
+
+
+def _type(document: dict[str, Any]) -> str:
+    """Return what an event is called: a SET names it by a URI."""
+    return str(document["type"]) if "type" in document else next(iter(document["events"])).rpartition("/")[2]
 
 
 def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
@@ -62,6 +73,8 @@ def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
+    if parsed.unmappable:
+        return "nothing; it is counted as unmappable", "", ""
     if not parsed.events:
         return "nothing; it is counted as ignored", "", ""
     (event,) = parsed.events

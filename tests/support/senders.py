@@ -27,6 +27,7 @@ from tests.support.sender import (
     samples,
     token,
 )
+from tests.support.senders_set import SENDERS_SET
 
 
 def _standard_webhooks(event: Json, sign: Callable[[bytes], str]) -> Request:
@@ -95,6 +96,7 @@ SENDERS: tuple[Sender, ...] = (
     Sender("keycloak", (STATIC_SECRET,), KEYCLOAK, _keycloak),
     Sender("keycloak-jwt", (), KEYCLOAK, _keycloak_jwt),
     Sender("logout-token", (), LOGOUT_TOKENS, _form),
+    *SENDERS_SET,
 )
 
 

@@ -61,7 +61,9 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt"]
+    format: Literal[
+        "logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt", "security-event-token"
+    ]
     secret: Annotated[
         SecretStr | None,
         Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
@@ -97,8 +99,8 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt, keycloak-jwt); or the one client whose tokens stand for"
-            " all clients; if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, security-event-token); or the one client"
+            " whose tokens stand for all clients; if left out, each client has its own (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[
@@ -116,6 +118,28 @@ class SourceMetadata(_Request):
     max_lifetime: Annotated[
         int | None,
         Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
+    ] = None
+    tolerate_typ: Annotated[
+        bool, Field(description="whether tokens may have another typ than secevent+jwt (security-event-token)")
+    ] = False
+    email_is_sub: Annotated[bool, Field(description="whether the sub of ID tokens is the user's e-mail address")] = False
+    subject_issuers: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        Field(max_length=20, description="other issuers whose sub is that of the provider's ID tokens (security-event-token)"),
+    ] = []
+    widen_subjects: Annotated[
+        bool,
+        Field(description="whether what is told of a user at one device, application or group is for all sessions of the user"),
+    ] = False
+    unnamed_session: Annotated[
+        Literal["report", "end_subject"] | None,
+        Field(
+            description="what session-revoked means that names a user alone: nothing, or the end of all sessions of the user. By"
+            " default the latter, as CAEP 1.0 has it, but nothing where the event names its user as in drafts (Okta)"
+        ),
+    ] = None
+    verification_state: Annotated[
+        str | None, Field(min_length=1, max_length=1024, description="the state that its stream is verified with")
     ] = None
     expected_interval: Annotated[
         int | None, Field(ge=300, le=31_536_000, description="seconds without an accepted webhook that raise an alarm")
