@@ -29,6 +29,12 @@ SAMPLES = {
     "fusionauth-*": ("fusionauth",),
     "hanko-*": ("hanko",),
     "pingone-*": ("pingone",),
+    "set-caep-*": ("security-event-token",),
+    "set-risc-*": ("security-event-token",),
+    "set-ssf-*": ("security-event-token",),
+    "set-inferred-*": ("security-event-token",),
+    "authentik-set-*": ("security-event-token",),
+    "okta-set-*": ("security-event-token",),
 }
 """The samples in events/, and the formats that senders send them in."""
 
@@ -83,8 +89,10 @@ def _event(sample: Any) -> dict[str, Any]:
 
 
 def _type(document: dict[str, Any]) -> str:
-    """Return the type of an event, wherever its sender writes it."""
+    """Return the type of an event, wherever its sender writes it; a SET names it by a URI."""
     named = document.get("sub_id") or document.get("data") or {}
+    if isinstance(document.get("events"), dict):
+        return str(next(iter(document["events"]))).rpartition("/")[2]
     found = next((document[name] for name in _TYPES if name in document), named.get("type") or named.get("format"))
     return str(found["type"] if isinstance(found, dict) else found)
 

@@ -25,10 +25,11 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
-from backchannel.webhooks.request import Request, is_form
+from backchannel.webhooks.request import Request, is_form, is_security_event_token
 
 if TYPE_CHECKING:
     from backchannel.api.logout_tokens import LogoutTokenReceiver
+    from backchannel.api.security_event_tokens import SecurityEventTokenReceiver
     from backchannel.api.sender_keys import SenderKeys
 
 
@@ -90,6 +91,14 @@ def logout_tokens() -> "LogoutTokenReceiver":
     return LogoutTokenReceiver(receiver, sessions, Deliveries(dynamodb, settings.deliveries_table))
 
 
+@functools.cache
+def security_event_tokens() -> "SecurityEventTokenReceiver":
+    """Return what receives Security Event Tokens. It is imported when the first comes."""
+    from backchannel.api.security_event_tokens import SecurityEventTokenReceiver  # noqa: PLC0415
+
+    return SecurityEventTokenReceiver(receiver)
+
+
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
@@ -101,6 +110,8 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
             return _json(HTTPStatus.OK, receiver.challenged(path["provider"], path["source"], request, now))
         if is_form(request):
             return logout_tokens().answer(path["provider"], path["source"], request, now)
+        if is_security_event_token(request):
+            return security_event_tokens().answer(path["provider"], path["source"], request, now)
         received = receiver.receive(path["provider"], path["source"], request, now)
     except (CallerError, InternalFailure) as error:
         if isinstance(error, CallerError):

@@ -30,6 +30,7 @@ from tests.support.sender import (
 from tests.support.senders_auth0 import AUTH0
 from tests.support.senders_okta import OKTA
 from tests.support.senders_products import PRODUCTS
+from tests.support.senders_set import SENDERS_SET
 
 
 def _standard_webhooks(event: Json, sign: Callable[[bytes], str]) -> Request:
@@ -101,6 +102,7 @@ SENDERS: tuple[Sender, ...] = (
     *OKTA,
     *AUTH0,
     *PRODUCTS,
+    *SENDERS_SET,
 )
 
 

@@ -433,6 +433,13 @@ def test_one_silent_source_raises_an_alarm_that_lasts_from_check_to_check() -> N
     assert (alarm["DatapointsToAlarm"], alarm["Period"] * alarm["EvaluationPeriods"]) == (1, 600)
 
 
+def test_one_stream_that_stops_raises_an_alarm() -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, "StreamsStopped", {"service": "webhook"})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 60
+
+
 def test_what_a_source_has_sent_never_expires() -> None:
     assert "TimeToLiveSpecification" not in TABLES["SourceActivityTable"]
 

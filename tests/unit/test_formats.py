@@ -36,6 +36,7 @@ SECRETS = {
     "clerk": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "logto": "logto-example",
     "pingone": "Bearer a-static-secret-of-32-characters",
+    "security-event-token": "24-visible-characters-!~",
 }
 SETTINGS: dict[str, object] = {
     "ends_sessions": ["logout"],
@@ -51,8 +52,13 @@ SETTINGS: dict[str, object] = {
     "pass_on": True,
     "tolerate_missing_exp": True,
     "max_lifetime": 600,
+    "tolerate_typ": True,
     "email_is_sub": True,
     "ends_at": "user",
+    "subject_issuers": ["https://accounts.example.test/"],
+    "widen_subjects": True,
+    "unnamed_session": "end_subject",
+    "verification_state": "c3RhdGU=",
 }
 
 
@@ -98,12 +104,21 @@ def test_a_format_has_secrets_or_refuses_them(name: str) -> None:
     with_secret = _metadata(name, secret=SECRETS.get(name, "a-static-secret-of-32-characters"))
     without = SourceMetadata(format=_metadata(name).format)
 
-    if FORMATS[name].check_secret is None:
+    row = FORMATS[name]
+    if row.check_secret is None or row.secret_optional:
         assert checked_secrets(without) == []
-    else:
+    if row.check_secret is not None:
         assert checked_secrets(with_secret) == [SECRETS[name]]
+    if not row.secret_optional:
+        with pytest.raises(RegistrationInvalidError, match="secret"):
+            checked_secrets(with_secret if row.check_secret is None else without)
+
+
+def test_a_previous_secret_alone_is_refused_also_where_a_secret_is_optional() -> None:
+    metadata = SourceMetadata.model_validate({"format": "security-event-token", "previous_secret": "24-visible-characters-!~"})
+
     with pytest.raises(RegistrationInvalidError, match="secret"):
-        checked_secrets(with_secret if FORMATS[name].check_secret is None else without)
+        checked_secrets(metadata)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -144,7 +159,9 @@ def test_every_format_refuses_a_secret_that_cannot_verify(name: str, secret: str
         checked_secrets(_metadata(name, secret=secret))
 
 
-@pytest.mark.parametrize("name", ["bearer", "keycloak", "okta", "auth0", "zitadel", "workos", "logto", "pingone"])
+@pytest.mark.parametrize(
+    "name", ["bearer", "keycloak", "okta", "auth0", "zitadel", "workos", "logto", "pingone", "security-event-token"]
+)
 def test_a_public_key_is_no_secret(name: str) -> None:
     with pytest.raises(RegistrationInvalidError, match="public key"):
         checked_secrets(_metadata(name, secret="whpk_" + "A" * 43 + "="))

@@ -14,7 +14,7 @@ from backchannel.errors import NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
-from backchannel.reasons import CAUSES, POLICIES, Reason
+from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import RpSessionStarted
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Parsed, Proven
@@ -99,12 +99,19 @@ def test_by_default_every_generic_end_ends_sessions(source_format: str, policy: 
     assert len(_read(_end(reason=policy), source_format).events) == 1
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("cause", ["consent_revoked", "token_revoked"])
 def test_what_a_client_may_no_longer_do_is_a_mere_logout_and_no_emergency(cause: str) -> None:
     (event,) = _read(_end(reason=cause), "bearer").events
 
     assert not isinstance(event, RpSessionStarted)
     assert event.reason is Reason.LOGOUT
+
+
+def test_a_credential_that_has_to_be_changed_counts_as_one_that_was() -> None:
+    (event,) = _read(_end(reason="credential_change_required"), "bearer").events
+
+    assert not isinstance(event, RpSessionStarted)
+    assert (event.reason, event.cause) == (Reason.CREDENTIAL_CHANGED, "credential_change_required")
 
 
 def test_the_documented_table_of_policies_is_what_the_formats_choose_by_default() -> None:

@@ -31,8 +31,9 @@ class Reason(StrEnum):
         return plain in cls or plain in _OTHERS
 
 
-type Cause = Literal["consent_revoked", "token_revoked"]
-"""What some ends come from that their reason, a mere logout, does not tell: what a client was allowed to do is over."""
+type Cause = Literal["consent_revoked", "token_revoked", "credential_change_required"]
+"""What some ends come from that their reason does not tell: what a client was allowed to do is over, or a user has to change a
+credential, and may not have done so."""
 
 CAUSES: tuple[Cause, ...] = get_args(Cause.__value__)
 
@@ -41,6 +42,7 @@ POLICIES: tuple[Reason | Cause, ...] = (*Reason, *CAUSES)
 
 _OTHERS: dict[str, str] = {
     **dict.fromkeys(CAUSES, "logout"),
+    "credential_change_required": "credential_changed",
     "model_deleted": "user_deleted",  # an authentik event's action
     "password_set": "credential_changed",  # an authentik event's action
 }

@@ -78,6 +78,7 @@ class SourceMetadata(_Request):
         "fusionauth",
         "hanko",
         "pingone",
+        "security-event-token",
     ]
     secret: Annotated[
         SecretStr | None,
@@ -115,8 +116,9 @@ class SourceMetadata(_Request):
     audience: Annotated[
         Identifier | None,
         Field(
-            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, okta-universal-logout, hanko); or the one"
-            " client whose tokens stand for all clients; if left out, each client has its own (logout-token)"
+            description="the aud that its tokens must name (signed-jwt, keycloak-jwt, okta-universal-logout, hanko,"
+            " security-event-token); or the one client whose tokens stand for all clients; if left out, each client has its own"
+            " (logout-token)"
         ),
     ] = None
     token_issuer: Annotated[
@@ -135,13 +137,32 @@ class SourceMetadata(_Request):
         int | None,
         Field(ge=60, le=DEADLINE_MAX, description="seconds that a token may live; 3600 if left out (logout-token)"),
     ] = None
-    email_is_sub: Annotated[
-        bool, Field(description="whether the sub of ID tokens is the user's e-mail address (okta-universal-logout)")
+    tolerate_typ: Annotated[
+        bool, Field(description="whether tokens may have another typ than secevent+jwt (security-event-token)")
     ] = False
+    email_is_sub: Annotated[bool, Field(description="whether the sub of ID tokens is the user's e-mail address")] = False
     ends_at: Annotated[
         Literal["client", "user"],
         Field(description="where the sessions end that a user has at one client: there, or everywhere (okta-universal-logout)"),
     ] = "client"
+    subject_issuers: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=512)]],
+        Field(max_length=20, description="other issuers whose sub is that of the provider's ID tokens (security-event-token)"),
+    ] = []
+    widen_subjects: Annotated[
+        bool,
+        Field(description="whether what is told of a user at one device, application or group is for all sessions of the user"),
+    ] = False
+    unnamed_session: Annotated[
+        Literal["report", "end_subject"] | None,
+        Field(
+            description="what session-revoked means that names a user alone: nothing, or the end of all sessions of the user. By"
+            " default the latter, as CAEP 1.0 has it, but nothing where the event names its user as in drafts (Okta)"
+        ),
+    ] = None
+    verification_state: Annotated[
+        str | None, Field(min_length=1, max_length=1024, description="the state that its stream is verified with")
+    ] = None
     expected_interval: Annotated[
         int | None, Field(ge=300, le=31_536_000, description="seconds without an accepted webhook that raise an alarm")
     ] = None

@@ -35,6 +35,7 @@ from backchannel.providers.upstreams import register_upstream
 from backchannel.reasons import POLICIES
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.tokens.locations import Upstream
+from backchannel.webhooks.format import JWKS
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak_signatures import check_algorithm
 from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN, read
@@ -55,7 +56,7 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     if metadata.ends_sessions is not None:
         members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
     configured = Source(**{**members, "source": source, "secret_name": name if values else None})
-    if not values:
+    if FORMATS[metadata.format].settings >= JWKS:
         configured = _with_keys(found, configured, using)
     if values:
         using.secrets.put(name, values)
@@ -166,13 +167,14 @@ def checked_secrets(metadata: SourceMetadata) -> list[str]:
         RegistrationInvalidError: one is missing, could never verify, or is not for this format.
 
     """
-    check = FORMATS[metadata.format].check_secret
+    row = FORMATS[metadata.format]
+    check = row.check_secret
     values = [each.get_secret_value() for each in (metadata.secret, metadata.previous_secret) if each is not None]
     if check is None:
         if values:
             raise RegistrationInvalidError("secret is not for this format")
         return []
-    if metadata.secret is None:
+    if metadata.secret is None and (values or not row.secret_optional):
         raise RegistrationInvalidError("secret is needed for this format")
     for value in values:
         check(value)

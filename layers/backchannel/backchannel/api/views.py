@@ -95,8 +95,13 @@ class SourceView(BaseModel):
     pass_on: bool
     tolerate_missing_exp: bool
     max_lifetime: int | None
+    tolerate_typ: bool
     email_is_sub: bool
     ends_at: str
+    subject_issuers: list[str]
+    widen_subjects: bool
+    unnamed_session: Annotated[str | None, Field(description="null if it is what the format says")]
+    verification_state: str | None
     expected_interval: int | None
 
 

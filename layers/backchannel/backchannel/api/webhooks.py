@@ -162,6 +162,8 @@ class WebhookReceiver:
             audience=source.audience,
             tolerate_missing_exp=source.tolerate_missing_exp,
             max_lifetime=source.max_lifetime,
+            tolerate_typ=source.tolerate_typ,
+            has_secret=source.secret_name is not None,
         )
 
 
@@ -197,6 +199,9 @@ def _warn(parsed: Parsed, provider: str, source: str) -> None:
     if parsed.unknown_reasons:
         logger.warning("webhook.reason_unknown", provider=provider, source=source)
         metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
+    if parsed.stopped:
+        logger.warning("webhook.stream_stopped", provider=provider, source=source, status=parsed.stopped[-1])
+        metrics.add_metric("StreamsStopped", MetricUnit.Count, len(parsed.stopped))
     if parsed.refused:
         codes = Counter(each.code for each in parsed.refused)
         logger.warning("webhook.events_refused", provider=provider, source=source, codes=codes)
@@ -245,4 +250,8 @@ def _context(provider: Provider, source: Source, now: int) -> Context:
         token_issuer=source.token_issuer,
         email_is_sub=source.email_is_sub,
         ends_at=source.ends_at,
+        subject_issuers=source.subject_issuers,
+        widen_subjects=source.widen_subjects,
+        unnamed_session=source.unnamed_session,
+        verification_state=source.verification_state,
     )

@@ -58,6 +58,24 @@ class SubjectUnknownError(CallerError):
     status = 404
 
 
+class SecurityEventTokenInvalidError(CallerError):
+    """The sender has signed it, but it is no Security Event Token as RFC 8417 and the Shared Signals Framework want it."""
+
+    code = "security_event_token_invalid"
+
+
+class AudienceMismatchError(CallerError):
+    """The sender has signed it for somebody else."""
+
+    code = "audience_mismatch"
+
+
+class VerificationStateMismatchError(CallerError):
+    """A stream is verified with another state than the one that we gave (SSF 1.0, section 8.1.4)."""
+
+    code = "verification_state_mismatch"
+
+
 class SenderUnsupportedError(CallerError):
     """The events come from another sender than the source's format is for, so none of them would be understood."""
 

@@ -295,7 +295,14 @@ def _provider(document: Mapping[str, Any]) -> Provider:
 
 def _source(document: Mapping[str, Any]) -> Source:
     networks, ends = tuple(document.get("allowed_networks", ())), document.get("ends_sessions")
-    return _known(Source, document, allowed_networks=networks, ends_sessions=None if ends is None else tuple(ends))
+    issuers = tuple(document.get("subject_issuers", ()))
+    return _known(
+        Source,
+        document,
+        allowed_networks=networks,
+        ends_sessions=None if ends is None else tuple(ends),
+        subject_issuers=issuers,
+    )
 
 
 def _upstream(document: Mapping[str, Any] | None) -> Upstream | None:

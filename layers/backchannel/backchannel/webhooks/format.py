@@ -26,7 +26,8 @@ class Format:
     ``ends_sessions`` are the ends that end sessions if the source does not say which.
     ``challenge`` answers a proven sender's GET, which asks whether the address is a receiver's; None: its senders do not ask.
     ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
-    interfaces: their logins are ignored unless they are registered as clients.
+    interfaces: their logins are ignored unless they are registered as clients. ``secret_optional``: senders are known by their
+    JWKS, and by a secret, too, if the source has one.
     """
 
     verify: Callable[[Request, Trust, int], Proven]
@@ -42,6 +43,7 @@ class Format:
     ends_sessions: frozenset[str] = frozenset(POLICIES)
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
+    secret_optional: bool = False
 
     def usable(self, secrets: Sequence[str]) -> list[str]:
         """Return those that could be registered: just after a source's format changed, they may be those of the other format."""

@@ -23,6 +23,7 @@ _ROWS: Mapping[str, str] = {
     "fusionauth": "fusionauth.FORMAT",
     "hanko": "hanko.FORMAT",
     "pingone": "pingone.FORMAT",
+    "security-event-token": "security_event_tokens.FORMAT",
 }
 
 

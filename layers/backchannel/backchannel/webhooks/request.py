@@ -13,10 +13,12 @@ MAX_BODY = 4_194_304
 """Octets of the largest body of any format: below what API Gateway hands to a function, also in base64."""
 
 _FORM = "application/x-www-form-urlencoded"
+_SET = "application/secevent+jwt"
 
 type SidTrust = Literal["claim", "sha256", "none"]
 type UnmatchedSid = Literal["report", "end_subject"]
 type EndsAt = Literal["client", "user"]
+type UnnamedSession = Literal["report", "end_subject"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Trust:
 
     ``verified_jwt`` returns ``typ`` and claims of a token that a key of the sender's JWKS has signed, or raises
     SignatureInvalidError. The claims must name ``issuer`` and ``audience``. ``max_lifetime`` of a token in seconds, None for the
-    default of its format.
+    default of its format. ``has_secret``: the source has a secret beside the sender's keys, so both must hold.
     """
 
     secrets: Callable[[], Sequence[str]]
@@ -64,6 +66,8 @@ class Trust:
     audience: str | None = None
     tolerate_missing_exp: bool = False
     max_lifetime: int | None = None
+    tolerate_typ: bool = False
+    has_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ class Parsed:
 
     ``unmappable`` are of interest, but they name nobody. ``unknown_reasons`` is how many ends gave a reason that is none of ours.
     ``not_chosen`` are those of the ignored ones that the source's policy leaves out, by its words. ``refused`` are the entries of
-    a batch that are not valid.
+    a batch that are not valid. ``stopped``: the sender says that it sends no more, and why.
     """
 
     events: tuple[SessionEvent, ...] = ()
@@ -97,6 +101,7 @@ class Parsed:
     unmappable: int = 0
     not_chosen: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
+    stopped: tuple[str, ...] = ()
 
 
 IGNORED = Parsed(ignored=1)
@@ -107,8 +112,11 @@ UNMAPPABLE = Parsed(unmappable=1)
 class Context:
     """What a format needs to know beside the body: issuer, the source's settings, ``now`` in milliseconds since the epoch.
 
-    ``stands_for_all``: what comes is for one client, and means all of them. ``ends_at``: whether what is told for one client ends
-    the user's sessions there, or everywhere. ``email_is_sub``: the ``sub`` of ID tokens is the user's e-mail address.
+    ``stands_for_all``: what comes is for one client, and means all of them. ``email_is_sub``: the ``sub`` of ID tokens is the
+    user's e-mail address. ``subject_issuers``: other issuers whose ``sub`` is the provider's. ``widen_subjects``: what is told of
+    a part of a user's sessions means all of them. ``unnamed_session``: whether so does the end of a session that is not named,
+    None for what its format says. ``ends_at``: whether what is told for one client ends the user's sessions there, or
+    everywhere.
     """
 
     issuer: str
@@ -121,12 +129,24 @@ class Context:
     token_issuer: str | None = None
     email_is_sub: bool = False
     ends_at: EndsAt = "client"
+    subject_issuers: tuple[str, ...] = ()
+    widen_subjects: bool = False
+    unnamed_session: UnnamedSession | None = None
+    verification_state: str | None = None
 
 
 def is_form(request: Request) -> bool:
     """Whether a request comes as logout tokens do (section 2.5). JSON does not, even if its sender's library calls it a form."""
-    is_called_form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
-    return is_called_form and request.body.lstrip()[:1] not in {b"{", b"["}
+    return _media_type(request) == _FORM and request.body.lstrip()[:1] not in {b"{", b"["}
+
+
+def is_security_event_token(request: Request) -> bool:
+    """Whether a request comes as Security Event Tokens do (RFC 8935, section 2.1)."""
+    return _media_type(request) == _SET
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def is_numeric_date(value: object) -> TypeGuard[float]:
