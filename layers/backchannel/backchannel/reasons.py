@@ -43,6 +43,9 @@ _OTHERS: dict[str, str] = {
     **dict.fromkeys(CAUSES, "logout"),
     "model_deleted": "user_deleted",  # an authentik event's action
     "password_set": "credential_changed",  # an authentik event's action
+    "destroy": "logout",  # PingAM's WebhookEventType
+    "idle_timeout": "expired",  # PingAM's WebhookEventType
+    "max_timeout": "expired",  # PingAM's WebhookEventType
 }
 """Words that others use."""
 
