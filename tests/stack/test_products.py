@@ -453,16 +453,18 @@ def test_a_batch_of_pingones_is_answered_with_200_whatever_is_in_it(scenes: Call
     scene.check(USER_DELETED)
 
 
-def test_the_template_for_pingam_makes_the_end_of_a_session(scenes: Callable[[str], Scene]) -> None:
+@pytest.mark.parametrize(("kind", "reason"), [("LOGOUT", "logout"), ("DESTROY", "logout"), ("UPGRADE", None)])
+def test_the_template_for_pingam_makes_the_end_of_a_session(
+    scenes: Callable[[str], Scene], kind: str, reason: str | None
+) -> None:
     scene = scenes("pingam")
     scene.begin()
     (template,) = [dedent(content) for _, content in blocks(scene.document, "json")]
-    values = {"${sessionId}": scene.sid, "${userId}": scene.sub, "${endedAt}": datetime.now(UTC).isoformat()}
-    for name, value in values.items():
+    for name, value in {"${AMCtxId}": scene.sid, "${UserId}": scene.sub, "${WebhookEventType}": kind}.items():
         template = template.replace(name, value)
 
-    answer = scene.send(json.loads(template), "logouts")
+    answer = scene.send(json.loads(template), kind)
 
-    assert (answer.status, answer.body) == (200, {"started": 0, "ended": 1, "ignored": 0})
-    scene.event_id = f"{scene.sid}-ended"
-    scene.check(Effect(USER, "logout"))
+    assert answer.status == (401 if reason is None else 200)
+    scene.event_id = f"{scene.sid}-{kind}"
+    scene.check(Effect() if reason is None else Effect(USER, reason))

@@ -73,6 +73,7 @@ EFFECTS: dict[str, tuple[tuple[str, ...], Effect]] = {
     "oidc-logout-token-hydra": (("logout-token", "logout-token-tolerant"), Effect("session")),
     "oidc-logout-token-inbound": (("logout-token",), Effect("session")),
     "pingam-logout-webhook": (("bearer",), Effect("session", "logout")),
+    "pingam-logout-webhook-untimed-inferred": (("bearer",), Effect("session", "logout")),
     "standardwebhooks-generic-rp_session.started": (GENERIC, STARTED),
     "standardwebhooks-generic-session.ended": (GENERIC, Effect("session", "logout")),
 }

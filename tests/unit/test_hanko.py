@@ -71,13 +71,32 @@ def test_a_session_whose_id_is_not_trusted_ends_its_user_s_sessions() -> None:
     assert event == SubjectSessionsEnded(USER, ENDED, f"{LOGOUT}:{SID}", reason=Reason.LOGOUT)
 
 
-def test_a_session_that_expired_says_nothing_about_the_user_s_other_ones() -> None:
-    expired = {**CLAIMS, "evt": EXPIRE}
+@pytest.mark.parametrize("kind", [EXPIRE, "session.delete.passive.limit"])
+def test_a_session_that_hanko_ended_says_nothing_about_the_user_s_other_ones(kind: str) -> None:
+    expired = {**CLAIMS, "evt": kind}
 
     assert _parse(expired, replace(CONTEXT, sid_trust="none")) == UNMAPPABLE
     (event,) = _parse(expired, replace(CONTEXT, unmatched_sid="end_subject")).events
     assert isinstance(event, SessionEnded)
     assert event.unmatched_sub is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("session.delete", Reason.LOGOUT),
+        ("session.delete.explicit.logout", Reason.LOGOUT),
+        ("session.delete.explicit.revoke", Reason.SESSION_REVOKED),
+        ("session.delete.admin.revoke", Reason.ADMIN_LOGOUT),
+        ("session.delete.passive.expire", Reason.EXPIRED),
+        ("session.delete.passive.limit", Reason.LOGOUT),
+        ("session.delete.of.another.kind", Reason.LOGOUT),
+    ],
+)
+def test_what_deleted_a_session_is_the_reason(kind: str, reason: Reason) -> None:
+    (event,) = _parse({**CLAIMS, "evt": kind}).events
+
+    assert event == SessionEnded(SID, ENDED, f"{kind}:{SID}", reason=reason)
 
 
 @pytest.mark.parametrize("kind", ["session.create", "session.deleted", "user", "user.update.email", "email.send", ""])
@@ -100,7 +119,7 @@ def test_a_token_for_this_source_proves_its_claims(change: dict[str, Any]) -> No
     "change",
     [
         *({"aud": ["other"]}, {"aud": ...}, {"aud": []}, {"exp": AT // 1000}, {"exp": ...}, {"exp": AT // 1000 + 3601}),
-        *({"iat": AT // 1000 + 61}, {"evt": ...}, {"evt": 7}, {"typ": "logout+jwt"}),
+        *({"iat": AT // 1000 + 61}, {"evt": ...}, {"evt": 7}, {"sub": USER}, {"sub": ...}, {"typ": "logout+jwt"}),
         {"key": ECKey.generate_key("P-256", {"kid": "hanko"})},
     ],
 )

@@ -12,6 +12,14 @@ def test_a_word_of_ours_is_read_however_it_is_spelled(reason: Reason) -> None:
     assert Reason.is_known(reason)
 
 
+@pytest.mark.parametrize(
+    ("word", "reason"), [("IDLE_TIMEOUT", Reason.EXPIRED), ("MAX_TIMEOUT", Reason.EXPIRED), ("DESTROY", Reason.LOGOUT)]
+)
+def test_pingams_words_are_known(word: str, reason: Reason) -> None:
+    assert Reason.read(word) is reason
+    assert Reason.is_known(word)
+
+
 @pytest.mark.parametrize("word", [None, "", " "])
 def test_no_word_is_no_reason(word: str | None) -> None:
     assert Reason.read(word) is None

@@ -45,6 +45,9 @@ _OTHERS: dict[str, str] = {
     "credential_change_required": "credential_changed",
     "model_deleted": "user_deleted",  # an authentik event's action
     "password_set": "credential_changed",  # an authentik event's action
+    "destroy": "logout",  # PingAM's WebhookEventType
+    "idle_timeout": "expired",  # PingAM's WebhookEventType
+    "max_timeout": "expired",  # PingAM's WebhookEventType
 }
 """Words that others use."""
 

@@ -27,6 +27,17 @@ from backchannel.webhooks.request import (
 )
 from backchannel.webhooks.sids import end_of_session
 
+_SENDER = "hanko webhooks"
+_PASSIVE = "session.delete.passive."
+"""Of a session that Hanko ended by itself, so the user's other sessions go on: it expired, or there were too many."""
+
+_REASONS: Mapping[str, Reason] = {
+    "session.delete.explicit.revoke": Reason.SESSION_REVOKED,
+    "session.delete.admin.revoke": Reason.ADMIN_LOGOUT,
+    "session.delete.passive.expire": Reason.EXPIRED,
+}
+"""Of the others, the reason is a mere logout."""
+
 _REST_OF_SECOND = 999
 """Milliseconds: ``iat`` has whole seconds."""
 
@@ -39,8 +50,8 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
 
     """
     claims = jwt_claims.claims_without_issuer(jwt_claims.token_of(request), trust, now)
-    if not isinstance(claims.get("evt"), str):
-        raise SignatureInvalidError("evt is missing: a session's own JWT has none")
+    if claims.get("sub") != _SENDER or not isinstance(claims.get("evt"), str):
+        raise SignatureInvalidError("sub or evt is not that of a webhook: a session's own token is signed by the same key")
     return Proven(json.dumps(claims).encode())
 
 
@@ -63,15 +74,13 @@ def parse(proven: Proven, context: Context) -> Parsed:
 
 
 def _session_over(data: Mapping[str, Any], kind: str, at: int, event_id: str, context: Context) -> Ended | None:
-    """Return the end of a session. One that expired says nothing about the user's other sessions."""
-    is_expired = kind.endswith(".expire")
     return end_of_session(
         context,
         sid=identifier("sid", data.get("id")),
-        sub=None if is_expired else data.get("user_id"),
+        sub=None if kind.startswith(_PASSIVE) else data.get("user_id"),
         ended_at=at,
         source_event_id=event_id,
-        reason=Reason.EXPIRED if is_expired else Reason.LOGOUT,
+        reason=_REASONS.get(kind, Reason.LOGOUT),
     )
 
 

@@ -15,7 +15,7 @@ from backchannel.sessions.events import SubjectSessionsEnded, identifier, subjec
 from backchannel.webhooks import static_header
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
+from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 
 MAX_AGE = 8 * 86_400
 """Seconds: what was repeated for seven days is still an end."""
@@ -74,5 +74,6 @@ FORMAT = Format(
     success=HTTPStatus.OK,  # it takes no other
     settings=EVENTS,
     max_age=MAX_AGE,
+    max_body=MAX_BODY,  # of 500 events; it would repeat for days what is refused as too large
     entries=entries,
 )

@@ -104,6 +104,8 @@ _TYPES: Mapping[str, Callable[[Mapping[str, Any], int, str, Context], SessionEve
     "user.sessions_ended": _user_sessions_ended,
 }
 
+ENDS = ("session.ended", "user.sessions_ended")
+
 
 def _optional(name: str, data: Mapping[str, Any]) -> str | None:
     return None if data.get(name) is None else identifier(name, data[name])
