@@ -61,10 +61,10 @@ class ProviderMetadata(_Request):
 class SourceMetadata(_Request):
     """One configured webhook sender."""
 
-    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt"]
+    format: Literal["logout-token", "standard-webhooks", "bearer", "signed-jwt", "keycloak", "keycloak-jwt", "cognito"]
     secret: Annotated[
         SecretStr | None,
-        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
+        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS or AWS IAM prove; whpk_… is a public key"),
     ] = None
     previous_secret: Annotated[
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")

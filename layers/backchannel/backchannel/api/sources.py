@@ -55,7 +55,7 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     if metadata.ends_sessions is not None:
         members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
     configured = Source(**{**members, "source": source, "secret_name": name if values else None})
-    if not values:
+    if "jwks_uri" in FORMATS[metadata.format].settings:
         configured = _with_keys(found, configured, using)
     if values:
         using.secrets.put(name, values)

@@ -26,6 +26,7 @@ class Format:
     ``ends_sessions`` are the ends that end sessions if the source does not say which.
     ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients.
+    ``by_iam``: AWS IAM proves the sender, who writes to SourceEventsQueue; nobody can prove himself over HTTP.
     """
 
     verify: Callable[[Request, Trust, int], Proven]
@@ -40,6 +41,7 @@ class Format:
     ends_sessions: frozenset[str] = frozenset(POLICIES)
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
+    by_iam: bool = False
 
     def usable(self, secrets: Sequence[str]) -> list[str]:
         """Return those that could be registered: just after a source's format changed, they may be those of the other format."""

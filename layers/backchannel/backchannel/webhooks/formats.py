@@ -13,6 +13,7 @@ _ROWS: Mapping[str, str] = {
     "signed-jwt": "signed_jwt.FORMAT",
     "keycloak": "keycloak.FORMAT",
     "keycloak-jwt": "keycloak.JWT_FORMAT",
+    "cognito": "cognito.FORMAT",
 }
 
 
