@@ -33,13 +33,14 @@ def message_of(event: Any, received_at: int) -> dict[str, Any] | None:
         NotUnderstoodError: it does not say who signed in where.
 
     """
-    if not isinstance(event, dict) or event.get("triggerSource") not in STARTS:
+    trigger = event.get("triggerSource") if isinstance(event, dict) else None
+    if not isinstance(trigger, str) or trigger not in STARTS:
         return None
     region, pool = _text(event, "region"), _text(event, "userPoolId")
     return {
         "issuer": issuer(region, pool),
         "event": {
-            "triggerSource": event["triggerSource"],
+            "triggerSource": trigger,
             "region": region,
             "userPoolId": pool,
             "callerContext": {"clientId": _text(event, "callerContext", "clientId")},
