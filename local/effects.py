@@ -1,6 +1,7 @@
 """`python -m local.effects`: writes docs/providers/effects.md, what each sample of each format causes, by the code itself."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ SAMPLES = {
     "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
     "pingam-*": ("bearer",),
     "keycloak-*": ("keycloak", "keycloak-jwt"),
+    "cognito-eventbridge-*": ("cognito",),
+    "cognito-lambda-*": ("cognito",),
 }
 """The samples in events/, and the formats that senders send them in."""
 
@@ -47,7 +50,7 @@ def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
             by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
             named = ", ".join(f"`{name}`" for name in formats)
-            yield named, f"`{document['type']}`", path.stem, *_effect(parsed[0], by_default)
+            yield named, f"`{_type(document)}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
@@ -55,15 +58,28 @@ def render() -> str:
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
 
 
+def _type(document: dict[str, Any]) -> str:
+    """Return what an event calls itself."""
+    found: str = document.get("type") or document.get("triggerSource") or document["detail"]["eventName"]
+    return found
+
+
+def _issuer(document: dict[str, Any]) -> str:
+    """Return the issuer of the provider that a sample is of."""
+    if "triggerSource" in document or "detail" in document:
+        pools = re.search(r"eu-central-1_[A-Za-z0-9]+", json.dumps(document))
+        return f"https://cognito-idp.eu-central-1.amazonaws.com/{pools[0] if pools else 'eu-central-1_AbCdEfGhI'}"
+    return document.get("iss") or document.get("data", {}).get("iss") or "https://idp.example"
+
+
 def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
     event_id = document.get("id", document.get("jti", "sample"))
-    issuer = document.get("iss") or document.get("data", {}).get("iss") or "https://idp.example"
-    return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW)
+    return Proven(json.dumps(document).encode(), event_id), Context(_issuer(document), "claim", NOW)
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:
     if not parsed.events:
-        return "nothing; it is counted as ignored", "", ""
+        return f"nothing; it is counted as {'unmappable' if parsed.unmappable else 'ignored'}", "", ""
     (event,) = parsed.events
     if isinstance(event, RpSessionStarted):
         return _told(event), "", ""

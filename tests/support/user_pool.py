@@ -58,9 +58,13 @@ class UserPool(People):
         assert "FunctionError" not in answer, content
         return json.loads(content)
 
+    def waiting(self) -> list[Json]:
+        """Return what is in SourceEventsQueue: events with the provider's name, and sign-ins with the pool's."""
+        return [each for word in (self.provider.name, self.id) for each in self.aws.messages("SourceEventsQueue", word)]
+
     def wait_until_taken(self) -> None:
         """Wait until nothing of this pool is left in SourceEventsQueue."""
-        until(lambda: self.aws.messages("SourceEventsQueue", self.id), holds=lambda left: left == [])
+        until(self.waiting, holds=lambda left: left == [])
 
     def counts(self) -> Json:
         """Return what was counted of the source, without zeros."""
