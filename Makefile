@@ -138,6 +138,7 @@ lint: $(DEV_READY) $(SAM_READY) ## Check format, style, types and the template
 	@ruff format --check --quiet || { ruff format --diff --quiet; exit 1; }
 	@$(call quietly,mypy,$(PYTHON) -m mypy)
 	@$(call quietly,validate,$(LOCALLY) $(SAM) validate --lint --region eu-central-1)
+	@$(call quietly,cfn-lint,$(VENVS)/sam/bin/cfn-lint --region eu-central-1 -- event-source.yaml)
 
 .PHONY: format
 format: $(DEV_READY) ## Format the code and fix what can be fixed

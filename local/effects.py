@@ -1,7 +1,9 @@
 """`python -m local.effects`: writes docs/providers/effects.md, what each sample of each format causes, by the code itself."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +15,92 @@ from backchannel.webhooks.request import Context, Parsed, Proven
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "providers" / "effects.md"
 
-SAMPLES = {
-    "standardwebhooks-generic-*": ("standard-webhooks", "bearer", "signed-jwt"),
-    "authentik-mapping-*": ("standard-webhooks", "signed-jwt"),
-    "pingam-*": ("bearer",),
-    "keycloak-*": ("keycloak", "keycloak-jwt"),
-    "okta-eventhook-user.*": ("okta",),
-    "okta-eventhook-policy.*": ("okta",),
-    "okta-universal-logout*": ("okta-universal-logout",),
-    "auth0-logstream-*": ("auth0",),
-    "zitadel-*": ("zitadel",),
-    "workos-*": ("workos",),
-    "clerk-*": ("clerk",),
-    "logto-*": ("logto",),
-    "fusionauth-*": ("fusionauth",),
-    "hanko-*": ("hanko",),
-    "pingone-*": ("pingone",),
-    "set-caep-*": ("security-event-token",),
-    "set-risc-*": ("security-event-token",),
-    "set-ssf-*": ("security-event-token",),
-    "set-inferred-*": ("security-event-token",),
-    "authentik-set-*": ("security-event-token",),
-    "okta-set-*": ("security-event-token",),
-}
-"""The samples in events/, and the formats that senders send them in."""
+type Json = dict[str, Any]
 
-ISSUERS = {"acme": "https://acme.eu.auth0.com/"}
-"""Of tenants, whose logs name the host alone."""
 
-_TYPES = ("type", "eventType", "event_type", "evt", "event", "action")
+def _as_it_is(sample: Any) -> Json:
+    event: Json = sample[0] if isinstance(sample, list) else sample
+    return event
+
+
+def _claims(sample: Any) -> Json:
+    event: Json = sample.get("claims", sample.get("jwt_payload", sample))
+    return event
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples in events/, and the formats that senders send them in.
+
+    ``event`` takes what a format reads as one event out of a sample, ``kind`` says what its sender calls it, ``issuer`` whose it
+    is. ``email_is_sub`` as the source has it.
+    """
+
+    pattern: str
+    formats: tuple[str, ...]
+    event: Callable[[Any], Json] = _as_it_is
+    kind: Callable[[Json], str] = lambda event: event["type"]
+    issuer: Callable[[Json], str] = lambda _: "https://idp.example"
+    email_is_sub: bool = False
+
+
+def _issuer_claim(event: Json) -> str:
+    issuer: str = event["iss"]
+    return issuer
+
+
+def _type_of_set(claims: Json) -> str:
+    uri: str = next(iter(claims["events"]))
+    return uri.rpartition("/")[2]
+
+
+def _user_pool(event: Json) -> str:
+    named = re.search(r"eu-central-1_[A-Za-z0-9]+", json.dumps(event))
+    return f"https://cognito-idp.eu-central-1.amazonaws.com/{named[0] if named else 'eu-central-1_AbCdEfGhI'}"
+
+
+def _generic_issuer(event: Json) -> str:
+    issuer: str = event.get("iss") or (event.get("data") or {}).get("iss") or "https://idp.example"
+    return issuer
+
+
+_TENANT = "https://acme.eu.auth0.com/"
+
+SAMPLES = (
+    Samples("standardwebhooks-generic-*", ("standard-webhooks", "bearer", "signed-jwt"), _claims, issuer=_generic_issuer),
+    Samples("authentik-mapping-*", ("standard-webhooks", "signed-jwt"), _claims, issuer=_generic_issuer),
+    Samples("pingam-*", ("bearer",), issuer=_generic_issuer),
+    Samples("keycloak-*", ("keycloak", "keycloak-jwt")),
+    Samples("okta-eventhook-[up]*.*", ("okta",), lambda hook: hook["data"]["events"][0], lambda event: event["eventType"]),
+    Samples(
+        "okta-universal-logout*",
+        ("okta-universal-logout",),
+        lambda sample: {**sample["jwt_payload"], **sample["body"]},
+        lambda event: event["sub_id"]["format"],
+        _issuer_claim,
+        email_is_sub=True,
+    ),
+    Samples("auth0-logstream-*", ("auth0",), kind=lambda log: log["data"]["type"], issuer=lambda _: _TENANT),
+    Samples(
+        "auth0-eventbridge-*",
+        ("auth0-eventbridge",),
+        kind=lambda event: event["detail"]["data"]["type"],
+        issuer=lambda _: _TENANT,
+    ),
+    Samples("cognito-eventbridge-*", ("cognito",), kind=lambda event: event["detail"]["eventName"], issuer=_user_pool),
+    Samples("cognito-lambda-*", ("cognito",), kind=lambda event: event["triggerSource"], issuer=_user_pool),
+    Samples("zitadel-*", ("zitadel",), kind=lambda event: event["event_type"]),
+    Samples("workos-*", ("workos",), kind=lambda event: event["event"]),
+    Samples("clerk-*", ("clerk",)),
+    Samples("logto-*", ("logto",), kind=lambda event: event["event"]),
+    Samples("fusionauth-*", ("fusionauth",), kind=lambda event: event["event"]["type"]),
+    Samples("hanko-*", ("hanko",), _claims, kind=lambda event: event["evt"]),
+    Samples("pingone-*", ("pingone",), kind=lambda event: event["action"]["type"]),
+    *(
+        Samples(pattern, ("security-event-token",), _claims, _type_of_set, _issuer_claim)
+        for pattern in ("set-caep-*", "set-risc-*", "set-ssf-*", "set-inferred-*", "authentik-set-*", "okta-set-*")
+    ),
+)
 
 NOW = 1_900_000_000_000
 """Later than any sample."""
@@ -60,48 +119,22 @@ ignored and counted. By default it has all of these words but those marked with 
 
 def rows() -> Iterator[tuple[str, str, str, str, str, str]]:
     """Yield formats, type, sample, effect, reason and policy."""
-    for pattern, formats in SAMPLES.items():
-        for path in sorted((ROOT / "events").glob(f"{pattern}.json")):
-            document = _event(json.loads(path.read_text()))
-            parsed = [FORMATS[name].parse(*_given(document)) for name in formats]
+    for each in SAMPLES:
+        for path in sorted((ROOT / "events").glob(f"{each.pattern}.json")):
+            event = each.event(json.loads(path.read_text()))
+            proven = Proven(json.dumps(event).encode(), event.get("id", event.get("jti", "sample")))
+            context = Context(each.issuer(event), "claim", NOW, email_is_sub=each.email_is_sub)
+            parsed = [FORMATS[name].parse(proven, context) for name in each.formats]
             if any(other != parsed[0] for other in parsed):
                 raise ValueError(f"{path.name} does not mean the same in all of its formats")
-            by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in formats))
-            named = ", ".join(f"`{name}`" for name in formats)
-            yield named, f"`{_type(document)}`", path.stem, *_effect(parsed[0], by_default)
+            by_default = frozenset[str].intersection(*(FORMATS[name].ends_sessions for name in each.formats))
+            named = ", ".join(f"`{name}`" for name in each.formats)
+            yield named, f"`{each.kind(event)}`", path.stem, *_effect(parsed[0], by_default)
 
 
 def render() -> str:
     """Return the document."""
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in rows())
-
-
-def _event(sample: Any) -> dict[str, Any]:
-    """Return what a format reads as one event: out of a batch, a token's claims, or a request with its token and its body."""
-    if isinstance(sample, list):
-        (sample,) = sample
-    if "jwt_payload" in sample:
-        return {**sample["jwt_payload"], **({"sub_id": sample["body"]["sub_id"]} if "sub_id" in sample["body"] else {})}
-    if "eventType" in sample:
-        (sample,) = sample["data"]["events"]
-    event: dict[str, Any] = sample.get("claims", sample)
-    return event
-
-
-def _type(document: dict[str, Any]) -> str:
-    """Return the type of an event, wherever its sender writes it; a SET names it by a URI."""
-    named = document.get("sub_id") or document.get("data") or {}
-    if isinstance(document.get("events"), dict):
-        return str(next(iter(document["events"]))).rpartition("/")[2]
-    found = next((document[name] for name in _TYPES if name in document), named.get("type") or named.get("format"))
-    return str(found["type"] if isinstance(found, dict) else found)
-
-
-def _given(document: dict[str, Any]) -> tuple[Proven, Context]:
-    event_id = document.get("id", document.get("jti", "sample"))
-    data = document.get("data") or {}
-    issuer = document.get("iss") or data.get("iss") or ISSUERS.get(str(data.get("tenant_name")), "https://idp.example")
-    return Proven(json.dumps(document).encode(), event_id), Context(issuer, "claim", NOW, email_is_sub=True)
 
 
 def _effect(parsed: Parsed, by_default: frozenset[str]) -> tuple[str, str, str]:

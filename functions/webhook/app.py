@@ -3,7 +3,7 @@
 import functools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -20,10 +20,11 @@ from backchannel.aws.sqs import Queue
 from backchannel.errors import CallerError, InternalFailure
 from backchannel.providers.cache import CACHE_SECONDS, cached, with_misses
 from backchannel.providers.source_activity import SourceActivities
-from backchannel.providers.table import Providers
+from backchannel.providers.table import Provider, Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
-from backchannel.sessions.intake import Intake
+from backchannel.sessions.events import RpSessionStarted, SessionEvent
+from backchannel.sessions.intake import Intake, Taken
 from backchannel.sessions.table import Sessions
 from backchannel.webhooks.request import Request, is_form, is_security_event_token
 
@@ -41,6 +42,7 @@ class Settings:
     sessions_table: str
     deliveries_table: str
     session_ended_queue_url: str
+    source_events_queue_url: str
     session_lifetime_days: int
     sender_documents_table: str
     source_activity_table: str
@@ -49,6 +51,7 @@ class Settings:
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
+sqs = boto3.client("sqs", config=CONFIG)
 providers = Providers(dynamodb, settings.providers_table, permit_private_networks=settings.permit_private_networks)
 sessions = Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days)
 
@@ -71,14 +74,24 @@ def activities() -> SourceActivities:
     return SourceActivities(boto3.client("dynamodb", config=IMPATIENT), settings.source_activity_table)
 
 
+def hand_on(provider: Provider, source: str, events: Sequence[SessionEvent]) -> Taken:
+    """Queue the events of a large batch for `source_events`. What writes them is imported when the first comes."""
+    from backchannel.sessions.handed_on import messages  # noqa: PLC0415
+
+    Queue(sqs, settings.source_events_queue_url).send(messages(provider.provider, provider.issuer, source, events))
+    starts = sum(isinstance(event, RpSessionStarted) for event in events)
+    return Taken(starts, len(events) - starts)
+
+
 receiver = WebhookReceiver(
     provider=cached(with_misses(providers.get)),
     source=cached(with_misses(providers.get_source)),
     client=cached(providers.get_client),
     secrets=Secrets(boto3.client("secretsmanager", config=CONFIG), CACHE_SECONDS),
-    intake=Intake(sessions, Queue(boto3.client("sqs", config=CONFIG), settings.session_ended_queue_url)),
+    intake=Intake(sessions, Queue(sqs, settings.session_ended_queue_url)),
     sender_keys=sender_keys,
     counter=SourceCounter(activities),
+    hand_on=hand_on,
 )
 
 

@@ -1,4 +1,7 @@
-"""Batches of events: good ones are stored, bad ones reported, and a failure in the middle loses nothing."""
+"""Batches of events: good ones are stored, bad ones reported, and a failure in the middle loses nothing.
+
+A large one is handed on to `source_events`, so that its sender need not wait.
+"""
 
 import base64
 import hashlib
@@ -13,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from backchannel.api import source_events
+from backchannel.api.source_intake import DIRECT
 from backchannel.aws import clients as backchannel_aws
 from backchannel.sessions.messages import EndMessage
 from backchannel.webhooks.batches import MAX_EVENTS
@@ -20,7 +25,7 @@ from local.client import Stack, event
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
 from tests.support.delivery_function import IMPATIENT, RESET, Fault, FaultyAws, error
-from tests.support.deployed import CONTEXT, load
+from tests.support.deployed import CONTEXT, load, sqs_event
 from tests.support.polling import until
 from tests.support.provider import SOURCE, Json, Provider
 from tests.support.signing import unverified_part
@@ -117,7 +122,7 @@ def test_a_thousand_events_are_answered_in_time_and_none_is_lost(provider: Provi
     response = provider.signed(batch(*events))
 
     assert (response.status, response.body) == (202, {"started": len(sids), "ended": len(ended), "ignored": 0})
-    assert users.sids(provider) == sorted(sids)
+    until(lambda: users.sids(provider), holds=lambda stored: stored == sorted(sids), seconds=60)
     until(
         lambda: sorted(unverified_part(token, 1)["sid"] for token in rp.tokens),
         holds=lambda told: told == sorted(ended),
@@ -125,16 +130,31 @@ def test_a_thousand_events_are_answered_in_time_and_none_is_lost(provider: Provi
     )
 
 
-# --- while AWS fails: the function in this process, its ends in a queue that nobody reads -------------------------------
+def test_a_large_batch_is_counted_once_and_so_is_the_end_of_a_start_that_came_late(provider: Provider, aws: Aws) -> None:
+    late, sids = new_id("sid"), [new_id("sid") for _ in range(DIRECT)]
+    provider.end_session(late)
+    aws.wait_until_handled(provider.name)
+
+    provider.signed(batch(*Users().starts(sids), {**start("ada", late), "timestamp": "2026-01-01T00:00:00Z"}, entry("paid")))
+
+    counts = {"started": DIRECT + 1, "ended": 2, "ignored": 1}
+    until(
+        lambda: provider.get(f"/sources/{SOURCE}")["activity"]["counts"],
+        holds=lambda shown: {name: shown[name] for name in counts} == counts,
+    )
+
+
+# --- while AWS fails: the functions in this process, their ends in a queue that nobody reads ----------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Webhook:
-    """The function, and its queue of ends."""
+class Batches:
+    """`webhook`, `source_events`, and their queues."""
 
-    app: ModuleType
+    webhook: ModuleType
+    source_events: ModuleType
     aws: Aws
-    queue_url: str
+    urls: dict[str, str]
     provider: Provider
 
     def send(self, body: bytes, event_id: str) -> int:
@@ -143,16 +163,44 @@ class Webhook:
         signature = f"v1,{base64.b64encode(mac).decode()}"
         headers = {"webhook-id": event_id, "webhook-timestamp": now, "webhook-signature": signature}
         path = {"provider": self.provider.name, "source": SOURCE}
-        answer = self.app.handler({"pathParameters": path, "headers": headers, "body": body.decode()}, CONTEXT)
+        answer = self.webhook.handler({"pathParameters": path, "headers": headers, "body": body.decode()}, CONTEXT)
         status: int = answer["statusCode"]
         return status
 
+    def take_in(self) -> tuple[int, int]:
+        """Feed `source_events` what its queue holds; return how many messages it has taken, and how many are to come again."""
+        taken = 0
+        left: list[str] = []
+        url = self.urls["SOURCE_EVENTS_QUEUE_URL"]
+        while received := self._receive(url):
+            by_id = {each["MessageId"]: each["ReceiptHandle"] for each in received}
+            event = sqs_event("source_events", [each["Body"] for each in received])
+            for record, message in zip(event["Records"], received, strict=True):
+                record |= {"messageId": message["MessageId"], "receiptHandle": message["ReceiptHandle"]}
+            failures = self.source_events.handler(event, CONTEXT)["batchItemFailures"]
+            failed = {each["itemIdentifier"] for each in failures}
+            left += [by_id[each] for each in failed]
+            for each in by_id.keys() - failed:
+                taken += 1
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=by_id[each])
+        for handle in left:
+            self._sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+        return taken, len(left)
+
     def ended(self) -> set[str]:
         """Return the sids of the ends that are queued."""
-        sqs, found = self.aws.client("sqs"), set[str]()
-        while messages := sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages", []):
+        found = set[str]()
+        while messages := self._receive(self.urls["SESSION_ENDED_QUEUE_URL"]):
             found |= {str(EndMessage.from_json(each["Body"]).sid) for each in messages}
         return found
+
+    def _receive(self, url: str) -> list[Any]:
+        messages: list[Any] = self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        return messages
+
+    @property
+    def _sqs(self) -> Any:
+        return self.aws.client("sqs")
 
 
 @pytest.fixture(scope="module")
@@ -161,22 +209,27 @@ def faulty(stack: Stack) -> Iterator[FaultyAws]:
         yield proxy
 
 
+QUEUES = ("SESSION_ENDED_QUEUE_URL", "SOURCE_EVENTS_QUEUE_URL", "SOURCE_EVENTS_DEAD_LETTER_QUEUE_URL")
+
+
 @pytest.fixture
-def webhook(aws: Aws, faulty: FaultyAws, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+def batches(aws: Aws, faulty: FaultyAws, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> Iterator[Batches]:
     sqs, stack = aws.client("sqs"), aws.stack
-    url = sqs.create_queue(QueueName=f"test-{secrets.token_hex(6)}", Attributes={"VisibilityTimeout": "600"})["QueueUrl"]
-    configuration = aws.client("lambda").get_function_configuration(FunctionName=stack.functions["WebhookFunction"])
-    environment = {
-        **configuration["Environment"]["Variables"],
-        "AWS_ENDPOINT_URL": faulty.url,
-        "AWS_DEFAULT_REGION": stack.region,
-        "SESSION_ENDED_QUEUE_URL": url,
+    attributes = {"VisibilityTimeout": "600"}
+    urls = {
+        each: sqs.create_queue(QueueName=f"test-{secrets.token_hex(6)}", Attributes=attributes)["QueueUrl"] for each in QUEUES
     }
-    for variable, value in environment.items():
+    environment = {"AWS_ENDPOINT_URL": faulty.url, "AWS_DEFAULT_REGION": stack.region}
+    for function in ("WebhookFunction", "SourceEventsFunction"):
+        configuration = aws.client("lambda").get_function_configuration(FunctionName=stack.functions[function])
+        environment = {**configuration["Environment"]["Variables"], **environment}
+    for variable, value in {**environment, **urls}.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.setattr(backchannel_aws, "CONFIG", backchannel_aws.CONFIG.merge(IMPATIENT))
-    yield Webhook(load("webhook"), aws, url, provider)
-    sqs.delete_queue(QueueUrl=url)
+    monkeypatch.setattr(source_events, "backoff", lambda *_: 600_000)
+    yield Batches(load("webhook"), load("source_events"), aws, urls, provider)
+    for url in urls.values():
+        sqs.delete_queue(QueueUrl=url)
 
 
 UNLUCKY = "unlucky"
@@ -185,32 +238,99 @@ UNLUCKY = "unlucky"
 WRITES = ("TransactWriteItems", "UpdateItem")
 
 
+@dataclass(frozen=True, slots=True)
+class Half:
+    """A batch, half of whose events are unlucky."""
+
+    users: Users
+    started: list[str]
+    ended: list[str]
+
+    @classmethod
+    def of_a_thousand(cls) -> "Half":
+        quarter = MAX_EVENTS // 4
+        started, ended = ([f"{word}{new_id('sid')}" for word in ("", f"{UNLUCKY}-") for _ in range(quarter)] for _ in range(2))
+        return cls(Users(), started, ended)
+
+    @property
+    def body(self) -> bytes:
+        events = self.users.starts(self.started) + [entry("session.ended", sid=sid) for sid in self.ended]
+        assert len(events) == MAX_EVENTS
+        return batch(*events)
+
+
 @pytest.mark.parametrize(
-    ("operation", "fault", "statuses"),
+    ("operation", "fault", "are_left"),
     [
-        (WRITES, error("InternalServerError", 500), [503, 202]),
-        (WRITES, RESET, [503, 202]),
-        ("TransactWriteItems", error("ProvisionedThroughputExceededException"), [202, 202]),  # then each by itself
-        ("BatchGetItem", error("InternalServerError", 500), [503, 202]),
-        ("SendMessageBatch", error("InternalServerError", 500), [503, 202]),
+        (WRITES, error("InternalServerError", 500), True),
+        (WRITES, RESET, True),
+        ("TransactWriteItems", error("ProvisionedThroughputExceededException"), False),  # then each by itself
+        ("BatchGetItem", error("InternalServerError", 500), True),
+        ("SendMessageBatch", error("InternalServerError", 500), True),
     ],
     ids=["all writes", "broken connections", "transactions", "reads", "queue"],
 )
-def test_while_half_of_the_calls_fail_a_batch_can_be_sent_again_and_loses_nothing(
-    webhook: Webhook, faulty: FaultyAws, operation: str | tuple[str, ...], fault: Fault, statuses: list[int]
+def test_while_half_of_a_large_batch_cannot_be_stored_it_is_tried_again_and_nothing_is_lost(
+    batches: Batches, faulty: FaultyAws, operation: str | tuple[str, ...], fault: Fault, *, are_left: bool
 ) -> None:
-    users, half = Users(), MAX_EVENTS // 4
-    lucky = [new_id("sid") for _ in range(half)]
-    unlucky = [f"{UNLUCKY}-{new_id('sid')}" for _ in range(half)]
-    ended = [f"{word}{new_id('sid')}" for word in ("", f"{UNLUCKY}-") for _ in range(half)]
-    events = users.starts([*lucky, *unlucky]) + [entry("session.ended", sid=sid) for sid in ended]
-    assert len(events) == MAX_EVENTS
-    body, event_id = batch(*events), secrets.token_hex(8)
+    half = Half.of_a_thousand()
 
+    status = batches.send(half.body, secrets.token_hex(8))
     with faulty.fault(operation, fault, UNLUCKY):
-        first = webhook.send(body, event_id)
-    again = webhook.send(body, event_id)
+        taken, left = batches.take_in()
+    again = batches.take_in()
 
-    assert [first, again] == statuses
-    assert users.sids(webhook.provider) == sorted([*lucky, *unlucky])
-    assert webhook.ended() == set(ended)
+    assert status == 202
+    assert taken > 0
+    assert bool(left) == are_left
+    assert again == (left, 0)
+    assert half.users.sids(batches.provider) == sorted(half.started)
+    assert batches.ended() == set(half.ended)
+
+
+@pytest.mark.parametrize("fault", [error("InternalServerError", 500), RESET], ids=["refused", "broken connections"])
+def test_a_large_batch_that_cannot_be_handed_on_can_be_sent_again_and_loses_nothing(
+    batches: Batches, faulty: FaultyAws, fault: Fault
+) -> None:
+    half, event_id = Half.of_a_thousand(), secrets.token_hex(8)
+
+    with faulty.fault("SendMessageBatch", fault, UNLUCKY):
+        first = batches.send(half.body, event_id)
+    again = batches.send(half.body, event_id)
+    batches.take_in()
+
+    assert [first, again] == [503, 202]
+    assert half.users.sids(batches.provider) == sorted(half.started)
+    assert batches.ended() == set(half.ended)
+
+
+# --- while a permission is missing: the deployed functions ---------------------------------------------------------------
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("action", "resource"), [("dynamodb:UpdateItem", "Sessions"), ("sqs:SendMessage*", "SessionEnded")], ids=["starts", "ends"]
+)
+def test_without_a_permission_a_large_batch_waits_and_is_stored_once_it_is_there(
+    provider: Provider, aws: Aws, action: str, resource: str
+) -> None:
+    began, users = time.time(), Users()
+    sids, ended = [new_id("sid") for _ in range(60)], [new_id("sid") for _ in range(60)]
+    events = users.starts(sids) + [entry("session.ended", sid=sid) for sid in ended]
+
+    with aws.without("SourceEventsRole", action, resource):
+        response = provider.signed(batch(*events))
+        aws.wait_until_put_off(began)
+        stored = users.sids(provider)
+
+    assert (response.status, response.body) == (202, {"started": 60, "ended": 60, "ignored": 0})
+    assert stored == [] or resource == "SessionEnded"
+    until(lambda: users.sids(provider), holds=lambda found: found == sorted(sids), seconds=60)
+    logouts = [provider.logout_of_session(sid) for sid in ended]
+    until(lambda: [each for each in logouts if not is_fanned_out(provider, each)], holds=lambda left: left == [], seconds=60)
+    assert aws.messages("SourceEventsDeadLetterQueue", provider.name) == []
+
+
+def is_fanned_out(provider: Provider, logout: str) -> bool:
+    status, answer = provider.stack.admin("GET", f"{provider.path}/logouts/{logout}")
+    return status == 200 and answer["fanned_out"] is True

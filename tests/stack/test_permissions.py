@@ -22,7 +22,7 @@ pytestmark = pytest.mark.alone
 
 ROLES = (
     *("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "SourceSilenceRole"),
-    *("AdminRole", "DiscoveryRole"),
+    *("AdminRole", "DiscoveryRole", "SourceEventsRole", "CognitoSignInRole"),
 )
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------

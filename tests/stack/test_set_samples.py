@@ -228,12 +228,12 @@ def test_nobody_finds_out_which_sources_there_are(transmitter: Transmitter) -> N
 
 def test_where_a_source_has_a_secret_header_and_signature_must_hold(transmitter: Transmitter) -> None:
     transmitter.begin()
-    secret = note(secrets.token_urlsafe(24))
+    secret = f"Bearer {note(secrets.token_urlsafe(24))}"
     transmitter.provider.put_source("both", format="security-event-token", audience=AUDIENCE, secret=secret)
     token = transmitter.signer.sign(transmitter.claims("risc/account-enabled"), typ="secevent+jwt").encode()
 
-    with_header, without = transmitter.post(token, "both", Authorization=f"Bearer {secret}"), transmitter.post(token, "both")
-    header_alone = transmitter.post(b"a.b.c", "both", Authorization=f"Bearer {secret}")
+    with_header, without = transmitter.post(token, "both", Authorization=secret), transmitter.post(token, "both")
+    header_alone = transmitter.post(b"a.b.c", "both", Authorization=secret)
 
     assert [each.status for each in (with_header, without, header_alone)] == [202, 400, 400]
     assert without.body == header_alone.body
@@ -323,7 +323,7 @@ def test_the_stream_that_the_page_makes_at_authentik_leads_to_its_source() -> No
     stream = json.loads(command.partition("--data '")[2].rpartition("'")[0])
 
     assert stream["delivery"]["endpoint_url"].endswith("/webhooks/acme/authentik")
-    assert stream["delivery"]["authorization_header"] == f"Bearer {source['secret']}"
+    assert stream["delivery"]["authorization_header"] == source["secret"]
     assert stream["aud"] == [source["audience"]]
 
 

@@ -88,6 +88,10 @@ class Aws:
         found = pages.paginate(logGroupName=self.physical_id(log_group), startTime=int(since * 1000))
         return [event["message"] for page in found for event in page["events"]]
 
+    def wait_until_put_off(self, since: float) -> None:
+        """Wait until `source_events` has put a message off, since it could not store or queue what it holds."""
+        until(lambda: [line for line in self.log_lines("SourceEventsLogGroup", since) if "source_events.postponed" in line])
+
     # --- functions ----------------------------------------------------------------------------------------------------
 
     @contextmanager

@@ -13,7 +13,10 @@ TABLES = (
     *("providers", "sessions", "deliveries", "circuits", "fetched_documents", "client_documents", "sender_documents"),
     "source_activity",
 )
-QUEUES = ("session_ended", "session_ended_dead_letter", "delivery", "retry", "delivery_dead_letter")
+QUEUES = (
+    *("session_ended", "session_ended_dead_letter", "delivery", "retry", "delivery_dead_letter"),
+    *("source_events", "source_events_dead_letter"),
+)
 ACCOUNT = "eu-central-1:000000000000"
 
 ENVIRONMENT: Mapping[str, str] = {

@@ -32,13 +32,17 @@ type Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """A sender of a format: ``sign`` makes a request of an event. ``binds_body``: its proof is worth nothing for another body."""
+    """A sender of a format: ``sign`` makes a request of an event. ``binds_body``: its proof is worth nothing for another body.
+
+    ``issuer`` is the provider's.
+    """
 
     format: str
     secrets: tuple[str, ...]
     events: tuple[Json, ...]
     sign: Callable[[Json], Request]
     binds_body: bool = True
+    issuer: str = ISSUER
 
     @property
     def trust(self) -> Trust:

@@ -15,4 +15,5 @@ AUTH0: tuple[Sender, ...] = (
         lambda log: Request(octets(log), {"authorization": f"Bearer {STATIC_SECRET}"}),
         binds_body=False,
     ),
+    Sender("auth0-eventbridge", (), tuple({"detail": log} for log in LOGS), lambda event: Request(octets(event), {})),
 )

@@ -1,4 +1,4 @@
-"""template.yaml as plain data: short tags become the mappings that they stand for, each ``Fn::ForEach`` what it repeats."""
+"""A template as plain data: short tags become the mappings that they stand for, each ``Fn::ForEach`` what it repeats."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +29,8 @@ def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[st
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
-def load() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
+def load(name: str = "template.yaml") -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load((ROOT / name).read_text(), _Loader)  # noqa: S506 - it is a SafeLoader
     document["Resources"] = dict(_resources(document))
     return document
 

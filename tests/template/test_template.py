@@ -332,6 +332,7 @@ def test_copies_of_documents_are_kept_by_those_who_read_them_alone() -> None:
 def test_who_counts_what_a_source_sends_can_neither_configure_one_nor_read_the_counts() -> None:
     assert _who_reaches("SourceActivityTable") == {
         ("WebhookRole", "dynamodb:UpdateItem"),
+        ("SourceEventsRole", "dynamodb:UpdateItem"),
         ("SessionEndedRole", "dynamodb:UpdateItem"),
         ("SourceSilenceRole", "dynamodb:GetItem"),
         ("AdminRole", "dynamodb:UpdateItem"),
@@ -344,6 +345,51 @@ def test_who_counts_what_a_source_sends_can_neither_configure_one_nor_read_the_c
 
 def test_the_check_for_silent_sources_reads_and_can_do_nothing_else() -> None:
     assert _granted("SourceSilenceRole") == {("dynamodb:Query", "ProvidersTable"), ("dynamodb:GetItem", "SourceActivityTable")}
+
+
+def test_what_takes_events_without_http_in_can_do_what_a_webhook_can_and_reads_no_secret() -> None:
+    assert _granted("SourceEventsRole") == {
+        *((f"sqs:{action}", "SourceEventsQueue") for action in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")),
+        ("sqs:ChangeMessageVisibility", "SourceEventsQueue"),
+        ("dynamodb:GetItem", "ProvidersTable"),
+        ("dynamodb:Query", "ProvidersTable"),
+        ("dynamodb:UpdateItem", "SessionsTable"),
+        ("dynamodb:BatchGetItem", "SessionsTable"),
+        ("dynamodb:UpdateItem", "SourceActivityTable"),
+        ("sqs:SendMessage*", "SessionEndedQueue"),
+        ("sqs:SendMessage*", "SourceEventsDeadLetterQueue"),
+    }
+
+
+def test_a_user_pools_trigger_can_hand_on_and_nothing_else() -> None:
+    assert _granted("CognitoSignInRole") == {("sqs:SendMessage", "SourceEventsQueue")}
+    variables = FUNCTIONS["CognitoSignInFunction"]["Environment"]["Variables"]
+    assert set(variables) == {"POWERTOOLS_SERVICE_NAME", "SOURCE_EVENTS_QUEUE_URL"}
+    assert "Events" not in FUNCTIONS["CognitoSignInFunction"], "operators attach it to their user pools"
+
+
+def test_of_what_is_not_this_stack_only_rules_of_the_account_send_to_the_queue_of_source_events() -> None:
+    policies = _of_type("AWS::SQS::QueuePolicy")
+    ((policy,),) = [each["PolicyDocument"]["Statement"] for each in policies.values()]
+
+    assert [each["Queues"] for each in policies.values()] == [[{"Ref": "SourceEventsQueue"}]]
+    assert (policy["Principal"], policy["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    rules = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/*"
+    assert policy["Condition"] == {"ArnLike": {"aws:SourceArn": {"Fn::Sub": rules}}}
+    assert TEMPLATE["Outputs"]["SourceEventsQueueArn"]["Value"] == {"Fn::GetAtt": ["SourceEventsQueue", "Arn"]}
+
+
+def test_who_may_send_to_the_queue_of_source_events() -> None:
+    queue = {"Fn::GetAtt": ["SourceEventsQueue", "Arn"]}
+    senders = {each.owner for each in STATEMENTS if queue in each.resources and "sqs:SendMessage" in str(each.actions)}
+
+    assert senders == {"WebhookRole", "CognitoSignInRole", "SourceEventsQueuePolicy"}
+
+
+def test_one_sign_in_that_is_not_handed_on_raises_an_alarm() -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, "SignInsNotHandedOn", {"service": "cognito_sign_in"})
+
+    assert (alarm["Statistic"], alarm["Threshold"], alarm["Period"]) == ("Sum", 1, 60)
 
 
 def test_no_policy_allows_all_actions_of_a_service() -> None:
@@ -529,7 +575,14 @@ def test_waiting_first_attempts_and_fan_outs_raise_an_alarm() -> None:
         if alarm["MetricName"] == "ApproximateAgeOfOldestMessage" and alarm["Statistic"] == "Maximum"
     }
 
-    assert watched >= {"SessionEndedQueue", "DeliveryQueue"}
+    assert watched >= {"SessionEndedQueue", "SourceEventsQueue", "DeliveryQueue"}
+
+
+@pytest.mark.parametrize("service", ["session_ended", "source_events", "delivery"])
+def test_messages_that_internal_failures_hold_up_raise_an_alarm(service: str) -> None:
+    (alarm,) = _alarms({"Ref": "AWS::StackName"}, "Postponed", {"service": service})
+
+    assert (alarm["Statistic"], alarm["Threshold"]) == ("Sum", 1)
 
 
 @every_source

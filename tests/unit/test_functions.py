@@ -69,6 +69,8 @@ ENVIRONMENT = {
     "SENDER_DOCUMENTS_TABLE": "sender-documents",
     "SOURCE_ACTIVITY_TABLE": "source-activity",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
+    "SOURCE_EVENTS_QUEUE_URL": "https://sqs.example/source-events",
+    "SOURCE_EVENTS_DEAD_LETTER_QUEUE_URL": "https://sqs.example/source-events-dead",
     "SESSION_ENDED_DEAD_LETTER_QUEUE_URL": "https://sqs.example/session-ended-dead",
     "DELIVERY_QUEUE_URL": "https://sqs.example/delivery",
     "RETRY_QUEUE_URL": "https://sqs.example/retry",

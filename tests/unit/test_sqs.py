@@ -54,6 +54,15 @@ def test_messages_are_sent_ten_at_a_time() -> None:
     assert sqs.taken == [f"body-{number}" for number in range(25)]
 
 
+def test_long_messages_are_sent_in_smaller_batches() -> None:
+    sqs, long = FakeSqs(), "\N{LATIN SMALL LETTER E WITH ACUTE}" * 50_000
+
+    _queue(sqs).send([Outgoing(each, ("idp",)) for each in (long, "short", long, long, "short")])
+
+    assert [len(batch) for batch in sqs.batches] == [3, 2]
+    assert sqs.taken == [long, "short", long, long, "short"]
+
+
 def test_the_entries_of_a_batch_have_ids_of_their_own() -> None:
     sqs = FakeSqs()
 

@@ -71,6 +71,7 @@ class SourceMetadata(_Request):
         "okta",
         "okta-universal-logout",
         "auth0",
+        "auth0-eventbridge",
         "zitadel",
         "workos",
         "clerk",
@@ -79,10 +80,11 @@ class SourceMetadata(_Request):
         "hanko",
         "pingone",
         "security-event-token",
+        "cognito",
     ]
     secret: Annotated[
         SecretStr | None,
-        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS prove; whpk_… is a public key"),
+        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS or AWS IAM prove; whpk_… is a public key"),
     ] = None
     previous_secret: Annotated[
         SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")

@@ -35,7 +35,6 @@ from backchannel.providers.upstreams import register_upstream
 from backchannel.reasons import POLICIES
 from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
 from backchannel.tokens.locations import Upstream
-from backchannel.webhooks.format import JWKS
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.keycloak_signatures import check_algorithm
 from backchannel.webhooks.logout_tokens import LOGOUT_TOKEN, read
@@ -56,7 +55,7 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     if metadata.ends_sessions is not None:
         members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
     configured = Source(**{**members, "source": source, "secret_name": name if values else None})
-    if FORMATS[metadata.format].settings >= JWKS:
+    if "jwks_uri" in FORMATS[metadata.format].settings:
         configured = _with_keys(found, configured, using)
     if values:
         using.secrets.put(name, values)

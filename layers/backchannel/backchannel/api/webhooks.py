@@ -3,15 +3,13 @@
 There is only this route, so no event handler is needed; its import would be a fifth of the function's cold start.
 """
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from aws_lambda_powertools.metrics import MetricUnit
-
 from backchannel.api.source_counter import SourceCounter
+from backchannel.api.source_intake import HandOn, SourceIntake
 from backchannel.aws.secrets import Secrets
 from backchannel.errors import (
     CallerError,
@@ -24,8 +22,8 @@ from backchannel.errors import (
 from backchannel.providers.clients import Client
 from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider
-from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import RpSessionStarted, SessionEvent, kind_of
+from backchannel.runtime.observability import logger
+from backchannel.sessions.events import RpSessionStarted, SessionEvent
 from backchannel.sessions.intake import Intake
 from backchannel.webhooks import hmac_signatures
 from backchannel.webhooks.batches import read_batch
@@ -53,7 +51,8 @@ class Received:
 class WebhookReceiver:
     """Receives webhooks. ``provider``, ``source`` and ``client`` read the configuration, and may be cached.
 
-    ``sender_keys`` is called only for formats whose senders sign tokens.
+    ``sender_keys`` is called only for formats whose senders sign tokens, ``hand_on`` for large batches; None: they are stored
+    at once, too.
     """
 
     provider: Callable[[str], Provider]
@@ -63,6 +62,7 @@ class WebhookReceiver:
     intake: Intake
     sender_keys: Callable[[], JwtVerifier]
     counter: SourceCounter
+    hand_on: HandOn | None = None
 
     def receive(self, provider_name: str, source_name: str, request: Request, now: int) -> Received:
         """Receive a webhook. Once this returns, all of its events are stored or queued, but for refused ones of a batch.
@@ -74,7 +74,7 @@ class WebhookReceiver:
         """
         provider, source, proven = self.proven(provider_name, source_name, request, now)
         parsed = session_events(proven, provider, source, self.client, now)  # not before the proof: nobody else learns its limits
-        counts = self.take(provider, source, parsed, now)
+        counts = SourceIntake(self.intake, self.counter).take(provider, source, parsed, now, hand_on=self.hand_on)
         caused_nothing = counts["ignored"] + counts["unmappable"]
         answer: dict[str, Any] = {"started": counts["started"], "ended": counts["ended"], "ignored": caused_nothing}
         if parsed.refused:
@@ -92,21 +92,7 @@ class WebhookReceiver:
             InternalFailure: not everything is stored; the same events can be sent again.
 
         """
-        taken = self.intake.take(provider, parsed.events, now, passes_on=passes_on, source=source.source)
-        counts = {
-            "started": taken.started,
-            "ended": taken.ended,
-            "ignored": parsed.ignored,
-            "unmappable": parsed.unmappable,
-        }
-        for name, count in counts.items():
-            metrics.add_metric(f"SessionEvents{name.capitalize()}", MetricUnit.Count, count)
-        logger.info("webhook.received", extra={"provider": provider.provider, "source": source.source, **counts})
-        _warn(parsed, provider.provider, source.source)
-        refusal = parsed.refused[-1].code if parsed.refused else None
-        all_counts = {**counts, "refused": len(parsed.refused)}
-        self.counter.accepted(provider.provider, source.source, all_counts, _last_kind(parsed), now, refusal=refusal)
-        return counts
+        return SourceIntake(self.intake, self.counter).take(provider, source, parsed, now, passes_on=passes_on)
 
     def refused(self, provider_name: str, source_name: str, error: CallerError, now: int) -> None:
         """Count a webhook that was refused, if it was sent to a source that exists: what strangers make up costs nothing."""
@@ -192,29 +178,6 @@ def session_events(proven: Proven, provider: Provider, source: Source, client: C
 
     entries = None if row.entries is None else row.entries(proven)
     return read(proven) if entries is None else read_batch(entries, read)
-
-
-def _warn(parsed: Parsed, provider: str, source: str) -> None:
-    """Log and count what the operator has to look at."""
-    if parsed.unknown_reasons:
-        logger.warning("webhook.reason_unknown", provider=provider, source=source)
-        metrics.add_metric("ReasonsUnknown", MetricUnit.Count, parsed.unknown_reasons)
-    if parsed.stopped:
-        logger.warning("webhook.stream_stopped", provider=provider, source=source, status=parsed.stopped[-1])
-        metrics.add_metric("StreamsStopped", MetricUnit.Count, len(parsed.stopped))
-    if parsed.refused:
-        codes = Counter(each.code for each in parsed.refused)
-        logger.warning("webhook.events_refused", provider=provider, source=source, codes=codes)
-        metrics.add_metric("EventsRefused", MetricUnit.Count, len(parsed.refused))
-
-
-def _last_kind(parsed: Parsed) -> str | None:
-    """Return what the last event was that was accepted, None if all were refused."""
-    if parsed.events:
-        return kind_of(parsed.events[-1])
-    if parsed.unmappable:
-        return "unmappable"
-    return "ignored" if parsed.ignored or not parsed.refused else None
 
 
 def _is_own_login(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backchannel.aws.sqs import Outgoing, Queue, SqsRecord
-from backchannel.errors import InternalFailure, QueueUnavailable
+from backchannel.errors import BackchannelError, QueueUnavailable
 from backchannel.runtime.observability import logger
 
 
@@ -13,7 +13,7 @@ class DeadLetters:
 
     queue: Queue
 
-    def take(self, record: SqsRecord, failure: InternalFailure) -> bool:
+    def take(self, record: SqsRecord, failure: BackchannelError) -> bool:
         """Copy a message to the dead-letter queue; False if that failed and it has to stay where it is."""
         logger.error("message.dead_lettered", code=failure.code, detail=str(failure), message_id=record.message_id)
         try:

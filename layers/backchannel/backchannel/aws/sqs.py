@@ -6,9 +6,8 @@ Delays are in milliseconds, as everywhere; SQS counts whole seconds, so they are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import batched
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +30,9 @@ BACKOFF, BACKOFF_MAX = 10_000, 900_000
 JITTER = 0.2
 
 _BATCH = 10
+_BATCH_OCTETS = 262_144
+"""Octets of all messages of one call: a quarter of what SQS takes, since others take no more."""
+
 _TRIES = 4
 """How often what SendMessageBatch left over is sent again before the whole is given up."""
 
@@ -76,13 +78,13 @@ class Queue:
         self._url = url
 
     def send(self, messages: Iterable[Outgoing]) -> None:
-        """Send all messages, ten at a time; what a batch reports as failed is sent again.
+        """Send all messages, ten at a time, or fewer if they are long; what a batch reports as failed is sent again.
 
         Raises:
             QueueUnavailable: some could not be sent; others may have been.
 
         """
-        for batch in batched(messages, _BATCH, strict=False):
+        for batch in _batches(messages):
             left: Sequence[Outgoing] = batch
             for _ in range(_TRIES):
                 left = self._send_batch(left)
@@ -120,6 +122,20 @@ class Queue:
         except AWS_ERRORS as error:
             raise QueueUnavailable(aws_code(error)) from error
         return [messages[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
+
+def _batches(messages: Iterable[Outgoing]) -> Iterator[list[Outgoing]]:
+    batch: list[Outgoing] = []
+    octets = 0
+    for message in messages:
+        size = len(message.body.encode())
+        if batch and (len(batch) == _BATCH or octets + size > _BATCH_OCTETS):
+            yield batch
+            batch, octets = [], 0
+        batch.append(message)
+        octets += size
+    if batch:
+        yield batch
 
 
 def backoff(receive_count: int, rng: Random, overdue: int | None = None) -> int:

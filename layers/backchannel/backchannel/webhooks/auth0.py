@@ -8,6 +8,7 @@ age limit.
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +16,7 @@ from urllib.parse import unquote
 from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import Ended, RpSessionStarted, SubjectSessionsEnded, identifier, subject
 from backchannel.strict_json import read
-from backchannel.webhooks import static_header
+from backchannel.webhooks import aws_iam, static_header
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, start_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
@@ -208,3 +209,5 @@ FORMAT = Format(
     max_body=MAX_BODY,
     ends_sessions=frozenset(POLICIES) - {"token_revoked"},  # the end of a refresh token is not that of a session
 )
+
+EVENTBRIDGE_FORMAT = replace(FORMAT, verify=aws_iam.refuse, parse=parse_eventbridge, entries=None, check_secret=None, by_iam=True)

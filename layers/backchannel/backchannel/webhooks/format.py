@@ -28,6 +28,7 @@ class Format:
     ``event_id_is_beside``: an event's id does not come as a member of its body. ``own_clients`` are the provider's own user
     interfaces: their logins are ignored unless they are registered as clients. ``secret_optional``: senders are known by their
     JWKS, and by a secret, too, if the source has one.
+    ``by_iam``: AWS IAM proves the sender, who writes to SourceEventsQueue; nobody can prove himself over HTTP.
     """
 
     verify: Callable[[Request, Trust, int], Proven]
@@ -44,6 +45,7 @@ class Format:
     event_id_is_beside: bool = False
     own_clients: frozenset[str] = frozenset()
     secret_optional: bool = False
+    by_iam: bool = False
 
     def usable(self, secrets: Sequence[str]) -> list[str]:
         """Return those that could be registered: just after a source's format changed, they may be those of the other format."""

@@ -16,6 +16,7 @@ _ROWS: Mapping[str, str] = {
     "okta": "okta.FORMAT",
     "okta-universal-logout": "okta_universal_logout.FORMAT",
     "auth0": "auth0.FORMAT",
+    "auth0-eventbridge": "auth0.EVENTBRIDGE_FORMAT",
     "zitadel": "zitadel.FORMAT",
     "workos": "workos.FORMAT",
     "clerk": "clerk.FORMAT",
@@ -24,6 +25,7 @@ _ROWS: Mapping[str, str] = {
     "hanko": "hanko.FORMAT",
     "pingone": "pingone.FORMAT",
     "security-event-token": "security_event_tokens.FORMAT",
+    "cognito": "cognito.FORMAT",
 }
 
 

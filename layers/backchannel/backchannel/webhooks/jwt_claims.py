@@ -18,22 +18,27 @@ PLAIN = re.compile(r"(application/)?jwt", re.IGNORECASE)
 """The type of a plain JWT: a logout token, an access token or a SET has its own (RFC 8725, section 3.11)."""
 
 
-def claims_of(token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None) -> Mapping[str, Any]:
+def claims_of(
+    token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None, max_life: int = MAX_LIFE
+) -> Mapping[str, Any]:
     """Return the claims of a JWT that the sender has signed for this source; ``now`` in milliseconds.
 
-    ``typ`` that it must have, for tokens of another kind than a plain JWT.
+    ``typ`` that it must have, for tokens of another kind than a plain JWT. ``max_life``: seconds from now, or from ``iat``, until
+    it may expire.
 
     Raises:
         SignatureInvalidError: another key has signed it, it is for somebody else, of another kind, or has expired.
 
     """
-    claims = claims_without_issuer(token, trust, now, typ=typ)
+    claims = claims_without_issuer(token, trust, now, typ=typ, max_life=max_life)
     if claims.get("iss") != trust.issuer:
         raise SignatureInvalidError("iss is not the issuer of this source")
     return claims
 
 
-def claims_without_issuer(token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None) -> Mapping[str, Any]:
+def claims_without_issuer(
+    token: str, trust: Trust, now: int, *, typ: re.Pattern[str] | None = None, max_life: int = MAX_LIFE
+) -> Mapping[str, Any]:
     """Return the claims of a JWT whose ``iss`` nothing is known of: only its key says who has signed it.
 
     Raises:
@@ -47,7 +52,7 @@ def claims_without_issuer(token: str, trust: Trust, now: int, *, typ: re.Pattern
     aud = claims.get("aud")
     if trust.audience is None or trust.audience not in (aud if isinstance(aud, list) else [aud]):
         raise SignatureInvalidError("aud is not the audience of this source")
-    _check_times(claims, now / 1000)
+    _check_times(claims, now / 1000, max_life)
     return claims
 
 
@@ -81,9 +86,9 @@ def token_of(request: Request) -> str:
     return token
 
 
-def _check_times(claims: Mapping[str, Any], now: float) -> None:
+def _check_times(claims: Mapping[str, Any], now: float, max_life: int) -> None:
     expires, issued, not_before = (_time(name, claims) for name in ("exp", "iat", "nbf"))
-    if expires is None or not now < expires <= (now if issued is None else min(now, issued)) + MAX_LIFE:
+    if expires is None or not now < expires <= (now if issued is None else min(now, issued)) + max_life:
         raise SignatureInvalidError("exp is missing, over, or too far from iat or now")
     if any(time is not None and time > now + LEEWAY for time in (issued, not_before)):
         raise SignatureInvalidError("iat or nbf is in the future")

@@ -18,6 +18,9 @@ from backchannel.webhooks.request import Context, Parsed, Proven, Request, Trust
 
 _TYP = re.compile(r"(application/)?global-token-revocation\+jwt", re.IGNORECASE)
 
+MAX_LIFE = 600
+"""Seconds: twice what Okta gives its tokens, which do not bind the body."""
+
 _REST_OF_SECOND = 999
 """Milliseconds."""
 
@@ -30,7 +33,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
         MalformedRequestError: the sender is proven, but the body is no JSON object.
 
     """
-    claims = jwt_claims.claims_of(jwt_claims.bearer_token(request), trust, now, typ=_TYP)
+    claims = jwt_claims.claims_of(jwt_claims.bearer_token(request), trust, now, typ=_TYP, max_life=MAX_LIFE)
     try:
         event_id = identifier("jti", claims.get("jti"))
     except CallerError as error:

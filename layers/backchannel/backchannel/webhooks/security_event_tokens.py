@@ -21,7 +21,7 @@ from backchannel.errors import (
 )
 from backchannel.reasons import POLICIES, Cause, Reason
 from backchannel.sessions.events import MAX_CLOCK_DIFFERENCE, Ended, SubjectSessionsEnded, event_time, identifier, subject
-from backchannel.webhooks import bearer
+from backchannel.webhooks import static_header
 from backchannel.webhooks.format import EVENTS, JWKS, Format
 from backchannel.webhooks.request import (
     IGNORED,
@@ -87,7 +87,7 @@ def verify(request: Request, trust: Trust, now: int) -> Proven:
     if not is_security_event_token(request):
         raise SignatureInvalidError("the content type is not that of a Security Event Token")
     if trust.has_secret:
-        bearer.verify(request, trust.secrets())
+        static_header.verify(request, trust, now)
     typ, claims = trust.verified_jwt(_token(request))
     if not trust.tolerate_typ and not _TYP.fullmatch(typ or ""):
         raise SignatureInvalidError("typ is not secevent+jwt, which this source does not tolerate")
@@ -244,7 +244,7 @@ _OF_STREAMS: Mapping[str, Callable[[_Event, Context], Parsed]] = {
 FORMAT = Format(
     verify=verify,
     parse=parse,
-    check_secret=bearer.check_secret,
+    check_secret=static_header.check_secret,
     secret_optional=True,
     success=HTTPStatus.ACCEPTED,
     settings=JWKS
