@@ -158,8 +158,9 @@ def test_a_source_is_configured_shown_without_its_secrets_and_removed(provider: 
     metadata = {**settings, "secret": secret, "previous_secret": previous, "expected_interval": 300}
     of_tokens: Json = {"audience": None, "token_issuer": None, "jwks_uri": None, "allowed_networks": [], "ca_bundle": None}
     of_logout_tokens: Json = {"pass_on": False, "tolerate_missing_exp": False, "max_lifetime": None}
-    of_users: Json = {"email_is_sub": False, "ends_at": "client"}
-    others: Json = {"ends_sessions": None, "algorithm": None, "realm": None, **of_tokens, **of_logout_tokens, **of_users}
+    of_sets: Json = {"tolerate_typ": False, "email_is_sub": False, "subject_issuers": [], "widen_subjects": False}
+    of_sets |= {"unnamed_session": None, "verification_state": None, "ends_at": "client"}
+    others: Json = {"ends_sessions": None, "algorithm": None, "realm": None, **of_tokens, **of_logout_tokens, **of_sets}
     expected = {**settings, "source": "shop", "expected_interval": 300, **others}
 
     configured = ask(provider, "PUT", "/sources/shop", metadata)

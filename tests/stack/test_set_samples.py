@@ -50,6 +50,7 @@ EFFECTS: dict[str, dict[str, Effect]] = {
     "set-inferred-google-credential-change-required": {"ssf": IGNORED, "chosen": Effect("user", "credential_changed")},
     "set-inferred-google-tokens-revoked": {"ssf": IGNORED, "chosen": Effect("user", "logout")},
     "set-inferred-keycloak-session-ALL": {"ssf": Effect("user", "admin_logout"), "narrow": Effect("user", "admin_logout")},
+    "set-inferred-user-with-device": {"ssf": UNMAPPABLE, "wide": Effect("user", "session_revoked")},
     "set-invalid-aud": {"ssf": Effect(code="invalid_audience")},
     "set-invalid-exp": {"ssf": Effect(code="invalid_request")},
     "set-risc-account-disabled": {"ssf": COMPROMISED},
@@ -108,7 +109,7 @@ class Transmitter(People):
             return names.get(document, document)
         if isinstance(document, dict):
             now = int(time.time())
-            at = now * 1000 if document.get("event_timestamp", 0) > 10**11 else now
+            at = round(time.time() * 1000) if document.get("event_timestamp", 0) > 10**11 else now
             moments = {"iat": now, "exp": now + 120, "event_timestamp": at, "jti": self.event_id}
             return {key: moments.get(key, self.of_now(value)) for key, value in document.items()}
         return [self.of_now(each) for each in document] if isinstance(document, list) else document
