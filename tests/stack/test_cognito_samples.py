@@ -15,6 +15,7 @@ from tests.support.polling import until
 from tests.support.provider import Provider
 from tests.support.relying_party import RelyingParty
 from tests.support.samples import IGNORED, STARTED, Effect
+from tests.support.snippets import blocks, exchanges
 from tests.support.unspeakable import new_id
 from tests.support.user_pool import SOURCE, UserPool, issuer_of
 from tests.unit.fakes import EVENTS
@@ -143,6 +144,27 @@ def test_a_source_of_a_pool_has_neither_a_secret_nor_session_ids(pool: UserPool,
     status, answer = pool.provider.stack.admin("PUT", f"{pool.provider.path}/sources/other", document)
 
     assert (status, answer["code"]) == (400, "registration_invalid")
+
+
+DOCUMENT = (EVENTS.parent / "docs" / "providers" / "cognito.md").read_text()
+
+
+def test_the_documented_requests_and_messages_do_what_they_say(own_pool: UserPool, aws: Aws) -> None:
+    def here(text: str) -> str:
+        return text.replace("eu-central-1_AbCdEfGhI", own_pool.id)
+
+    for exchange in exchanges(DOCUMENT):
+        path = own_pool.provider.path + exchange.path.removeprefix("/providers/pool")
+        status, answer = own_pool.provider.stack.admin(exchange.method, path, json.loads(here(exchange.body)))
+        assert status == 200, (exchange.path, answer)
+        if exchange.path.endswith("/preview") and exchange.answer is not None:
+            (event,) = json.loads(exchange.answer)["events"]
+            assert event.items() <= answer["events"][0].items()
+    (message,) = [content for _, content in blocks(DOCUMENT, "json") if "receivedAt" in content]
+    aws.send("SourceEventsQueue", here(message))
+
+    (session,) = until(lambda: own_pool.provider.rp_sessions(sub="c0600000-0000-4000-8000-00000000ada1"))
+    assert session["client_id"] == "1example23456789abcdefghij"
 
 
 def test_who_signed_in_at_a_pool_is_logged_out_at_the_rp(own_pool: UserPool, aws: Aws, relying_party: MakeRelyingParty) -> None:

@@ -2,7 +2,7 @@
 
 import hmac
 import json
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from types import ModuleType, SimpleNamespace
@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.api.dependencies import Dependencies
 from backchannel.api.discovery import Publisher
+from backchannel.api.source_intake import DIRECT
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.secrets import Secrets
@@ -38,6 +39,7 @@ from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
 from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, logout_id
+from backchannel.sessions.handed_on import HandedOn
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
@@ -205,12 +207,51 @@ def test_an_unproven_webhook_queues_nothing(load: Load, change: dict[str, Any], 
     assert queue.sent == []
 
 
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize(("ends", "calls"), [(DIRECT, 0), (DIRECT + 1, 1), (1_000, 1)])
+def test_a_large_batch_is_handed_on_with_few_calls_and_a_small_one_is_not(load: Load, ends: int, calls: int) -> None:
+    sqs, direct = Mock(send_message_batch=Mock(return_value={})), FakeQueue()
+    function = _webhook(load, direct)
+    function.sqs = sqs  # type: ignore[attr-defined]
+    receiver = replace(function.receiver, hand_on=function.hand_on)
+    function.receiver = receiver  # type: ignore[attr-defined]
+    events = [
+        {"id": str(number), "type": "session.ended", "timestamp": "2026-09-01T08:00:00Z", "data": {"sid": f"sid-{number}"}}
+        for number in range(ends)
+    ]
+    body = json.dumps({"events": events})
+    now = str(AT // 1000 + 2)
+    mac = hmac.digest(b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), f"msg_1.{now}.{body}".encode(), "sha256")
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": now, "webhook-signature": f"v1,{b64encode(mac).decode()}"}
+    event = {"pathParameters": {"provider": "acme", "source": "portal"}, "headers": headers, "body": body}
+
+    answer = function.handler(event, Context())
+
+    assert (answer["statusCode"], json.loads(answer["body"])) == (202, {"started": 0, "ended": ends, "ignored": 0})
+    assert sqs.send_message_batch.call_count == calls
+    sent = [entry["MessageBody"] for call in sqs.send_message_batch.call_args_list for entry in call.kwargs["Entries"]]
+    handed_on = [event for each in sent for event in HandedOn.read(json.loads(each)).events]
+    assert len(handed_on) == (ends if calls else 0)
+    assert len(direct.sent) == (0 if calls else ends)
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_message_that_cannot_be_stored_is_reported_and_the_others_leave_the_queue(load: Load) -> None:
+    consumer = SimpleNamespace(handle=lambda record: record.body != "bad")
+    event = deployed.sqs_event("source_events", ["good", "bad", "good"])
+
+    answer = load("source_events", consumer=consumer).handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["messageId"]}]}
+
+
 UNPROVEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "unknown provider": ({"provider": _unknown}, {}),
     "unknown source": ({"source": _unknown}, {}),
     "bad signature": ({}, {"body": "{}"}),
     "no signature": ({}, {"headers": {}, "multiValueHeaders": None}),
     "old timestamp": ({}, {"multiValueHeaders": {"webhook-timestamp": ["1788200000"]}}),
+    "cognito: not over HTTP": ({"source": lambda *_: Source("trail", "cognito", None)}, {}),
     "keycloak: bad signature": ({"source": lambda *_: Source("keycloak", "keycloak", "secret")}, {}),
 }
 
