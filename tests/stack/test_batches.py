@@ -9,8 +9,9 @@ import hmac
 import json
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -53,11 +54,21 @@ class Users:
         self.subs = [new_id("sub") for _ in range(MAX_EVENTS // 50)]
 
     def starts(self, sids: Sequence[str], client_id: str = "wiki") -> list[Json]:
-        return [start(self.subs[number % len(self.subs)], sid, client_id) for number, sid in enumerate(sids)]
+        return [start(self.of(number), sid, client_id) for number, sid in enumerate(sids)]
+
+    def of(self, number: int) -> str:
+        return self.subs[number % len(self.subs)]
 
     def sids(self, provider: Provider) -> list[str]:
         """Return the sids of all their RP sessions."""
-        return sorted(each["sid"] for sub in self.subs for each in provider.rp_sessions(sub=sub))
+        return self._of_sessions(provider, "sid")
+
+    def client_ids(self, provider: Provider) -> list[str]:
+        """Return the clients of all their RP sessions."""
+        return self._of_sessions(provider, "client_id")
+
+    def _of_sessions(self, provider: Provider, name: str) -> list[str]:
+        return sorted(each[name] for sub in self.subs for each in provider.rp_sessions(sub=sub))
 
 
 def test_a_bad_entry_keeps_no_other_out(provider: Provider, relying_party: MakeRelyingParty, aws: Aws) -> None:
@@ -162,7 +173,10 @@ class Batches:
         mac = hmac.digest(key, f"{event_id}.{now}.".encode() + body, hashlib.sha256)
         signature = f"v1,{base64.b64encode(mac).decode()}"
         headers = {"webhook-id": event_id, "webhook-timestamp": now, "webhook-signature": signature}
-        path = {"provider": self.provider.name, "source": SOURCE}
+        return self.post(SOURCE, body, headers)
+
+    def post(self, source: str, body: bytes, headers: dict[str, str]) -> int:
+        path = {"provider": self.provider.name, "source": source}
         answer = self.webhook.handler({"pathParameters": path, "headers": headers, "body": body.decode()}, CONTEXT)
         status: int = answer["statusCode"]
         return status
@@ -188,10 +202,11 @@ class Batches:
         return taken, len(left)
 
     def ended(self) -> set[str]:
-        """Return the sids of the ends that are queued."""
+        """Return whose ends are queued: the sids, or the subs where there is none."""
         found = set[str]()
         while messages := self._receive(self.urls["SESSION_ENDED_QUEUE_URL"]):
-            found |= {str(EndMessage.from_json(each["Body"]).sid) for each in messages}
+            ends = [EndMessage.from_json(each["Body"]) for each in messages]
+            found |= {str(each.sid or each.sub) for each in ends}
         return found
 
     def _receive(self, url: str) -> list[Any]:
@@ -302,6 +317,62 @@ def test_a_large_batch_that_cannot_be_handed_on_can_be_sent_again_and_loses_noth
     assert [first, again] == [503, 202]
     assert half.users.sids(batches.provider) == sorted(half.started)
     assert batches.ended() == set(half.ended)
+
+
+# --- the batches of those who wait three seconds, and those who send each batch three times ---------------------------
+
+
+def okta(users: Users, started: Sequence[str], ended: Sequence[str]) -> bytes:
+    """Return logins of some users at many clients, and many users who were deactivated."""
+
+    def logged(kind: str, user: str, *others: Json) -> Json:
+        targets = [{"type": "User", "id": user}, *others]
+        found = {"uuid": secrets.token_hex(8), "published": iso_now(), "eventType": kind, "target": targets}
+        return {**found, "outcome": {"result": "SUCCESS"}, "actor": {"type": "User", "id": "administrator"}}
+
+    starts = [
+        logged("user.authentication.sso", users.of(number), {"type": "AppInstance", "id": client})
+        for number, client in enumerate(started)
+    ]
+    return json.dumps({"data": {"events": starts + [logged("user.lifecycle.deactivate", user) for user in ended]}}).encode()
+
+
+def auth0(users: Users, started: Sequence[str], ended: Sequence[str]) -> bytes:
+    """Return logins of some users at many clients, and many users who were deleted, as JSON lines."""
+
+    def logged(kind: str, user: str, **members: Any) -> str:
+        log_id = secrets.token_hex(8)
+        data = {"date": iso_now(), "type": kind, "user_id": user, "log_id": log_id, "details": {}, **members}
+        return json.dumps({"log_id": log_id, "data": data})
+
+    starts = [logged("s", users.of(number), client_id=client) for number, client in enumerate(started)]
+    return "\n".join(starts + [logged("sdu", user) for user in ended]).encode()
+
+
+def iso_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@pytest.mark.parametrize("product", [okta, auth0], ids=["okta", "auth0"])
+def test_while_half_of_a_products_thousand_events_cannot_be_stored_it_is_answered_and_nothing_is_lost(
+    batches: Batches, faulty: FaultyAws, product: Callable[[Users, Sequence[str], Sequence[str]], bytes]
+) -> None:
+    users, secret, half = Users(), f"Bearer {secrets.token_urlsafe(24)}", MAX_EVENTS // 4
+    started, ended = ([f"{word}{new_id('id')}" for word in ("", f"{UNLUCKY}-") for _ in range(half)] for _ in range(2))
+    batches.provider.put_source(product.__name__, format=product.__name__, secret=secret)
+    body = product(users, started, ended)
+
+    status = batches.post(product.__name__, body, {"Authorization": secret})
+    with faulty.fault(WRITES, error("InternalServerError", 500), UNLUCKY):
+        taken, left = batches.take_in()
+    again = batches.take_in()
+
+    assert status == 200
+    assert taken > 0
+    assert left > 0
+    assert again == (left, 0)
+    assert users.client_ids(batches.provider) == sorted(started)
+    assert batches.ended() == {*ended}
 
 
 # --- while a permission is missing: the deployed functions ---------------------------------------------------------------
