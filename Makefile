@@ -149,6 +149,7 @@ format: $(DEV_READY) ## Format the code and fix what can be fixed
 bench: up $(NODE_READY) ## Measure the delivery core and the service
 	@$(LOCALLY) $(PYTHON) -m tests.load.imports
 	@$(LOCALLY) $(PYTHON) -m tests.load.webhook
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.batches
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.cold
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.delivery
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.handler
