@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from backchannel import __version__
+from backchannel.webhooks.formats import FORMATS
 from local import effects, openapi
 from tests.unit.test_rooms import MAY_IMPORT
 
@@ -91,6 +92,14 @@ def test_openapi_json_is_what_the_code_generates() -> None:
 
 def test_the_table_of_effects_is_what_the_code_does_with_the_samples() -> None:
     assert effects.DOCUMENT.read_text() == effects.render(), "docs/providers/effects.md is out of date: run `make effects`"
+
+
+def test_the_index_of_providers_leads_to_every_page_and_names_every_format() -> None:
+    index = DOCUMENTS["docs/providers/index.md"]
+    pages = {path.name for path in (ROOT / "docs" / "providers").glob("*.md")} - {"index.md"}
+
+    assert pages <= {link.partition("#")[0] for link in links(index)}
+    assert FORMATS.keys() <= {*re.findall(r"`([^`]+)`", index)}
 
 
 def test_the_version_follows_semantic_versioning() -> None:
