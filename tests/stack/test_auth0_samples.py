@@ -153,6 +153,17 @@ def test_the_preview_shows_what_one_object_would_cause(tenant: Tenant) -> None:
     tenant.check(IGNORED)
 
 
+def test_the_preview_takes_an_array_as_it_was_captured(tenant: Tenant) -> None:
+    tenant.begin()
+    login, logout = (json.loads(tenant.of_now((EVENTS / f"auth0-logstream-{name}.json").read_text()))[0] for name in ("s", "slo"))
+
+    shown = tenant.provider.post("/sources/logs/preview", {"payload": [login, {}, logout]})
+
+    assert [each["kind"] for each in shown["events"]] == ["rp_session_started", "session_ended"]
+    assert shown["refused"] == [{"index": 1, "code": "malformed_request"}]
+    tenant.check(IGNORED)
+
+
 def test_from_a_login_and_a_logout_to_a_token_that_the_rp_accepts(tenant: Tenant) -> None:
     tenant.begin()
     tenant.expect(STARTED)

@@ -120,7 +120,7 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     found = using.providers.get(provider)
     parsed = session_events(proven, found, configured, using.providers.get_client, now())
     events = parsed.events
-    if configured.format == LOGOUT_TOKEN and configured.audience is None:
+    if configured.format == LOGOUT_TOKEN and configured.audience is None and isinstance(request.payload, dict):
         claims = read(request.payload, found.issuer, now())
         clients = {each.client_id for each in registered_clients(using.providers.get_client, provider, claims)}
         events = tuple(event for event in events if event.client_id is None or event.client_id in clients)
