@@ -171,7 +171,8 @@ def checked_secrets(metadata: SourceMetadata) -> list[str]:
     values = [each.get_secret_value() for each in (metadata.secret, metadata.previous_secret) if each is not None]
     if check is None:
         if values:
-            raise RegistrationInvalidError("secret is not for this format")
+            proof = "AWS IAM proves its senders" if row.by_iam else "the keys of a JWKS prove its senders"
+            raise RegistrationInvalidError(f"secret is not for this format: {proof}")
         return []
     if metadata.secret is None and (values or not row.secret_optional):
         raise RegistrationInvalidError("secret is needed for this format")
