@@ -92,7 +92,7 @@ def tenant(stack: Stack) -> Iterator[Tenant]:
         for client_id in ("wiki", "mail"):
             tenant.rps[client_id] = running.enter_context(RelyingParty())
             provider.register_client(tenant.rps[client_id], client_id)
-        for each, name in zip(sources, ["logs", "widened"], strict=True):
+        for each, name in zip(sources, ["logs", "bridge", "widened"], strict=True):
             provider.put_source(name, **json.loads(each.body.replace(SECRET, tenant.secret)))
         yield tenant
 
