@@ -92,7 +92,7 @@ def tenant(stack: Stack) -> Iterator[Tenant]:
         for client_id in ("wiki", "mail"):
             tenant.rps[client_id] = running.enter_context(RelyingParty())
             provider.register_client(tenant.rps[client_id], client_id)
-        for each, name in zip(sources, ["logs", "widened"], strict=True):
+        for each, name in zip(sources, ["logs", "bridge", "widened"], strict=True):
             provider.put_source(name, **json.loads(each.body.replace(SECRET, tenant.secret)))
         yield tenant
 
@@ -150,6 +150,17 @@ def test_the_preview_shows_what_one_object_would_cause(tenant: Tenant) -> None:
     shown = tenant.provider.post("/sources/logs/preview", {"payload": payload})
 
     assert [(each["kind"], each["sid"]) for each in shown["events"]] == [("session_ended", tenant.sid)]
+    tenant.check(IGNORED)
+
+
+def test_the_preview_takes_an_array_as_it_was_captured(tenant: Tenant) -> None:
+    tenant.begin()
+    login, logout = (json.loads(tenant.of_now((EVENTS / f"auth0-logstream-{name}.json").read_text()))[0] for name in ("s", "slo"))
+
+    shown = tenant.provider.post("/sources/logs/preview", {"payload": [login, {}, logout]})
+
+    assert [each["kind"] for each in shown["events"]] == ["rp_session_started", "session_ended"]
+    assert shown["refused"] == [{"index": 1, "code": "malformed_request"}]
     tenant.check(IGNORED)
 
 

@@ -114,6 +114,12 @@ def test_a_format_has_secrets_or_refuses_them(name: str) -> None:
             checked_secrets(with_secret if row.check_secret is None else without)
 
 
+@pytest.mark.parametrize(("name", "proof"), [("cognito", "AWS IAM"), ("auth0-eventbridge", "AWS IAM"), ("hanko", "JWKS")])
+def test_who_gives_a_secret_where_none_is_read_is_told_what_proves_the_sender(name: str, proof: str) -> None:
+    with pytest.raises(RegistrationInvalidError, match=f"secret is not for this format.*{proof}"):
+        checked_secrets(_metadata(name, secret="a-static-secret-of-32-characters"))
+
+
 def test_a_previous_secret_alone_is_refused_also_where_a_secret_is_optional() -> None:
     metadata = SourceMetadata.model_validate({"format": "security-event-token", "previous_secret": "24-visible-characters-!~"})
 

@@ -208,6 +208,12 @@ def test_an_event_that_is_refused_is_counted_and_a_dead_letter(world: World, bod
     assert (counted, world.counts, tally.last_refusal) == (source, {"refused": 1}, (code, NOW))
 
 
+def test_the_log_of_a_dead_letter_names_the_source(world: World, log: Log) -> None:
+    world.handle(_event(eventTime="yesterday"))
+
+    assert (log.lines[-1]["provider"], log.lines[-1]["source"]) == ("pool", "trail")
+
+
 def test_a_dead_letter_that_cannot_be_sent_stays_where_it_is(world: World) -> None:
     world.dead.broken = True
 

@@ -75,6 +75,18 @@ def test_a_sender_that_asks_for_nothing_is_told_so(load: Load) -> None:
     assert (answer["statusCode"], json.loads(answer["body"])["code"]) == (400, "malformed_request")
 
 
+@pytest.mark.parametrize(
+    ("source", "named"), [(lambda *_: HOOK, ("acme", "hook")), (_unknown, (None, None))], ids=["hook", "none"]
+)
+def test_the_log_of_a_refusal_names_the_source_if_there_is_one(
+    load: Load, log: Log, source: Callable[[str, str], Source], named: tuple[str | None, str | None]
+) -> None:
+    _receiving(load, FakeQueue(), source).handler(_get(), Context())
+
+    (line,) = (each for each in log.lines if each["message"] == "request.refused")
+    assert (line.get("provider"), line.get("source")) == named
+
+
 UNPROVEN: dict[str, tuple[Callable[..., Source], dict[str, str]]] = {
     "no such source": (_unknown, {}),
     "no header": (lambda *_: HOOK, {"Authorization": ""}),

@@ -173,7 +173,7 @@ class SourceMetadata(_Request):
 class PreviewRequest(_Request):
     """A payload as its sender would send it; of a signed token, its claims."""
 
-    payload: dict[str, Any]
+    payload: Annotated[dict[str, Any] | list[Any], Field(description="an array where the sender sends one (auth0, pingone)")]
     event_id: Annotated[
         str, Field(min_length=1, max_length=MAX_IDENTIFIER, description="where it does not come in the payload")
     ] = "preview"

@@ -62,7 +62,7 @@ class SourceEventsConsumer:
         try:
             self._take(record)
         except (MessageNotUnderstood, CallerError) as error:
-            return self.dead_letters.take(record, error)
+            return self.dead_letters.take(record, error, **_named(record.body))
         except Exception as error:  # noqa: BLE001 - the edge of one record: it must not cost the rest of the batch
             self._postpone(record, error)
             return False
@@ -128,6 +128,15 @@ def _read(body: str) -> Mapping[str, Any]:
         return parse(body)
     except ValueError as error:
         raise MessageNotUnderstood("not a message of SourceEventsQueue") from error
+
+
+def _named(body: str) -> dict[str, str]:
+    """Return the provider and the source that a message names, if it does."""
+    try:
+        message = parse(body)
+    except ValueError:
+        return {}
+    return {name: message[name] for name in ("provider", "source") if isinstance(message.get(name), str)}
 
 
 def _member(message: Mapping[str, Any], name: str, kind: type) -> Any:

@@ -120,7 +120,7 @@ def preview(provider: Name, source: Name, request: PreviewRequest) -> PreviewVie
     found = using.providers.get(provider)
     parsed = session_events(proven, found, configured, using.providers.get_client, now())
     events = parsed.events
-    if configured.format == LOGOUT_TOKEN and configured.audience is None:
+    if configured.format == LOGOUT_TOKEN and configured.audience is None and isinstance(request.payload, dict):
         claims = read(request.payload, found.issuer, now())
         clients = {each.client_id for each in registered_clients(using.providers.get_client, provider, claims)}
         events = tuple(event for event in events if event.client_id is None or event.client_id in clients)
@@ -171,7 +171,8 @@ def checked_secrets(metadata: SourceMetadata) -> list[str]:
     values = [each.get_secret_value() for each in (metadata.secret, metadata.previous_secret) if each is not None]
     if check is None:
         if values:
-            raise RegistrationInvalidError("secret is not for this format")
+            proof = "AWS IAM proves its senders" if row.by_iam else "the keys of a JWKS prove its senders"
+            raise RegistrationInvalidError(f"secret is not for this format: {proof}")
         return []
     if metadata.secret is None and (values or not row.secret_optional):
         raise RegistrationInvalidError("secret is needed for this format")

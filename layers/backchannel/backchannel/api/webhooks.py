@@ -95,12 +95,16 @@ class WebhookReceiver:
         return SourceIntake(self.intake, self.counter).take(provider, source, parsed, now, passes_on=passes_on)
 
     def refused(self, provider_name: str, source_name: str, error: CallerError, now: int) -> None:
-        """Count a webhook that was refused, if it was sent to a source that exists: what strangers make up costs nothing."""
+        """Count a webhook that was refused, and have the log name its source, if there is one.
+
+        What strangers make up costs nothing.
+        """
         try:
             source = _found(self.source, provider_name, source_name)
         except InternalFailure:
             return  # it has not been looked up before, and the answer does not depend on it
         if not isinstance(source, NotFoundError):
+            logger.append_keys(provider=provider_name, source=source_name)  # for the line that says why, which the caller writes
             self.counter.refused(provider_name, source_name, error.code, now)
 
     def proven(self, provider_name: str, source_name: str, request: Request, now: int) -> tuple[Provider, Source, Proven]:

@@ -13,9 +13,13 @@ class DeadLetters:
 
     queue: Queue
 
-    def take(self, record: SqsRecord, failure: BackchannelError) -> bool:
-        """Copy a message to the dead-letter queue; False if that failed and it has to stay where it is."""
-        logger.error("message.dead_lettered", code=failure.code, detail=str(failure), message_id=record.message_id)
+    def take(self, record: SqsRecord, failure: BackchannelError, **named: str) -> bool:
+        """Copy a message to the dead-letter queue; False if that failed and it has to stay where it is.
+
+        ``named`` goes into the log: whom the message is about.
+        """
+        said = {"code": failure.code, "detail": str(failure), "message_id": record.message_id, **named}
+        logger.error("message.dead_lettered", extra=said)
         try:
             self.queue.send([Outgoing(record.body, ("dead_letters",))])
         except QueueUnavailable:

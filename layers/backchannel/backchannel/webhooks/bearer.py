@@ -32,7 +32,9 @@ def check_secret(secret: str) -> None:
     """
     refuse_public_key(secret)
     if not _SECRET.fullmatch(secret):
-        raise RegistrationInvalidError("the secret must have at least 24 characters, all of them visible ASCII")
+        raise RegistrationInvalidError(
+            "the secret is what follows Bearer in the header: at least 24 characters, all of them visible ASCII"
+        )
 
 
 def verify(request: Request, secrets: Sequence[str]) -> None:
