@@ -1,6 +1,6 @@
 """The resolver with all routes; the OpenAPI document is generated from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
@@ -10,7 +10,7 @@ from backchannel import strict_json
 from backchannel.api import clients, key_check, keys, logouts, own_keys, providers, redeliveries, sessions, sources
 from backchannel.api.event_handler import answer_with_problems, response
 from backchannel.api.problems import problem
-from backchannel.errors import MalformedRequestError
+from backchannel.errors import MalformedRequestError, ParameterUnknownError
 
 
 def _read_json(body: str) -> Any:
@@ -30,6 +30,22 @@ app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_rea
 answer_with_problems(app)
 for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, redeliveries):
     app.include_router(routes.router)
+
+
+def _refuse_unknown_parameters(app: APIGatewayRestResolver, proceed: Callable[..., Response[Any]]) -> Response[Any]:
+    """Refuse a query parameter that the route does not have: a filter with a typing error would show what nobody asked for.
+
+    Raises:
+        ParameterUnknownError: there is one.
+
+    """
+    known = {each.alias for each in app.context["_route"].dependant.query_params}
+    if app.current_event.query_string_parameters.keys() - known:
+        raise ParameterUnknownError(f"the query may have {', '.join(sorted(known)) or 'no parameters'}, and has others")
+    return proceed(app)
+
+
+app.use([_refuse_unknown_parameters])
 
 
 @app.exception_handler(RequestValidationError)

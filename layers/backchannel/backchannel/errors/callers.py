@@ -20,6 +20,12 @@ class MalformedRequestError(CallerError):
     code = "malformed_request"
 
 
+class ParameterUnknownError(CallerError):
+    """The query has a parameter that the resource does not have."""
+
+    code = "parameter_unknown"
+
+
 class PayloadTooLargeError(CallerError):
     """The body is larger than any that makes sense."""
 
