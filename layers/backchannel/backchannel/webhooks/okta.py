@@ -6,7 +6,6 @@ ID tokens, as far as is known, so no session is named. ``uuid`` stays the same w
 there is no age limit.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -16,6 +15,7 @@ from backchannel.errors import MalformedRequestError
 from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import RpSessionStarted, SubjectSessionsEnded, identifier, subject
 from backchannel.webhooks import static_header
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, start_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, Request, json_object, member
@@ -30,8 +30,10 @@ def entries(proven: Proven) -> list[Proven]:
         MalformedRequestError: the body is not that of an Event Hook.
 
     """
-    data = member(json_object(proven.body), "data", dict)
-    return [Proven(json.dumps(each).encode()) for each in member(data, "events", list)]
+    document = loosely(proven.body)
+    if not isinstance(document, dict):
+        raise MalformedRequestError("the body is not a JSON object")
+    return entries_of(member(member(document, "data", dict), "events", list))
 
 
 def parse(proven: Proven, context: Context) -> Parsed:

@@ -3,15 +3,15 @@
 ``actors`` are who did it, an administrator for instance; the user whom it was done to is the one of ``resources``.
 """
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from backchannel import strict_json
+from backchannel.errors import MalformedRequestError
 from backchannel.reasons import Reason
 from backchannel.sessions.events import SubjectSessionsEnded, identifier, subject
 from backchannel.webhooks import static_header
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
@@ -23,10 +23,10 @@ MAX_AGE = 8 * 86_400
 def entries(proven: Proven) -> list[Proven]:
     """Return the events of a batch; what is none is one event, and so refused without an error, which would come again."""
     try:
-        document = strict_json.read(proven.body)
-    except ValueError:
+        document = loosely(proven.body)
+    except MalformedRequestError:
         return [proven]
-    return [Proven(json.dumps(each).encode()) for each in document] if isinstance(document, list) else [proven]
+    return entries_of(document) if isinstance(document, list) else [proven]
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
