@@ -247,7 +247,9 @@ def test_the_session_in_which_it_happened_does_not_narrow_what_is_about_a_user(e
 
     assert _parse(event, about=about) == whole
     (of_session,) = _parse(REVOKED, about=about).events
-    (on_device,) = _parse(event, about={**about, "device": {"format": "opaque", "id": "phone"}}).events
+    on_phone = {**about, "device": {"format": "opaque", "id": "phone"}}
+    (on_device,) = _parse(event, about=on_phone).events
+    assert _parse(event, about=on_phone, widen_subjects=True) == whole
     assert isinstance(of_session, SessionEnded)
     assert isinstance(on_device, SessionEnded)
 

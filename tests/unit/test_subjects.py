@@ -85,7 +85,6 @@ def test_what_describes_a_session_narrows_it_no_further(member: str) -> None:
     subject = {"format": "complex", "session": OPAQUE, "user": ADA, member: DEVICE}
 
     assert _named(subject) == NamedSubject("ada", "sid-0001", is_narrowed=member != "tenant")
-    assert _named(subject, widen_subjects=True) == NamedSubject("ada", "sid-0001")
 
 
 def test_a_session_at_one_application_is_less_than_the_session() -> None:

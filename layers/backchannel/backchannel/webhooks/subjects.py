@@ -28,7 +28,7 @@ class NamedSubject:
     """Whom a subject names: a user by the ``sub`` of ID tokens, a session by its id, both, or nobody.
 
     ``opaque`` is the id of a simple opaque subject, which its event says how to read. ``is_every_session``: all sessions of the
-    user are named. ``is_narrowed``: it says more of a session than whose it is, such as a device.
+    user are named. ``is_narrowed``: beside both, it names more, such as a device.
     """
 
     user: str | None = None
@@ -117,7 +117,7 @@ def _complex(identifier: Mapping[str, Any], context: Context) -> NamedSubject:
         return NOBODY
     if session == EVERY_SESSION:
         return NamedSubject(user=user.user, is_every_session=True)
-    is_narrowed = session is not None and not context.widen_subjects and not members.keys() <= {*_OF_ONE_USER, "session"}
+    is_narrowed = None not in {user.user, session} and not members.keys() <= {*_OF_ONE_USER, "session"}
     return NamedSubject(user=user.user, session=session, is_narrowed=is_narrowed)
 
 
