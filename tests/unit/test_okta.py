@@ -95,6 +95,7 @@ def test_who_acted_is_not_who_is_meant(name: str) -> None:
 def test_what_only_users_do_to_themselves_is_about_its_actor_where_no_user_is_named(name: str, target: object) -> None:
     assert read(event(name, target=target)) == read(event(name))
     assert read(event(name, target=target, actor={"id": "sys", "type": "SystemPrincipal"})) == UNMAPPABLE
+    assert read(event(name, target=target, actor={"id": "unknown", "type": "User"})) == UNMAPPABLE
     users = [{"id": ADMINISTRATOR, "type": "User"}, {"id": "00u0000000000000bob7", "type": "User"}]
     assert read(event(name, target=users)) == UNMAPPABLE
 

@@ -92,11 +92,12 @@ def _targets(kind: str, document: _Json) -> list[object]:
 
 
 def _user(document: _Json) -> object:
-    """Return the one user whom an event names, or else, if it names none, the user who acted."""
+    """Return the one user whom an event names, or else, if it names none, the user who acted, if Okta knows him."""
     if _targets("User", document):
         return _target("User", document)
     actor = document.get("actor")
-    return actor.get("id") if isinstance(actor, dict) and actor.get("type") == "User" else None
+    acting = actor.get("id") if isinstance(actor, dict) and actor.get("type") == "User" else None
+    return None if acting == "unknown" else acting
 
 
 def _succeeded(document: _Json) -> bool:
