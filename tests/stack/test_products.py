@@ -185,6 +185,7 @@ PRODUCTS: Mapping[str, Product] = {
         {
             "events": {
                 "PostSignIn": STARTED,
+                "PostRegister-inferred": STARTED,
                 "PostResetPassword-inferred": NEW_PASSWORD,
                 "User.SuspensionStatus.Updated-inferred": USER_DISABLED,
                 "User.SuspensionStatus.Updated-active-inferred": IGNORED,

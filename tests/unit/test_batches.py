@@ -24,7 +24,7 @@ from backchannel.webhooks.request import Parsed, Proven, Refused, Request, Trust
 from tests.support.queues import FakeQueue
 from tests.support.uncounted import UNCOUNTED
 from tests.unit.conftest import Log
-from tests.unit.fakes import ISSUER
+from tests.unit.fakes import ISSUER, sample
 
 AT = 1_788_249_600_123
 WHEN = "2026-09-01T08:00:00.000Z"
@@ -233,3 +233,34 @@ def test_a_thousand_starts_are_all_stored() -> None:
     _receive([_event(number, "rp_session.started") for number in range(1_000)], sessions, FakeQueue())
 
     assert sorted(each.sub for each in sessions.started) == sorted(f"ada-{number}" for number in range(1_000))
+
+
+# --- entries that are no JSON that every reader reads alike -----------------------------------------------------------
+
+DEEP = '{"a":' * 100 + "1" + "}" * 100
+UNREADABLE = ['{"a": 1, "a": 2}', '[{"a": {"b": 1, "b": 2}}]', "NaN", "-Infinity", '{"a": 1e999}', "1" * 5000, DEEP]
+ENVELOPES = {
+    "bearer": ('{"events": [%s]}', json.dumps(_event(1))),
+    "okta": ('{"data": {"events": [%s]}}', json.dumps(sample("okta-eventhook-user.session.clear.json")["data"]["events"][0])),
+    "auth0": ("[%s]", json.dumps(sample("auth0-logstream-jsonobject.json"))),
+    "pingone": ("[%s]", json.dumps(sample("pingone-USER.DELETED.json"))),
+}
+
+
+@pytest.mark.parametrize("unreadable", UNREADABLE, ids=lambda text: text[:20])
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_an_entry_that_cannot_be_read_keeps_no_other_out(name: str, unreadable: str) -> None:
+    envelope, good = ENVELOPES[name]
+    body = (envelope % f"{unreadable},{good}").encode()
+
+    parsed = session_events(
+        Proven(body), PROVIDER, Source("s", name, "secret"), cast("Any", None), AT + 86_400_000 * (name != "bearer")
+    )
+
+    assert (len(parsed.events), parsed.refused) == (1, (Refused(0, "malformed_request"),))
+
+
+@pytest.mark.parametrize("body", ['{"events": [], "events": []}', '{"a": NaN, "a": 1}', "[" * 100_000])
+def test_an_envelope_that_cannot_be_read_is_malformed(body: str) -> None:
+    with pytest.raises(MalformedRequestError):
+        session_events(Proven(body.encode()), PROVIDER, Source("s", "bearer", "secret"), cast("Any", None), AT)

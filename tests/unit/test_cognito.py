@@ -153,6 +153,22 @@ def test_a_sign_in_is_a_start_without_a_sid_at_the_time_of_its_receipt(version: 
     assert _read(document) == Parsed((RpSessionStarted(SUB, CLIENT, NOW),)), "a preview's time is now"
 
 
+@pytest.mark.parametrize(
+    ("time", "ended_at"),
+    [
+        ("2026-09-01T10:00:00+00:00", AT + 999),
+        ("2026-09-01T12:00:00+02:00", AT + 999),
+        ("2026-09-01T10:00:00.250Z", AT + 250),
+        ("2026-09-01T10:00:00.250123456Z", AT + 250),
+    ],
+)
+def test_the_time_of_a_call_may_be_written_in_any_precision(time: str, ended_at: int) -> None:
+    (event,) = _read(_call("GlobalSignOut", eventTime=time)).events
+
+    assert isinstance(event, SubjectSessionsEnded)
+    assert event.ended_at == ended_at
+
+
 def test_an_end_is_never_later_than_its_receipt() -> None:
     (event,) = _read(_call("GlobalSignOut"), now=AT + 20).events
 

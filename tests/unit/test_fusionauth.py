@@ -17,8 +17,9 @@ from backchannel.errors import (
 from backchannel.reasons import Reason
 from backchannel.sessions.events import RpSessionStarted, SubjectSessionsEnded
 from backchannel.tokens.jws_verification import unverified
+from backchannel.webhooks.batches import read_batch
 from backchannel.webhooks.fusionauth import FORMAT, parse
-from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, Request, Trust
+from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, Refused, Request, Trust
 from tests.unit.fakes import EVENTS, sample
 
 USER, CLIENT = "8f3c0000-0000-4000-8000-000000000001", "a0000000-0000-4000-8000-000000000001"
@@ -140,3 +141,11 @@ def test_an_event_that_does_not_say_what_happened_is_refused(
 ) -> None:
     with pytest.raises(error):
         _parse({**sample(f"fusionauth-{name}.json")["event"], **change})
+
+
+def test_what_is_refused_is_no_error_since_a_login_may_wait_for_the_answer() -> None:
+    assert FORMAT.entries is not None
+
+    found = FORMAT.entries(Proven(b'{"event": {"type": "user.login.success"}}'))
+
+    assert read_batch(found or (), lambda each: parse(each, CONTEXT)) == Parsed(refused=(Refused(0, "malformed_request"),))

@@ -23,6 +23,7 @@ def _ended(kind: str, reason: Reason) -> Parsed:
 
 SAMPLES: Mapping[str, Parsed] = {
     "PostSignIn": Parsed((RpSessionStarted(USER, CLIENT, AT),)),
+    "PostRegister-inferred": Parsed((RpSessionStarted(USER, CLIENT, AT),)),
     "PostResetPassword-inferred": _ended("PostResetPassword", Reason.CREDENTIAL_CHANGED),
     "User.SuspensionStatus.Updated-inferred": _ended("User.SuspensionStatus.Updated", Reason.USER_DISABLED),
     "User.SuspensionStatus.Updated-active-inferred": IGNORED,

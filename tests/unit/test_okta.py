@@ -18,6 +18,7 @@ from tests.unit.fakes import EVENTS, sample
 ADA = "00u0000000000000ada7"
 ADMINISTRATOR = "00u0000000000000adm7"
 AT = 1_788_256_800_000
+OF_THE_ACTOR = ("user.session.end", "user.account.lock-ours")
 CONTEXT = Context("https://acme.okta.com", "claim", now=AT + 500)
 
 
@@ -85,7 +86,26 @@ def test_who_acted_is_not_who_is_meant(name: str) -> None:
     somebody = {"id": "00u0000000000000bob7", "type": "User"}
 
     assert read(event(name, actor=somebody)) == read(event(name))
-    assert read(event(name, actor=somebody, target=[])) == UNMAPPABLE
+    if name not in OF_THE_ACTOR:
+        assert read(event(name, actor=somebody, target=[])) == UNMAPPABLE
+
+
+@pytest.mark.parametrize("name", OF_THE_ACTOR)
+@pytest.mark.parametrize("target", [None, [], [{"id": "0oa0000000000000wik7", "type": "AppInstance"}]])
+def test_what_only_users_do_to_themselves_is_about_its_actor_where_no_user_is_named(name: str, target: object) -> None:
+    assert read(event(name, target=target)) == read(event(name))
+    assert read(event(name, target=target, actor={"id": "sys", "type": "SystemPrincipal"})) == UNMAPPABLE
+    assert read(event(name, target=target, actor={"id": "unknown", "type": "User"})) == UNMAPPABLE
+    users = [{"id": ADMINISTRATOR, "type": "User"}, {"id": "00u0000000000000bob7", "type": "User"}]
+    assert read(event(name, target=users)) == UNMAPPABLE
+
+
+def test_an_account_is_locked_since_a_sign_on_failed() -> None:
+    name = "user.account.lock-ours"
+
+    assert read(event(name, outcome={"result": "FAILURE", "reason": "LOCKED_OUT"}, target=None)) == read(event(name))
+    assert read(event(name, outcome={"result": "FAILURE", "reason": "INVALID_CREDENTIALS"})) == IGNORED
+    assert read(event("user.session.clear", outcome={"result": "FAILURE", "reason": "LOCKED_OUT"})) == IGNORED
 
 
 def test_of_several_users_nobody_knows_who_is_meant() -> None:
@@ -111,6 +131,7 @@ def test_the_target_of_a_sign_on_comes_before_its_actor() -> None:
         *({"actor": None}, {"actor": {}}, {"actor": {"id": "sys", "type": "SystemPrincipal"}}, {"actor": "ada"}),
         *({"target": None}, {"target": [{"id": ADA, "type": "User"}]}),
         {"target": [{"id": "0oa1", "type": "AppInstance"}, {"id": "0oa2", "type": "AppInstance"}]},
+        {"target": [{"id": "0oa1", "type": "AppInstance"}, {"id": "u1", "type": "User"}, {"id": "u2", "type": "User"}]},
     ],
 )
 def test_a_sign_on_that_names_no_user_or_no_application_starts_nothing(changed: dict[str, Any]) -> None:

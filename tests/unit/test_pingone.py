@@ -36,6 +36,10 @@ def _parse(document: Mapping[str, Any]) -> Parsed:
     return parse(Proven(json.dumps(document).encode()), CONTEXT)
 
 
+def _read_all(body: bytes) -> Parsed:
+    return read_batch(entries(Proven(body)), lambda each: parse(each, CONTEXT))
+
+
 def test_every_sample_has_its_expectation() -> None:
     assert {path.name.removeprefix("pingone-").removesuffix(".json") for path in EVENTS.glob("pingone-*")} == SAMPLES.keys()
 
@@ -50,31 +54,42 @@ def test_the_actor_is_never_the_user(name: str) -> None:
     assert ADMINISTRATOR not in repr(_parse(sample(f"pingone-{name}.json")))
 
 
-@pytest.mark.parametrize("status", ["FAILURE", "FAILED", "success", ""])
+@pytest.mark.parametrize("status", ["FAILURE", "FAILED", ""])
 def test_what_failed_is_ignored(status: str) -> None:
     assert _parse({**sample("pingone-USER.DELETED.json"), "result": {"status": status}}) == IGNORED
 
 
-@pytest.mark.parametrize("resources", [[], [{"type": "GROUP", "id": "g"}], ["user"], [{"type": "USER", "id": "a"}] * 2])
+@pytest.mark.parametrize(
+    "resources", [[], [{"type": "GROUP", "id": "g"}], ["user"], [{"type": "USER", "id": "a"}, {"type": "USER", "id": "b"}]]
+)
 def test_an_end_that_does_not_name_one_user_is_unmappable(resources: list[Any]) -> None:
     assert _parse({**sample("pingone-USER.DELETED.json"), "resources": resources}) == UNMAPPABLE
 
 
+def test_success_is_success_in_any_case_and_a_user_may_be_named_twice() -> None:
+    event = sample("pingone-USER.DELETED.json")
+    twice = [*event["resources"], *event["resources"]]
+
+    assert _parse({**event, "result": {"status": "Success"}, "resources": twice}) == SAMPLES["USER.DELETED"]
+
+
 def test_a_batch_is_read_in_its_order_and_a_bad_event_is_refused_alone() -> None:
     good, other = sample("pingone-USER.DELETED.json"), sample("pingone-USER.ACCESS_ALLOWED.json")
-    found = entries(Proven(json.dumps([good, 7, other, sample("pingone-PASSWORD.SET.json")]).encode()))
 
-    assert found is not None
-    read = read_batch(found, lambda each: parse(each, CONTEXT))
+    read = _read_all(json.dumps([good, 7, other, sample("pingone-PASSWORD.SET.json")]).encode())
+
     assert read.events == SAMPLES["USER.DELETED"].events + SAMPLES["PASSWORD.SET"].events
     assert (read.ignored, read.refused) == (1, (Refused(1, "malformed_request"),))
 
 
-def test_a_single_event_is_no_batch_and_what_is_no_json_is_refused() -> None:
-    assert entries(Proven((EVENTS / "pingone-USER.DELETED.json").read_bytes())) is None
-    assert entries(Proven(b"[]")) == []
-    with pytest.raises(MalformedRequestError):
-        entries(Proven(b"["))
+@pytest.mark.parametrize("body", [b"", b"[", b"7", b"null", b"{}", b'{"id": 1, "id": 2}', b"\xff"])
+def test_what_is_refused_is_no_error_since_it_would_come_again_for_days(body: bytes) -> None:
+    assert _read_all(body) == Parsed(refused=(Refused(0, "malformed_request"),))
+
+
+def test_a_single_event_is_a_batch_of_one_and_there_may_be_none() -> None:
+    assert _read_all((EVENTS / "pingone-USER.DELETED.json").read_bytes()) == SAMPLES["USER.DELETED"]
+    assert _read_all(b"[]") == Parsed()
 
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", f"{SECRET}x", SECRET.removeprefix("Bearer "), "é"])

@@ -239,6 +239,21 @@ def test_an_event_of_a_user_ends_all_sessions_of_the_user(
     assert _parse(event, members) == _user(reason, cause=cause)
 
 
+@pytest.mark.parametrize("event", [f"{CAEP}credential-change", f"{RISC}account-disabled", PURGED, f"{RISC}sessions-revoked"])
+@pytest.mark.parametrize("beside", [{}, {"tenant": {"format": "opaque", "id": "acme"}}])
+def test_the_session_in_which_it_happened_does_not_narrow_what_is_about_a_user(event: str, beside: dict[str, Any]) -> None:
+    whole = _parse(event)
+    about = {"format": "complex", "user": CLAIMS["sub_id"], "session": SESSION, **beside}
+
+    assert _parse(event, about=about) == whole
+    (of_session,) = _parse(REVOKED, about=about).events
+    on_phone = {**about, "device": {"format": "opaque", "id": "phone"}}
+    (on_device,) = _parse(event, about=on_phone).events
+    assert _parse(event, about=on_phone, widen_subjects=True) == whole
+    assert isinstance(of_session, SessionEnded)
+    assert isinstance(on_device, SessionEnded)
+
+
 @pytest.mark.parametrize(
     "event",
     [

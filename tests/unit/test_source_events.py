@@ -166,6 +166,12 @@ def test_an_event_is_read_as_of_when_it_came_however_long_it_waited(world: World
     assert [each.started_at for each in world.sessions.starts] == [SENT_AT]
 
 
+def test_half_a_character_in_what_an_event_says_beside_keeps_it_from_nobody(world: World) -> None:
+    assert world.handle(_event(userAgent="cut off \ud83d"))
+
+    assert (len(world.ended), world.dead.sent) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -176,6 +182,7 @@ def test_an_event_is_read_as_of_when_it_came_however_long_it_waited(world: World
         ({"provider": "pool", "source": 7, "event": {}}, "message_not_understood"),
         ({"issuer": 7, "event": {}}, "message_not_understood"),
         ({"provider": "pool", "issuer": ISSUER, "source": "app", "events": [{}]}, "message_not_understood"),
+        ({**_event(), "provider": "\ud83d"}, "message_not_understood"),
         ({**_event(), "provider": "nobody"}, "not_found"),
         ({**_event(), "source": "nobody"}, "not_found"),
         ({"issuer": "https://idp.example", "event": {}}, "not_found"),

@@ -82,7 +82,9 @@ def test_a_tenant_narrows_nothing() -> None:
 
 @pytest.mark.parametrize("member", ["tenant", "device", "group", "org_unit"])
 def test_what_describes_a_session_narrows_it_no_further(member: str) -> None:
-    assert _named({"format": "complex", "session": OPAQUE, "user": ADA, member: DEVICE}) == NamedSubject("ada", "sid-0001")
+    subject = {"format": "complex", "session": OPAQUE, "user": ADA, member: DEVICE}
+
+    assert _named(subject) == NamedSubject("ada", "sid-0001", is_narrowed=member != "tenant")
 
 
 def test_a_session_at_one_application_is_less_than_the_session() -> None:

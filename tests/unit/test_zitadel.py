@@ -90,6 +90,15 @@ def test_who_signed_out_of_an_unknown_session_is_known_where_the_source_wants_th
     assert event.unmatched_sub == USER
 
 
+@pytest.mark.parametrize("payload", [None, {}, {"userAgentID": "agent"}, {"sessionID": None}, {"sessionID": ""}])
+def test_a_logout_that_names_no_session_means_the_user_only_if_the_source_says_so(payload: object) -> None:
+    document = {**sample("zitadel-user.human.signed.out.json"), "event_payload": payload}
+
+    assert _parse(document) == UNMAPPABLE
+    expected = SubjectSessionsEnded(USER, AT, f"{USER}:31", reason=Reason.LOGOUT)
+    assert _parse(document, replace(CONTEXT, unmatched_sid="end_subject")).events == (expected,)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "error"),
     [
@@ -99,8 +108,7 @@ def test_who_signed_out_of_an_unknown_session_is_known_where_the_source_wants_th
         ("session.terminated", {"aggregateID": ""}, IdentifierInvalidError),
         ("session.terminated", {"created_at": "yesterday"}, MalformedRequestError),
         ("session.terminated", {"created_at": "2030-01-01T00:00:00Z"}, EventTimeInvalidError),
-        ("user.human.signed.out", {"event_payload": {}}, IdentifierInvalidError),
-        ("user.human.signed.out", {"event_payload": None}, IdentifierInvalidError),
+        ("user.human.signed.out", {"event_payload": {"sessionID": 7}}, IdentifierInvalidError),
         ("user.human.signed.out", {"event_payload": 7}, MalformedRequestError),
         ("user.human.signed.out", {"event_payload": "no base64!"}, MalformedRequestError),
         ("user.human.signed.out", {"event_payload": "é"}, MalformedRequestError),

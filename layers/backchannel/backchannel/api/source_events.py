@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -35,7 +35,7 @@ from backchannel.providers.sources import Source
 from backchannel.providers.table import Provider, Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.sessions.handed_on import HandedOn
-from backchannel.strict_json import parse
+from backchannel.strict_json import read
 from backchannel.webhooks.formats import FORMATS
 from backchannel.webhooks.request import Proven
 
@@ -124,10 +124,13 @@ def source_of_sign_ins(providers: Providers, issuer: str) -> tuple[Provider, Sou
 
 
 def _read(body: str) -> Mapping[str, Any]:
+    """Return a message; its event may hold half of a surrogate pair, as in a text that somebody has cut off."""
     try:
-        return parse(body)
-    except ValueError as error:
+        message = read(body)
+        json.dumps({**message, "event": None}, ensure_ascii=False).encode()
+    except (ValueError, TypeError) as error:
         raise MessageNotUnderstood("not a message of SourceEventsQueue") from error
+    return cast("Mapping[str, Any]", message)
 
 
 def _named(body: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ are the administrator's; its path names the session or the user. Logs come late,
 age limit.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,10 +12,11 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import unquote
 
+from backchannel.errors import MalformedRequestError
 from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import Ended, RpSessionStarted, SubjectSessionsEnded, identifier, subject
-from backchannel.strict_json import read
 from backchannel.webhooks import aws_iam, static_header
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, start_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
@@ -29,11 +29,11 @@ type _Made = Ended | Parsed
 def entries(proven: Proven) -> list[Proven]:
     """Return the logs of a body in any of its three shapes. What is no JSON as a whole is read line by line, and so refused."""
     try:
-        document = read(proven.body)
-    except ValueError:
+        document = loosely(proven.body)
+    except MalformedRequestError:
         document = None
     if isinstance(document, list):
-        return [Proven(json.dumps(each).encode()) for each in document]
+        return entries_of(document)
     if isinstance(document, dict):
         return [proven]
     return [Proven(line) for line in proven.body.splitlines() if line.strip()]

@@ -7,22 +7,19 @@ is no session id anywhere that tokens carry, too.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from backchannel.errors import IssuerMismatchError, MalformedRequestError
+from backchannel.errors import IssuerMismatchError
 from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import RpSessionStarted, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks import aws_iam
 from backchannel.webhooks.cognito_sign_ins import STARTS
 from backchannel.webhooks.format import EVENTS, Format
+from backchannel.webhooks.iso_times import end_time
 from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 
 _ISSUER = re.compile(r"https://cognito-idp\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([A-Za-z0-9_-]+)")
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_REST_OF_SECOND = 999
-"""Milliseconds: CloudTrail's times are whole seconds."""
 
 _CALL, _SERVICE_EVENT = "AWS API Call via CloudTrail", "AWS Service Event via CloudTrail"
 
@@ -84,7 +81,7 @@ def _call(document: Mapping[str, Any], region: str, pool: str, now: int) -> Pars
         return UNMAPPABLE
     end = SubjectSessionsEnded(
         sub=subject(sub),
-        ended_at=min(event_time(_seconds(detail), now) + _REST_OF_SECOND, now),
+        ended_at=end_time("eventTime", detail, now),
         source_event_id=identifier("eventID", detail.get("eventID")),
         client_id=None if client_id is None else identifier("client_id", client_id),
         reason=reason,
@@ -102,17 +99,6 @@ def _is_of(detail: Mapping[str, Any], region: str, pool: str) -> bool:
 def _of(detail: Mapping[str, Any], name: str, inner: str) -> object:
     found = detail.get(name)
     return found.get(inner) if isinstance(found, dict) else None
-
-
-def _seconds(detail: Mapping[str, Any]) -> int:
-    """Return the time of a call, in milliseconds."""
-    text = member(detail, "eventTime", str)
-    try:
-        if _TIME.fullmatch(text):
-            return round(datetime.fromisoformat(text).timestamp() * 1000)
-    except ValueError as error:
-        raise MalformedRequestError("eventTime is not a time that exists") from error
-    raise MalformedRequestError("eventTime must be in UTC, in whole seconds")
 
 
 FORMAT = Format(

@@ -1,5 +1,7 @@
 """FusionAuth. No event tells of a logout; the end of a refresh token is the nearest.
 
+A user may wait for the answer, and fail by a refusal: an event that is not valid is refused without an error.
+
 ``X-FusionAuth-Signature-JWT`` names the body's digest, but no time and no receiver: an age limit and the event's own id bound a
 replay. ``user`` objects hold personal data, of which only the id is kept.
 """
@@ -37,6 +39,11 @@ def parse(proven: Proven, context: Context) -> Parsed:
         return IGNORED
     at = event_time(member(event, "createInstant", int), context.now)
     return make(event, at, identifier("event.id", event.get("id")))
+
+
+def entries(proven: Proven) -> list[Proven]:
+    """Return the event as a batch of one."""
+    return [proven]
 
 
 def _logged_in(event: Mapping[str, Any], at: int, _: str) -> Parsed:
@@ -84,6 +91,7 @@ _TYPES: Mapping[str, _Make] = {
 FORMAT = Format(
     verify=_verify,
     parse=parse,
+    entries=entries,
     check_secret=None,
     success=HTTPStatus.OK,
     settings=JWKS | EVENTS,

@@ -34,7 +34,7 @@ def parse(proven: Proven, context: Context) -> Parsed:
 
 
 def _signed_in(document: Mapping[str, Any], context: Context) -> Parsed:
-    """Return the start at the application that the user signed in for; there is none in the account centre."""
+    """Return the start at the application that the user signed in for, or registered for; there is none in the account centre."""
     if document.get("application") is None:
         return IGNORED
     client_id = identifier("client_id", member(document, "application", dict).get("id"))
@@ -77,6 +77,7 @@ def _verify(request: Request, trust: Trust, _: int) -> Proven:
 
 _TYPES: Mapping[str, Callable[[Mapping[str, Any], Context], Parsed]] = {
     "PostSignIn": _signed_in,
+    "PostRegister": _signed_in,  # after which no sign-in follows
     "PostResetPassword": _password_reset,
     "User.SuspensionStatus.Updated": _suspension_updated,
     "User.Deleted": _deleted,

@@ -1,11 +1,11 @@
 """Okta's Event Hooks: batches of System Log events.
 
-With what an administrator does, ``actor`` is the administrator; the user is the target. No event has the ``sid`` of ID tokens, as
-far as is known, so no session is named. ``uuid`` stays the same when an event is sent again, which may be late: there is no age
-limit.
+With what an administrator does, ``actor`` is the administrator; the user is the target. Only of what nobody does to another may
+the actor be the user, where the event names none: a sign-on, a logout, too many wrong passwords. No event has the ``sid`` of
+ID tokens, as far as is known, so no session is named. ``uuid`` stays the same when an event is sent again, which may be late:
+there is no age limit.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -15,6 +15,7 @@ from backchannel.errors import MalformedRequestError
 from backchannel.reasons import POLICIES, Reason
 from backchannel.sessions.events import RpSessionStarted, SubjectSessionsEnded, identifier, subject
 from backchannel.webhooks import static_header
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, start_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, Request, json_object, member
@@ -29,8 +30,10 @@ def entries(proven: Proven) -> list[Proven]:
         MalformedRequestError: the body is not that of an Event Hook.
 
     """
-    data = member(json_object(proven.body), "data", dict)
-    return [Proven(json.dumps(each).encode()) for each in member(data, "events", list)]
+    document = loosely(proven.body)
+    if not isinstance(document, dict):
+        raise MalformedRequestError("the body is not a JSON object")
+    return entries_of(member(member(document, "data", dict), "events", list))
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
@@ -48,7 +51,7 @@ def parse(proven: Proven, context: Context) -> Parsed:
     if reason is None or not _OCCURRED.get(kind, _succeeded)(document):
         return IGNORED
     at, event_id = end_time("published", document, context.now), identifier("uuid", document.get("uuid"))
-    user = _target("User", document)
+    user = _user(document) if kind in _OF_THE_ACTOR else _target("User", document)
     return UNMAPPABLE if user is None else Parsed((SubjectSessionsEnded(subject(user), at, event_id, reason=reason),))
 
 
@@ -66,12 +69,10 @@ def challenge(request: Request) -> Mapping[str, str]:
 
 
 def _started(document: _Json, context: Context) -> Parsed:
-    """Read a sign-on to an application. Here alone may the actor stand for a missing target: nobody signs on for another."""
+    """Read a sign-on to an application."""
     if not _succeeded(document):
         return IGNORED
-    actor = document.get("actor")
-    acting = actor.get("id") if isinstance(actor, dict) and actor.get("type") == "User" else None
-    user, client = _target("User", document) or acting, _target("AppInstance", document)
+    user, client = _user(document), _target("AppInstance", document)
     if user is None or client is None:
         return IGNORED
     at = start_time("published", document, context.now)
@@ -80,16 +81,35 @@ def _started(document: _Json, context: Context) -> Parsed:
 
 def _target(kind: str, document: _Json) -> object:
     """Return the id of the one target of a type, None if there is none, or several."""
-    targets = document.get("target")
-    found = [each for each in targets if isinstance(each, dict) and each.get("type") == kind] if isinstance(targets, list) else []
-    ids = [each.get("id") for each in found]
+    ids = _targets(kind, document)
     return ids[0] if ids and all(each == ids[0] for each in ids) else None
+
+
+def _targets(kind: str, document: _Json) -> list[object]:
+    targets = document.get("target")
+    found = targets if isinstance(targets, list) else []
+    return [each.get("id") for each in found if isinstance(each, dict) and each.get("type") == kind]
+
+
+def _user(document: _Json) -> object:
+    """Return the one user whom an event names, or else, if it names none, the user who acted, if Okta knows him."""
+    if _targets("User", document):
+        return _target("User", document)
+    actor = document.get("actor")
+    acting = actor.get("id") if isinstance(actor, dict) and actor.get("type") == "User" else None
+    return None if acting == "unknown" else acting
 
 
 def _succeeded(document: _Json) -> bool:
     outcome = document.get("outcome")
     result = outcome.get("result") if isinstance(outcome, dict) else None
     return isinstance(result, str) and result.casefold() == "success"
+
+
+def _is_locked(document: _Json) -> bool:
+    """Whether an account was locked: the outcome may be that of the sign-on, which failed."""
+    outcome = document.get("outcome")
+    return _succeeded(document) or (isinstance(outcome, dict) and str(outcome.get("reason")).casefold() == "locked_out")
 
 
 def _is_enforced(document: _Json) -> bool:
@@ -134,7 +154,11 @@ _ENDS: Mapping[str, Reason] = {
     "user.risk.detect": Reason.COMPROMISED,  # its later name
 }
 
+_OF_THE_ACTOR = frozenset({"user.session.end", "user.account.lock"})
+"""What nobody does to another. Without a target, the actor is the user."""
+
 _OCCURRED: Mapping[str, Callable[[_Json], bool]] = {
+    "user.account.lock": _is_locked,
     "policy.auth_reevaluate.fail": _is_enforced,
     "user.risk.change": _is_high,
     "user.risk.detect": _is_high,

@@ -3,16 +3,15 @@
 ``actors`` are who did it, an administrator for instance; the user whom it was done to is the one of ``resources``.
 """
 
-import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from backchannel import strict_json
 from backchannel.errors import MalformedRequestError
 from backchannel.reasons import Reason
 from backchannel.sessions.events import SubjectSessionsEnded, identifier, subject
 from backchannel.webhooks import static_header
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time
 from backchannel.webhooks.request import IGNORED, MAX_BODY, UNMAPPABLE, Context, Parsed, Proven, json_object, member
@@ -21,18 +20,13 @@ MAX_AGE = 8 * 86_400
 """Seconds: what was repeated for seven days is still an end."""
 
 
-def entries(proven: Proven) -> list[Proven] | None:
-    """Return the events of a batch, None for a single event.
-
-    Raises:
-        MalformedRequestError: the body is not JSON.
-
-    """
+def entries(proven: Proven) -> list[Proven]:
+    """Return the events of a batch; what is none is one event, and so refused without an error, which would come again."""
     try:
-        document = strict_json.read(proven.body)
-    except ValueError as error:
-        raise MalformedRequestError("the body is not JSON that every reader reads alike, or nested too deeply") from error
-    return [Proven(json.dumps(each).encode()) for each in document] if isinstance(document, list) else None
+        document = loosely(proven.body)
+    except MalformedRequestError:
+        return [proven]
+    return entries_of(document) if isinstance(document, list) else [proven]
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
@@ -44,10 +38,10 @@ def parse(proven: Proven, context: Context) -> Parsed:
     """
     document = json_object(proven.body)
     kind = member(member(document, "action", dict), "type", str)
-    if kind not in _TYPES or member(member(document, "result", dict), "status", str) != "SUCCESS":
+    if kind not in _TYPES or member(member(document, "result", dict), "status", str).casefold() != "success":
         return IGNORED
     reason, users = _TYPES[kind], _users(document)
-    if reason is None or len(users) != 1:
+    if reason is None or not users or any(each != users[0] for each in users):
         return UNMAPPABLE
     at = end_time("recordedAt", document, context.now)
     event_id = identifier("id", document.get("id"))

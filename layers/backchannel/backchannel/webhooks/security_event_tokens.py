@@ -154,8 +154,10 @@ def _end(kind: _Kind, event: _Event, told: _Beside, context: Context) -> Parsed:
         return UNMAPPABLE
     who, at, reason = named_subject(about, context), _time(event, told, context.now), kind.reason(event)
     session = who.opaque if who.session is None and kind.is_of_session else who.session
+    is_whole = context.widen_subjects or not who.is_narrowed
+    is_about_user = who.user is not None and not kind.is_of_session and is_whole
     end: Ended | None = None
-    if session is not None:
+    if session is not None and not is_about_user:  # else it is the session in which it happened to the user
         sid = identifier("sid", session)
         end = end_of_session(
             context, sid=sid, sub=who.user, ended_at=at, source_event_id=told.jti, reason=reason, cause=kind.cause

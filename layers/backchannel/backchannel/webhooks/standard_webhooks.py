@@ -6,7 +6,6 @@ Where the signature covers no id beside the body, the body has an ``id``, too. S
 ``{"events": [...]}``.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -22,6 +21,7 @@ from backchannel.sessions.events import (
     subject,
 )
 from backchannel.webhooks import ed25519_signatures, hmac_signatures
+from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, milliseconds, start_time
 from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
@@ -35,10 +35,10 @@ def entries(proven: Proven) -> list[Proven] | None:
         MalformedRequestError: the body is not that of a batch or of an event.
 
     """
-    document = json_object(proven.body)
-    if "events" not in document or "type" in document:
+    document = loosely(proven.body)
+    if not isinstance(document, dict) or "events" not in document or "type" in document:
         return None
-    return [Proven(json.dumps(each).encode()) for each in member(document, "events", list)]
+    return entries_of(member(document, "events", list))
 
 
 def parse(proven: Proven, context: Context) -> Parsed:

@@ -28,13 +28,14 @@ class NamedSubject:
     """Whom a subject names: a user by the ``sub`` of ID tokens, a session by its id, both, or nobody.
 
     ``opaque`` is the id of a simple opaque subject, which its event says how to read. ``is_every_session``: all sessions of the
-    user are named.
+    user are named. ``is_narrowed``: beside both, it names more, such as a device.
     """
 
     user: str | None = None
     session: str | None = None
     opaque: str | None = None
     is_every_session: bool = False
+    is_narrowed: bool = False
 
 
 NOBODY = NamedSubject()
@@ -116,7 +117,8 @@ def _complex(identifier: Mapping[str, Any], context: Context) -> NamedSubject:
         return NOBODY
     if session == EVERY_SESSION:
         return NamedSubject(user=user.user, is_every_session=True)
-    return NamedSubject(user=user.user, session=session)
+    is_narrowed = None not in {user.user, session} and not members.keys() <= {*_OF_ONE_USER, "session"}
+    return NamedSubject(user=user.user, session=session, is_narrowed=is_narrowed)
 
 
 def _user(subject: object, context: Context) -> NamedSubject | None:

@@ -70,7 +70,12 @@ def _terminated(document: Mapping[str, Any], event_id: str, context: Context) ->
 
 
 def _signed_out(document: Mapping[str, Any], event_id: str, context: Context) -> Parsed:
-    return _session_over(document, event_id, context, _payload(document).get("sessionID"), document["aggregateID"])
+    """Read a logout. Without a session, which older logins did not have, it is one of the user's; which one, nobody knows."""
+    session_id = _payload(document).get("sessionID")
+    if session_id in (None, ""):
+        everywhere = _of_user(Reason.LOGOUT)
+        return UNMAPPABLE if context.unmatched_sid == "report" else everywhere(document, event_id, context)
+    return _session_over(document, event_id, context, session_id, document["aggregateID"])
 
 
 def _session_over(document: Mapping[str, Any], event_id: str, context: Context, session_id: object, sub: str | None) -> Parsed:
