@@ -136,8 +136,8 @@ def _read(body: str) -> Mapping[str, Any]:
 def _named(body: str) -> dict[str, str]:
     """Return the provider and the source that a message names, if it does."""
     try:
-        message = parse(body)
-    except ValueError:
+        message = _read(body)
+    except MessageNotUnderstood:
         return {}
     return {name: message[name] for name in ("provider", "source") if isinstance(message.get(name), str)}
 

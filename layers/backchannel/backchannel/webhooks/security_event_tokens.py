@@ -3,7 +3,6 @@
 A SET says that one event happened to one subject. ``subjects`` says who that is.
 """
 
-import hmac
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -16,12 +15,11 @@ from backchannel.errors import (
     IssuerMismatchError,
     SecurityEventTokenInvalidError,
     SignatureInvalidError,
-    VerificationStateMismatchError,
-    shown,
 )
 from backchannel.reasons import POLICIES, Cause, Reason
 from backchannel.sessions.events import MAX_CLOCK_DIFFERENCE, Ended, SubjectSessionsEnded, event_time, identifier, subject
 from backchannel.webhooks import static_header
+from backchannel.webhooks.event_streams import OF_STREAMS
 from backchannel.webhooks.format import EVENTS, JWKS, Format
 from backchannel.webhooks.request import (
     IGNORED,
@@ -53,7 +51,7 @@ _NO_TIME = 10**18
 _REST_OF_SECOND = 999
 """Milliseconds."""
 
-_CAEP, _RISC, _SSF, _OAUTH = (f"https://schemas.openid.net/secevent/{of}/event-type/" for of in ("caep", "risc", "ssf", "oauth"))
+_CAEP, _RISC, _OAUTH = (f"https://schemas.openid.net/secevent/{of}/event-type/" for of in ("caep", "risc", "oauth"))
 
 type _Event = Mapping[str, Any]
 
@@ -115,7 +113,7 @@ def parse(proven: Proven, context: Context) -> Parsed:
     _, jti = _check(claims)
     found: list[Parsed] = []
     for uri, event in claims["events"].items():
-        read = _OF_STREAMS.get(uri)
+        read = OF_STREAMS.get(uri)
         if read is not None:
             found.append(read(event, context))
         elif uri in _KINDS:
@@ -213,34 +211,6 @@ _KINDS: Mapping[str, _Kind] = {
     f"{_OAUTH}tokens-revoked": _Kind(_always(Reason.LOGOUT), "token_revoked"),
 }
 """The types that end sessions. All others are ignored: they tell of no end, or as Google's ``token-revoked`` of one token."""
-
-
-# --- streams ----------------------------------------------------------------------------------------------------------
-
-
-def _verification(event: _Event, context: Context) -> Parsed:
-    """Check the ``state`` of a verification that we asked for; one that the transmitter begins has none."""
-    state, ours = event.get("state"), context.verification_state
-    if state is None or ours is None:
-        return IGNORED
-    if not isinstance(state, str) or not hmac.compare_digest(state.encode(errors="replace"), ours.encode()):
-        raise VerificationStateMismatchError("state is not the one that this stream is verified with")
-    return IGNORED
-
-
-def _stream_updated(event: _Event, _: Context) -> Parsed:
-    status, reason = event.get("status"), event.get("reason")
-    if status not in ("paused", "disabled"):
-        return IGNORED
-    return Parsed(ignored=1, stopped=(f"{status}: {shown(reason)}" if isinstance(reason, str) else status,))
-
-
-_OF_STREAMS: Mapping[str, Callable[[_Event, Context], Parsed]] = {
-    f"{_SSF}verification": _verification,
-    f"{_RISC}verification": _verification,
-    f"{_SSF}stream-updated": _stream_updated,
-}
-"""The types that are about the stream itself. Google has the name that verification had in drafts."""
 
 
 FORMAT = Format(
