@@ -60,14 +60,15 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 SUITES := unit template faults stack interop
-# The stack suite runs in parts: three at a time (and interop as one more), then what has to run alone.
-STACK_PARTS := stack-main stack-inside stack-waits stack-alone
-stack-main := -m 'not inside and not waits and not alone' tests/stack
+# The stack suite runs in parts: four at a time (and interop as one more), then what has to run alone.
+STACK_PARTS := stack-main stack-senders stack-inside stack-waits stack-alone
+stack-main := -m 'not senders and not inside and not waits and not alone' tests/stack
+stack-senders := -m 'senders and not inside and not waits and not alone' tests/stack
 stack-inside := -m 'inside and not alone' tests/stack
 stack-waits := -m 'waits and not inside and not alone' tests/stack
 stack-alone := -m alone tests/stack
 interop := tests/interop
-BESIDE := stack-inside stack-waits
+BESIDE := stack-senders stack-inside stack-waits
 
 # $(call pytest,name,arguments): runs tests, and leaves their results under this name.
 pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(2)
@@ -95,12 +96,12 @@ ifdef TEST
 	@$(call pytest,stack,$(TEST))
 else
 	@rm -rf .local/noted
-	@status=0; $(MAKE) --jobs=3 --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
+	@status=0; $(MAKE) --jobs=4 --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
 	for part in $(BESIDE); do echo "$$part tests"; cat .local/$$part.log; done; \
 	echo "stack-alone tests"; $(MAKE) part-stack-alone || status=$$?; exit $$status
 endif
 
-LOGGED := log-stack-inside log-stack-waits log-interop
+LOGGED := log-stack-senders log-stack-inside log-stack-waits log-interop
 .PHONY: $(STACK_PARTS:%=part-%) $(LOGGED)
 part-stack-main part-stack-alone: part-%:
 	@$(call pytest,$*,$($*))

@@ -20,6 +20,8 @@ from tests.support.snippets import exchanges
 from tests.support.unspeakable import note
 from tests.unit.fakes import EVENTS
 
+pytestmark = pytest.mark.senders
+
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "providers" / "auth0.md").read_text()
 CLIENT = "/clients/aClientIdAAAAAAAAAAAAAAAAAAAAAAA"
 SECRET = "Bearer <a long random text>"

@@ -25,6 +25,8 @@ from tests.support.unspeakable import note
 from tests.support.upstream import DISCOVERY, JWKS, UpstreamServer
 from tests.unit.fakes import sample
 
+pytestmark = pytest.mark.senders
+
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "providers" / "authentik.md").read_text()
 SECTIONS = sections(DOCUMENT)
 SESSIONS = "Sessions: authentik's own logout tokens"

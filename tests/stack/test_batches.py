@@ -274,6 +274,7 @@ class Half:
         return batch(*events)
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize(
     ("operation", "fault", "are_left"),
     [
@@ -303,6 +304,7 @@ def test_while_half_of_a_large_batch_cannot_be_stored_it_is_tried_again_and_noth
     assert batches.ended() == set(half.ended)
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize("fault", [error("InternalServerError", 500), RESET], ids=["refused", "broken connections"])
 def test_a_large_batch_that_cannot_be_handed_on_can_be_sent_again_and_loses_nothing(
     batches: Batches, faulty: FaultyAws, fault: Fault
@@ -353,6 +355,7 @@ def iso_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+@pytest.mark.inside
 @pytest.mark.parametrize("product", [okta, auth0], ids=["okta", "auth0"])
 def test_while_half_of_a_products_thousand_events_cannot_be_stored_it_is_answered_and_nothing_is_lost(
     batches: Batches, faulty: FaultyAws, product: Callable[[Users, Sequence[str], Sequence[str]], bytes]

@@ -20,6 +20,8 @@ from tests.support.unspeakable import new_id
 from tests.support.user_pool import SOURCE, UserPool, issuer_of
 from tests.unit.fakes import EVENTS
 
+pytestmark = pytest.mark.senders
+
 CALLS = {
     "AdminDeleteUser": Effect("user", "user_deleted"),
     "AdminDisableUser": Effect("user", "user_disabled"),

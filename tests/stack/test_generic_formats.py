@@ -29,6 +29,8 @@ from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.unspeakable import new_id, note
 from tests.unit.fakes import sample
 
+pytestmark = pytest.mark.senders
+
 ROOT = Path(__file__).resolve().parents[2]
 AUDIENCE = "backchannel-hub"
 KEY = ECKey.generate_key("P-256", {"kid": "hub", "alg": "ES256", "use": "sig"})

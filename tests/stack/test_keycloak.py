@@ -24,6 +24,8 @@ from tests.support.unspeakable import new_id, note
 from tests.support.upstream import DISCOVERY, JWKS, UpstreamServer
 from tests.unit.fakes import sample
 
+pytestmark = pytest.mark.senders
+
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "providers" / "keycloak.md").read_text()
 SECRET = "<a long random text>"
 SUB, SID = "aaaaaaaa-0000-4000-8000-00000000ada1", "aaaaaaaa-0000-4000-8000-000000005e55"

@@ -26,6 +26,8 @@ from tests.support.unspeakable import note
 from tests.support.upstream import JWKS, UpstreamServer
 from tests.unit.fakes import EVENTS
 
+pytestmark = pytest.mark.senders
+
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "providers" / "okta.md").read_text()
 CLIENT = "/clients/0oa0000000000000wik7"
 SECRET = "Bearer <a long random text>"

@@ -19,6 +19,8 @@ from tests.support.aws import Aws
 from tests.support.provider import Json, Provider
 from tests.support.unspeakable import new_id, note
 
+pytestmark = pytest.mark.senders
+
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 SUB, SID, CLIENT = "aaaaaaaa-0000-4000-8000-00000000ada1", "aaaaaaaa-0000-4000-8000-000000005e55", "wiki"
 KEYCLOAK = {

@@ -31,6 +31,8 @@ from tests.support.unspeakable import note
 from tests.support.upstream import DISCOVERY, JWKS, UpstreamServer
 from tests.unit.fakes import EVENTS, sample
 
+pytestmark = pytest.mark.senders
+
 DOCUMENTS = Path(__file__).resolve().parents[2] / "docs" / "providers"
 
 USER, USER_DISABLED, USER_DELETED = "user", Effect("user", "user_disabled"), Effect("user", "user_deleted")

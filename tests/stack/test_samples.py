@@ -26,6 +26,8 @@ from tests.support.unspeakable import note
 from tests.support.upstream import JWKS, UpstreamServer
 from tests.unit.fakes import EVENTS, sample
 
+pytestmark = pytest.mark.senders
+
 AUDIENCE = "backchannel-hub"
 
 SUBS = frozenset(

@@ -26,6 +26,8 @@ from tests.support.unspeakable import new_id, note
 from tests.support.upstream import JWKS, UpstreamServer
 from tests.unit.fakes import EVENTS, sample
 
+pytestmark = pytest.mark.senders
+
 AUDIENCE = "https://hub.example.test/webhooks/idp/ssf"
 OURS = frozenset({"https://idp.example.test/", "https://acme.okta.example"})
 SUBS = frozenset({"ada", "8f3cuser", "00u00000000000008f3c7", "ada@example.test", "user@example.com"})

@@ -12,6 +12,8 @@ from tests.support.provider import LOOPBACK, Json, Provider
 from tests.support.snippets import Exchange, exchanges, sections
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.senders
+
 DOCUMENT = sections((Path(__file__).resolve().parents[2] / "docs" / "providers" / "without-events.md").read_text())
 WITHOUT = exchanges(DOCUMENT["Without any start: tell all clients"])
 WITH = exchanges(DOCUMENT["With starts: tell those where somebody is logged in"])
