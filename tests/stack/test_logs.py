@@ -2,7 +2,9 @@
 
 import base64
 import json
+import re
 import secrets
+from collections.abc import Iterable
 
 import pytest
 
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.late]
 
 
 _SHORTEST = 16
+_SEPARATORS = re.compile(r'[\s"]+')
 
 
 @pytest.fixture
@@ -58,8 +61,20 @@ def test_no_log_contains_a_token_a_secret_a_subject_or_a_session(aws: Aws, began
     assert "request.refused" in logged["AdminLogGroup"]
     assert len(noted.values) > 5
     for group, text in logged.items():
-        spoken = [value for value in noted.values if any(form in text for form in _forms(value))]
-        assert spoken == [], group
+        assert _spoken(noted.values, text) == [], group
+
+
+@pytest.mark.parametrize("text", ['{"sub": "%s"}', "x%sx", "%s", 'sub="%s"\nother'])
+def test_what_a_log_contains_is_found(text: str) -> None:
+    value, other = (f"sub-{secrets.token_hex(12)}" for _ in range(2))
+    token = f"eyJhbGciOiJub25lIn0.e30.{secrets.token_urlsafe(32)}"
+    spaced = f"Bearer {secrets.token_urlsafe(24)}"
+
+    for said in (value, value[:20], base64.b64encode(value.encode()).decode()):
+        assert _spoken({value, other}, text % said) == [value]
+    assert _spoken({token, other}, text % token.rpartition(".")[2]) == [token]
+    assert _spoken({spaced, other}, text % spaced) == [spaced]
+    assert _spoken({value, other}, text % value[:19]) == []
 
 
 def test_logs_are_keys_and_values(aws: Aws, began: float, eventful: str) -> None:
@@ -67,6 +82,19 @@ def test_logs_are_keys_and_values(aws: Aws, began: float, eventful: str) -> None
 
     record = json.loads(lines[-1])
     assert (record["message"], record["logout_id"]) == ("session.ended", eventful)
+
+
+def _spoken(values: Iterable[str], text: str) -> list[str]:
+    """Return the values of which some form is in a text.
+
+    Both are large. So each place in a word of the text is looked at once, for the beginning of any form.
+    """
+    forms = {value: _forms(value) for value in values}
+    beginnings = {form[:_SHORTEST] for each in forms.values() for form in each}
+    words = {word for word in _SEPARATORS.split(text) if len(word) >= _SHORTEST}
+    begun = beginnings.intersection(word[at : at + _SHORTEST] for word in words for at in range(len(word) - _SHORTEST + 1))
+    begun |= {beginning for beginning in beginnings if _SEPARATORS.search(beginning)}
+    return [value for value, each in forms.items() if any(form[:_SHORTEST] in begun and form in text for form in each)]
 
 
 def _forms(value: str) -> list[str]:
