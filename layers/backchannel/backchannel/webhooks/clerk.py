@@ -4,19 +4,16 @@
 ID tokens that it gives as an OAuth provider.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from backchannel.errors import MalformedRequestError
 from backchannel.reasons import Reason
-from backchannel.sessions.events import Ended, SubjectSessionsEnded, event_time, identifier, subject
+from backchannel.sessions.events import event_time, identifier
 from backchannel.webhooks import hmac_signatures
+from backchannel.webhooks.ended_objects import end_of
 from backchannel.webhooks.format import EVENTS, Format
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
-from backchannel.webhooks.sids import end_of_session
-
-type _Make = Callable[[Mapping[str, Any], int, str, Context], Ended | None]
+from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, json_object, member
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
@@ -27,49 +24,25 @@ def parse(proven: Proven, context: Context) -> Parsed:
 
     """
     document = json_object(proven.body)
-    make = _TYPES.get(member(document, "type", str))
-    if make is None:
+    reason = _ENDS.get(member(document, "type", str))
+    if reason is None:
         return IGNORED
     if proven.event_id is None:
         raise MalformedRequestError("svix-id is missing")
     at = event_time(member(document, "timestamp", int), context.now)
-    event = make(member(document, "data", dict), at, identifier("svix-id", proven.event_id), context)
-    return UNMAPPABLE if event is None else Parsed((event,))
+    event_id = identifier("svix-id", proven.event_id)
+    return end_of(member(document, "data", dict), reason, at=at, event_id=event_id, context=context)
 
 
-def _session_over(reason: Reason) -> _Make:
-    def make(data: Mapping[str, Any], at: int, event_id: str, context: Context) -> Ended | None:
-        return end_of_session(
-            context,
-            sid=identifier("sid", data.get("id")),
-            sub=data.get("user_id"),
-            ended_at=at,
-            source_event_id=event_id,
-            reason=reason,
-        )
-
-    return make
-
-
-def _user_deleted(data: Mapping[str, Any], at: int, event_id: str, _: Context) -> Ended | None:
-    return SubjectSessionsEnded(subject(data.get("id")), at, event_id, reason=Reason.USER_DELETED)
-
-
-def _verify(request: Request, trust: Trust, now: int) -> Proven:
-    hmac_signatures.standard_webhooks(request, trust.secrets(), now)
-    event_id, _, _ = hmac_signatures.standard_webhooks_headers(request)
-    return Proven(request.body, event_id)
-
-
-_TYPES: Mapping[str, _Make] = {
-    "session.ended": _session_over(Reason.LOGOUT),
-    "session.removed": _session_over(Reason.LOGOUT),
-    "session.revoked": _session_over(Reason.SESSION_REVOKED),
-    "user.deleted": _user_deleted,
+_ENDS: Mapping[str, Reason] = {
+    "session.ended": Reason.LOGOUT,
+    "session.removed": Reason.LOGOUT,
+    "session.revoked": Reason.SESSION_REVOKED,
+    "user.deleted": Reason.USER_DELETED,
 }
 
 FORMAT = Format(
-    verify=_verify,
+    verify=hmac_signatures.verify_standard_webhooks,
     parse=parse,
     check_secret=hmac_signatures.standard_webhooks_key,
     success=HTTPStatus.OK,

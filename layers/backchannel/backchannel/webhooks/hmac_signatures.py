@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from backchannel.errors import RegistrationInvalidError, SignatureInvalidError
 from backchannel.webhooks import ed25519_signatures
-from backchannel.webhooks.request import Request
+from backchannel.webhooks.request import Proven, Request, Trust
 
 TOLERANCE = 300
 """Seconds that a Standard Webhooks timestamp may differ from our clock, either way."""
@@ -25,6 +25,18 @@ _HALF_A_PAIR = re.compile(r"[\ud800-\udfff]")
 """Half of a surrogate pair, which JSON may write but UTF-8 does not have."""
 
 _NOBODYS_KEY = bytes(32)
+
+
+def verify_standard_webhooks(request: Request, trust: Trust, now: int) -> Proven:
+    """Return what a sender has signed, with the id that it signed beside the body; ``now`` in milliseconds.
+
+    Raises:
+        SignatureInvalidError: no signature, a wrong one, or one of another time.
+
+    """
+    standard_webhooks(request, trust.secrets(), now)
+    event_id, _, _ = standard_webhooks_headers(request)
+    return Proven(request.body, event_id)
 
 
 def standard_webhooks(request: Request, secrets: Sequence[str], now: int) -> None:

@@ -24,7 +24,7 @@ from backchannel.webhooks import ed25519_signatures, hmac_signatures
 from backchannel.webhooks.batches import entries_of, loosely
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time, milliseconds, start_time
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
+from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, json_object, member
 from backchannel.webhooks.sids import end_of_session, trusted_sid
 
 
@@ -127,19 +127,13 @@ def _has_unknown_reason(data: Mapping[str, Any]) -> bool:
     return given is not None and _reason(data) is not None and not Reason.is_known(given)
 
 
-def _verify(request: Request, trust: Trust, now: int) -> Proven:
-    hmac_signatures.standard_webhooks(request, trust.secrets(), now)
-    event_id, _, _ = hmac_signatures.standard_webhooks_headers(request)
-    return Proven(request.body, event_id)
-
-
 def _check_secret(secret: str) -> None:
     is_public = secret.startswith(ed25519_signatures.PREFIX)
     (ed25519_signatures.public_key if is_public else hmac_signatures.standard_webhooks_key)(secret)
 
 
 FORMAT = Format(
-    verify=_verify,
+    verify=hmac_signatures.verify_standard_webhooks,
     parse=parse,
     entries=entries,
     check_secret=_check_secret,

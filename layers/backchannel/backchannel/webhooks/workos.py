@@ -1,16 +1,15 @@
 """WorkOS. ``context.client_id`` is the environment, never a client; ``data.id`` of a session is the ``sid`` of access tokens."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 from backchannel.reasons import Reason
-from backchannel.sessions.events import Ended, SubjectSessionsEnded, identifier, subject
+from backchannel.sessions.events import identifier
 from backchannel.webhooks import hmac_signatures, timestamped_signatures
+from backchannel.webhooks.ended_objects import end_of
 from backchannel.webhooks.format import EVENTS, Format
 from backchannel.webhooks.iso_times import end_time
-from backchannel.webhooks.request import IGNORED, UNMAPPABLE, Context, Parsed, Proven, Request, Trust, json_object, member
-from backchannel.webhooks.sids import end_of_session
+from backchannel.webhooks.request import IGNORED, Context, Parsed, Proven, Request, Trust, json_object, member
 
 
 def parse(proven: Proven, context: Context) -> Parsed:
@@ -21,37 +20,19 @@ def parse(proven: Proven, context: Context) -> Parsed:
 
     """
     document = json_object(proven.body)
-    make = _TYPES.get(member(document, "event", str))
-    if make is None:
+    reason = _ENDS.get(member(document, "event", str))
+    if reason is None:
         return IGNORED
     at = end_time("created_at", document, context.now)
-    event = make(member(document, "data", dict), at, identifier("id", document.get("id")), context)
-    return UNMAPPABLE if event is None else Parsed((event,))
-
-
-def _session_revoked(data: Mapping[str, Any], at: int, event_id: str, context: Context) -> Ended | None:
-    return end_of_session(
-        context,
-        sid=identifier("sid", data.get("id")),
-        sub=data.get("user_id"),
-        ended_at=at,
-        source_event_id=event_id,
-        reason=Reason.SESSION_REVOKED,
-    )
-
-
-def _user_deleted(data: Mapping[str, Any], at: int, event_id: str, _: Context) -> Ended | None:
-    return SubjectSessionsEnded(subject(data.get("id")), at, event_id, reason=Reason.USER_DELETED)
+    event_id = identifier("id", document.get("id"))
+    return end_of(member(document, "data", dict), reason, at=at, event_id=event_id, context=context)
 
 
 def _verify(request: Request, trust: Trust, now: int) -> Proven:
     return timestamped_signatures.verify("workos-signature", request, trust, now, unit=1)
 
 
-_TYPES: Mapping[str, Callable[[Mapping[str, Any], int, str, Context], Ended | None]] = {
-    "session.revoked": _session_revoked,
-    "user.deleted": _user_deleted,
-}
+_ENDS: Mapping[str, Reason] = {"session.revoked": Reason.SESSION_REVOKED, "user.deleted": Reason.USER_DELETED}
 
 FORMAT = Format(
     verify=_verify,
