@@ -158,6 +158,7 @@ bench: up $(NODE_READY) ## Measure the delivery core and the service
 
 .PHONY: soak
 soak: up ## Run the long tests of webhooks, sessions and deliveries; they stop by themselves
+	@$(LOCALLY) $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=search tests/unit
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.garbage
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries

@@ -1,9 +1,15 @@
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from local.client import STACK_FILE, Stack
 from tests.support import alone
+
+# Each run tries the same examples, so only a change can make it fail; --hypothesis-profile=search looks for new ones.
+settings.register_profile("same examples", deadline=None, derandomize=True, database=None)  # a busy machine breaks no promise
+settings.register_profile("search", deadline=None, max_examples=1000)
+settings.load_profile("same examples")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,9 +10,7 @@ from pytest_socket import disable_socket
 
 from backchannel.runtime.observability import logger, metrics
 
-settings.register_profile("unit", deadline=None)  # a busy machine breaks no promise
 settings.register_profile("mutants", deadline=None, database=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
-settings.load_profile("unit")
 
 
 def pytest_runtest_setup() -> None:

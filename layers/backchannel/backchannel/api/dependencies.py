@@ -51,3 +51,8 @@ def dependencies(router: APIGatewayRouter) -> Dependencies:
 def now() -> int:
     """Return the time in milliseconds since the epoch."""
     return round(time.time() * 1000)
+
+
+def requester(router: APIGatewayRouter) -> str:
+    """Return the ARN of the IAM principal who makes this request, as API Gateway has verified it."""
+    return str(router.current_event.raw_event["requestContext"]["identity"]["userArn"])
