@@ -16,6 +16,7 @@ from backchannel.deliveries.consumer import DeliveryConsumer, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
+from backchannel.deliveries.waking import Waker
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Egress
 from backchannel.providers.cache import cached
@@ -70,6 +71,7 @@ worker = DeliveryWorker(
     provider=cached(providers.get),
     current_provider=providers.get,
     client=cached(providers.get_client),
+    current_client=providers.get_client,
     deliveries=deliveries,
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
     signer=signer,
@@ -83,6 +85,7 @@ consumer = DeliveryConsumer(
     retry_queue_arn=settings.retry_queue_arn,
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
     slow_clients=slow_clients,
+    waker=Waker(providers.get, providers.get_client, deliveries, retry_queue),
 )
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 

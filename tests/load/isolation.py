@@ -101,6 +101,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         provider=lambda name: Provider(name, "https://op.example", KEYS),
         current_provider=lambda name: Provider(name, "https://op.example", KEYS),
         client=lambda _, client_id: clients[client_id],
+        current_client=lambda _, client_id: clients[client_id],
         deliveries=deliveries,
         newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
         encryption=NOBODY,
@@ -108,7 +109,7 @@ def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleTyp
         egress=Egress(read_timeout=HANG),
         circuits=Circuits(cast("Any", NoOpenCircuits()), "circuits"),
     )
-    app.consumer = DeliveryConsumer(worker, queue, "retry", DeadLetters(queue), SlowClients())  # type: ignore[attr-defined]
+    app.consumer = DeliveryConsumer(worker, queue, "retry", DeadLetters(queue), SlowClients(), NOBODY)  # type: ignore[attr-defined]
     return app
 
 

@@ -103,6 +103,7 @@ def ours(uri: str, ca_bundle: str) -> Send:
         provider=cached(lambda name: Provider(name, ISSUER, _ring())),
         current_provider=lambda name: Provider(name, ISSUER, _ring()),
         client=cached(lambda _, client_id: clients[client_id]),
+        current_client=lambda _, client_id: clients[client_id],
         deliveries=InMemoryDeliveries(round(time.time() * 1000)),
         newer_logins=NewerLogins(NoSessions(), NOBODY, NOBODY),
         encryption=NOBODY,

@@ -299,6 +299,7 @@ class World:
             provider=providers.get,
             current_provider=providers.get,
             client=lambda _, client_id: providers.of_id[client_id],
+            current_client=lambda _, client_id: providers.of_id[client_id],
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.to_deliver),
             encryption=cast("Any", None),

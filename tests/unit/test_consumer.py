@@ -8,12 +8,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, SqsRecord
 from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
-from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.messages import DeliveryMessage, WakeMessage
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.slow_clients import QUICK_ANSWERS, REMEMBERED, SLOW_MS, SlowClients
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
+from backchannel.deliveries.waking import Waker
 from backchannel.deliveries.worker import DeliveryWorker
-from backchannel.errors import ConnectFailed, ReadTimeout
+from backchannel.errors import ConnectFailed, InternalFailure, ReadTimeout, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
 from tests.support.queues import FakeQueue
@@ -48,6 +49,17 @@ class FakeWorker:
 
 
 @dataclass
+class FakeWaker:
+    failure: InternalFailure | None = None
+    woken: list[WakeMessage] = field(default_factory=list)
+
+    def wake(self, message: WakeMessage) -> None:
+        self.woken.append(message)
+        if self.failure is not None:
+            raise self.failure
+
+
+@dataclass
 class ConsumerWorld:
     """A DeliveryConsumer with everything around it."""
 
@@ -57,7 +69,7 @@ class ConsumerWorld:
     slow_clients: SlowClients = field(default_factory=SlowClients)
 
     def __post_init__(self) -> None:
-        self.worker = FakeWorker(self.verdict)
+        self.worker, self.waker = FakeWorker(self.verdict), FakeWaker()
 
     def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
         consumer = DeliveryConsumer(
@@ -66,6 +78,7 @@ class ConsumerWorld:
             RETRY_QUEUE,
             DeadLetters(self.dead_letter_queue),
             self.slow_clients,
+            cast("Waker", self.waker),
         )
         return consumer.handle(_record(source, body, received, age))
 
@@ -328,3 +341,28 @@ def _record(source: str, body: str, received: int, age: int) -> SqsRecord:
             "eventSourceARN": source,
         }
     )
+
+
+WAKE = WakeMessage("idp", "wiki", NOW)
+
+
+@pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
+def test_a_client_that_was_resumed_is_woken_up(source: str) -> None:
+    world = ConsumerWorld()
+
+    handled = world.handle(source, WAKE.to_json())
+
+    assert (handled, world.waker.woken, world.worker.attempted) == (Handled("m1", None), [WAKE], [])
+
+
+def test_a_client_that_could_not_be_woken_up_is_tried_again_as_a_repetition() -> None:
+    world = ConsumerWorld()
+    world.waker.failure = StorageUnavailable("ThrottlingException")
+
+    first = world.handle(DELIVERY_QUEUE, WAKE.to_json())
+    again = world.handle(RETRY_QUEUE, world.retry_queue.sent[0].body)
+    later = world.handle(RETRY_QUEUE, WAKE.to_json(), received=2)
+
+    assert first == Handled("m1", POSTPONED)
+    assert again == later == Handled("m1", POSTPONED, stays=True)
+    assert world.waker.woken == [WAKE, replace(WAKE, is_repeated=True), replace(WAKE, is_repeated=True)]

@@ -36,7 +36,7 @@ def ask(method: str, path: str, given: dict[str, str]) -> tuple[int, dict[str, A
         "path": path,
         "headers": {"Content-Type": "application/json"},
         "multiValueHeaders": {"Content-Type": ["application/json"]},
-        "body": json.dumps(BODIES.get(route, {})) if method in {"put", "post"} else None,
+        "body": json.dumps(BODIES.get(route, {})) if method in {"put", "post", "patch"} else None,
         "queryStringParameters": query,
         "multiValueQueryStringParameters": {name: [value] for name, value in query.items()},
         "requestContext": {"stage": "live"},

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from backchannel.api import requests, views
+from backchannel.api import patches, requests, views
 from backchannel.providers.clients import Client
 
 COMPLETE: dict[type[BaseModel], dict[str, Any]] = {
@@ -60,7 +60,7 @@ def test_a_value_outside_its_bounds_is_refused(kind: type[BaseModel], change: di
 
 
 def test_a_client_that_says_nothing_is_registered_with_the_librarys_defaults() -> None:
-    metadata = requests.ClientMetadata().model_dump()
+    metadata = requests.ClientMetadata().model_dump(exclude={"client_id", "circuit"})
     defaults = Client("wiki")
 
     for name, value in metadata.items():
@@ -68,11 +68,26 @@ def test_a_client_that_says_nothing_is_registered_with_the_librarys_defaults() -
         assert value == (list(default) if isinstance(default, tuple) else default)
 
 
-def test_a_client_can_be_given_every_member_that_it_has_and_is_shown_all() -> None:
-    members = {field.name for field in fields(Client)}
+def test_a_client_is_shown_with_every_member_that_it_has() -> None:
+    assert set(views.ClientView.model_fields) == {field.name for field in fields(Client)}
 
-    assert set(requests.ClientMetadata.model_fields) == members - {"client_id"}
-    assert set(views.ClientView.model_fields) == members
+
+@pytest.mark.parametrize(
+    ("put", "patch", "shown"),
+    [
+        (requests.ProviderMetadata, patches.ProviderPatch, views.ProviderView),
+        (requests.SourceMetadata, patches.SourcePatch, views.SourceWithActivity),
+        (requests.ClientMetadata, patches.ClientPatch, views.ClientWithCircuit),
+    ],
+)
+def test_put_and_patch_take_every_member_that_get_shows_and_only_secrets_beside(
+    put: type[BaseModel], patch: type[BaseModel], shown: type[BaseModel]
+) -> None:
+    taken = set(put.model_fields)
+
+    assert taken - set(shown.model_fields) <= {"secret", "previous_secret"}
+    assert set(shown.model_fields) <= taken
+    assert set(patch.model_fields) == taken
 
 
 def test_a_secret_does_not_show_in_a_representation() -> None:

@@ -172,6 +172,7 @@ class WorkerWorld:
         self,
         *,
         client: Client | Exception = WIKI,
+        current_client: Client | Exception | None = None,
         provider: Provider | Exception = PROVIDER,
         current_provider: Provider = PROVIDER,
         begun: CheckedOut | NotDue | NothingToDo | InternalFailure = BEGUN,
@@ -191,6 +192,7 @@ class WorkerWorld:
             provider=lambda _: _give(provider),
             current_provider=lambda _: current_provider,
             client=lambda *_: _give(client),
+            current_client=lambda *_: _give(client if current_client is None else current_client),
             deliveries=self.deliveries,
             newer_logins=NewerLogins(self.sessions, self.deliveries, self.queue),
             encryption=lambda: encryption,
@@ -580,11 +582,48 @@ def test_a_client_that_is_left_alone_has_its_deliveries_wait_without_an_attempt(
     assert world.egress.posts == []
 
 
-def test_nobody_waits_longer_than_the_client_wants_its_deliveries_tried() -> None:
+def test_nobody_waits_longer_for_a_circuit_than_the_client_wants_its_deliveries_tried() -> None:
     old = replace(RECORD, created_at=NOW - 600_000)
+    world = WorkerWorld(client=replace(WIKI, give_up_after=600), circuit_is_open=True, begun=CheckedOut(old, "lease-1"))
+
+    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "circuit_open"))
+
+
+def test_while_a_client_is_paused_nothing_is_given_up() -> None:
+    old = replace(RECORD, created_at=NOW - 10 * DEADLINE_MAX * 1000)
     world = WorkerWorld(client=replace(WIKI, paused=True, give_up_after=600), begun=CheckedOut(old, "lease-1"))
 
-    _is_settled_without_an_attempt(world, Outcome(Status.UNDELIVERABLE, "client_paused"))
+    world.attempt()
+
+    assert (world.outcome.status, world.outcome.code) == (Status.QUEUED, "client_paused")
+
+
+@pytest.mark.parametrize(("resumed", "status"), [(599, Status.RETRYING), (600, Status.UNDELIVERABLE)])
+def test_a_client_that_was_resumed_has_its_deliveries_tried_anew(resumed: int, status: Status) -> None:
+    old = replace(RECORD, created_at=NOW - 10 * DEADLINE_MAX * 1000, attempts=3)
+    client = replace(WIKI, give_up_after=660, resumed_at=NOW - resumed * 1000 - 1)
+    world = WorkerWorld(client=client, begun=CheckedOut(old, "lease-1"), result=_answer(503))
+
+    world.attempt()
+
+    assert world.outcome.status is status
+
+
+def test_a_client_that_was_resumed_is_not_left_alone_because_a_cache_says_so() -> None:
+    world = WorkerWorld(client=replace(WIKI, paused=True), current_client=WIKI)
+
+    world.attempt()
+
+    assert world.outcome.status is Status.ACCEPTED
+
+
+def test_an_internal_failure_after_a_long_pause_gives_nothing_up() -> None:
+    record = replace(RECORD, created_at=NOW - 2 * DEADLINE_MAX * 1000, updated_at=NOW - 1000, next_attempt_at=None)
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), signing_fault=errors.SigningUnavailable("ThrottlingException"))
+
+    verdict = world.attempt()
+
+    assert verdict == Postponed(overdue=1000)
 
 
 def test_a_client_may_have_its_deliveries_given_up_earlier() -> None:
@@ -661,7 +700,8 @@ def test_nothing_is_posted_once_there_is_no_time_left_to_record_what_comes_of_it
 
 
 def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
-    record = replace(RECORD, created_at=NOW - DEADLINE_MAX * 1000)
+    began = NOW - DEADLINE_MAX * 1000
+    record = replace(RECORD, created_at=began, updated_at=began)
     world = WorkerWorld(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
 
     verdict = world.attempt()
@@ -671,7 +711,8 @@ def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
 
 
 def test_an_internal_failure_gives_the_lease_back_until_the_last_millisecond() -> None:
-    record = replace(RECORD, created_at=NOW - (DEADLINE_MAX * 1000 - 1))
+    began = NOW - (DEADLINE_MAX * 1000 - 1)
+    record = replace(RECORD, created_at=began, updated_at=began)
     world = WorkerWorld(begun=CheckedOut(record, "lease-1"), signing_fault=SigningUnavailable("DisabledException"))
 
     verdict = world.attempt()

@@ -1,32 +1,21 @@
-"""``/providers/{provider}/logouts`` and ``/providers/{provider}/deliveries``: logouts asked for, shown and sent again."""
+"""``/providers/{provider}/logouts``: logouts asked for and shown."""
 
 import uuid
 from http import HTTPStatus
-from typing import Annotated
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
+from backchannel.api.deliveries import delivery_shown
 from backchannel.api.dependencies import dependencies, now
-from backchannel.api.paging import cursor, index_key, position, sort_key
+from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
-from backchannel.api.views import (
-    DeliveriesView,
-    DeliveryView,
-    LogoutAccepted,
-    LogoutView,
-    optional_timestamp,
-    responses,
-    timestamp,
-)
+from backchannel.api.views import LogoutAccepted, LogoutView, responses, timestamp
 from backchannel.aws.dynamodb import key
-from backchannel.deliveries.outcomes import PENDING, Status
-from backchannel.deliveries.records import DeliveryRecord, status_range
+from backchannel.deliveries.outcomes import PENDING
 from backchannel.errors import MalformedRequestError
 from backchannel.reasons import Reason
 from backchannel.sessions import events as session_events
-from backchannel.sessions.events import MAX_IDENTIFIER
 from backchannel.sessions.intake import end_message
 
 router = APIGatewayRouter()
@@ -76,27 +65,9 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
         matched=found.matched,
         settled=None if counts is None else fanned_out and not PENDING & counts.keys(),
         counts=None if counts is None else {str(status): count for status, count in counts.items()},
-        deliveries=[_shown(record) for record in page.items],
+        deliveries=[delivery_shown(record) for record in page.items],
         next=cursor(page.cursor, listed),
     )
-
-
-@router.get("/providers/<provider>/deliveries", summary="List deliveries of a client", responses=responses(DeliveriesView, 200))
-def list_deliveries(
-    provider: Name,
-    client_id: Annotated[str, Query(min_length=1, max_length=MAX_IDENTIFIER)],
-    status: Annotated[Status | None, Query()] = None,
-    after: After = None,
-    limit: Limit = 100,
-) -> DeliveriesView:
-    """Return a page of the client's deliveries, by status and time. The list may lag behind by seconds."""
-    using = dependencies(router)
-    issuer = using.providers.get(provider).issuer
-    listed, within = f"deliveries/{provider}/{client_id}/{status}", status_range(status)
-    start = index_key(position(after, listed, dict), within)
-    client_id = session_events.identifier("client_id", client_id)
-    page = using.deliveries.of_client(issuer, client_id, within, after=start, limit=limit)
-    return DeliveriesView(deliveries=[_shown(record) for record in page.items], next=cursor(page.cursor, listed))
 
 
 def _event(request: LogoutRequest) -> session_events.Ended:
@@ -114,20 +85,3 @@ def _event(request: LogoutRequest) -> session_events.Ended:
 def _reason(text: str | None) -> Reason:
     """Return the reason that an operator gives. Whatever else they say, it is an administrator who ends the session."""
     return Reason.read(text) or Reason.LOGOUT if text is not None and Reason.is_known(text) else Reason.ADMIN_LOGOUT
-
-
-def _shown(record: DeliveryRecord) -> DeliveryView:
-    return DeliveryView(
-        logout_id=record.logout_id,
-        client_id=record.client_id,
-        sid=record.sid,
-        status=record.status,
-        attempts=record.attempts,
-        last_code=record.last_code,
-        last_status_code=record.last_status_code,
-        error=record.error,
-        error_description=record.error_description,
-        created_at=timestamp(record.created_at),
-        updated_at=timestamp(record.updated_at),
-        next_attempt_at=optional_timestamp(record.next_attempt_at),
-    )

@@ -47,7 +47,7 @@ def sort_key(after: str | None, of: str, prefix: str) -> str | None:
 
     """
     found = position(after, of, str)
-    if found is None or (found.startswith(prefix) and _is_key(found)):
+    if found is None or (found.startswith(prefix) and is_key(found)):
         return found
     raise _foreign()
 
@@ -64,13 +64,13 @@ def index_key(found: object, within: tuple[str, str]) -> dict[str, str] | None:
         case None:
             return None
         case {"pk": str(pk), "sk": str(sk), "status_changed": str(at)} if first <= at <= last:
-            if all(_is_key(part) for part in (pk, sk, at)):
+            if all(is_key(part) for part in (pk, sk, at)):
                 return {"pk": pk, "sk": sk, "status_changed": at}
     raise _foreign()
 
 
-def _is_key(text: str) -> bool:
-    """Whether DynamoDB takes it for a sort key; it may hold identifiers of any script."""
+def is_key(text: str) -> bool:
+    """Whether DynamoDB takes it for a key; it may hold identifiers of any script."""
     try:
         return 1 <= len(text.encode()) <= _MAX_KEY
     except UnicodeEncodeError:  # half of a surrogate pair

@@ -19,6 +19,9 @@ Identifier = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER)]
 _DEFAULT = Client(client_id="")
 """A client of which only the id was given: its other members are the defaults."""
 
+_READ_ONLY = "read-only: may be left out, or given as GET shows it"
+_MEASURED = "measured, and ignored here: PUT takes what GET shows"
+
 
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -56,6 +59,7 @@ class ProviderMetadata(_Request):
         Literal["sessions", "all_clients"],
         Field(description="who is told of an end: the clients with an RP session, or all; all_clients needs no starts"),
     ] = "sessions"
+    provider: Annotated[str | None, Field(description=_READ_ONLY)] = None
 
 
 class SourceMetadata(_Request):
@@ -84,10 +88,15 @@ class SourceMetadata(_Request):
     ]
     secret: Annotated[
         SecretStr | None,
-        Field(max_length=MAX_SECRET, description="not for formats that keys of a JWKS or AWS IAM prove; whpk_… is a public key"),
+        Field(
+            max_length=MAX_SECRET,
+            description="not for formats that keys of a JWKS or AWS IAM prove; whpk_… is a public key. Left out, the"
+            " stored secrets are kept if the format stays as it is",
+        ),
     ] = None
     previous_secret: Annotated[
-        SecretStr | None, Field(max_length=MAX_SECRET, description="still accepted while the sender changes over")
+        SecretStr | None,
+        Field(max_length=MAX_SECRET, description="still accepted while the sender changes over; comes with secret"),
     ] = None
     sid_trust: Annotated[
         Literal["claim", "sha256", "none"],
@@ -168,6 +177,8 @@ class SourceMetadata(_Request):
     expected_interval: Annotated[
         int | None, Field(ge=300, le=31_536_000, description="seconds without an accepted webhook that raise an alarm")
     ] = None
+    source: Annotated[str | None, Field(description=_READ_ONLY)] = None
+    activity: Annotated[dict[str, Any] | None, Field(description=_MEASURED)] = None
 
 
 class PreviewRequest(_Request):
@@ -206,15 +217,18 @@ class ClientMetadata(_Request):
     give_up_after: Annotated[int, Field(ge=60, le=DEADLINE_MAX, description="seconds that its deliveries are tried")] = (
         _DEFAULT.give_up_after
     )
-    paused: Annotated[bool, Field(description="its deliveries wait; those that wait too long become undeliverable")] = (
-        _DEFAULT.paused
-    )
+    paused: Annotated[bool, Field(description="its deliveries wait, however long, until it is resumed")] = _DEFAULT.paused
     logout_reasons: Annotated[list[Reason], Field(description="it is told of sessions that ended for these reasons")] = [
         *_DEFAULT.logout_reasons
     ]
     own_tokens: Annotated[
         bool, Field(description="whether it trusts our keys; if not, only the provider's own tokens are passed on to it")
     ] = _DEFAULT.own_tokens
+    client_id: Annotated[str | None, Field(description=_READ_ONLY)] = None
+    paused_by: Annotated[str | None, Field(description=_READ_ONLY)] = None
+    paused_at: Annotated[AwareDatetime | None, Field(description=_READ_ONLY)] = None
+    resumed_at: Annotated[AwareDatetime | None, Field(description=_READ_ONLY)] = None
+    circuit: Annotated[dict[str, Any] | None, Field(description=_MEASURED)] = None
 
 
 class RpSessionStart(_Request):

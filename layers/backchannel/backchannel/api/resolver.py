@@ -7,7 +7,19 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from backchannel import strict_json
-from backchannel.api import clients, key_check, keys, logouts, own_keys, providers, redeliveries, sessions, sources
+from backchannel.api import (
+    clients,
+    deliveries,
+    key_check,
+    keys,
+    logouts,
+    merge_patch,
+    own_keys,
+    providers,
+    redeliveries,
+    sessions,
+    sources,
+)
 from backchannel.api.event_handler import answer_with_problems, response
 from backchannel.api.problems import problem
 from backchannel.errors import MalformedRequestError, ParameterUnknownError
@@ -26,9 +38,20 @@ def _read_json(body: str) -> Any:
         raise MalformedRequestError("the body is not JSON that can be read") from error
 
 
-app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_json)
+class _Resolver(APIGatewayRestResolver):
+    """Reads a merge patch as the JSON that it is: Powertools knows ``application/json`` alone."""
+
+    def resolve(self, event: Any, context: Any) -> dict[str, Any]:
+        headers = event.get("headers") or {}
+        name = next((name for name in headers if name.lower() == "content-type"), None)
+        if name is not None and headers[name].partition(";")[0].strip().lower() == merge_patch.MEDIA_TYPE:
+            event = {**event, "headers": {**headers, name: "application/json"}}
+        return super().resolve(event, context)
+
+
+app: APIGatewayRestResolver = _Resolver(enable_validation=True, json_body_deserializer=_read_json)
 answer_with_problems(app)
-for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, redeliveries):
+for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, deliveries, redeliveries):
     app.include_router(routes.router)
 
 

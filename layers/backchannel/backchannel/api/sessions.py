@@ -1,18 +1,21 @@
 """``/providers/{provider}/sessions``: RP sessions reported and shown."""
 
 from http import HTTPStatus
+from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import dependencies, now
-from backchannel.api.paging import cursor, sort_key
+from backchannel.api.paging import cursor, is_key, position, sort_key
 from backchannel.api.parameters import After, Limit, Name, QueryIdentifier
 from backchannel.api.requests import RpSessionStart, milliseconds
 from backchannel.api.views import EventsTaken, RpSessionsView, RpSessionView, optional_timestamp, responses, timestamp
 from backchannel.aws.dynamodb import key
 from backchannel.errors import MalformedRequestError
 from backchannel.sessions.events import RpSessionStarted, event_time, expiry_time, identifier, subject
+from backchannel.sessions.items import SHARDS
 from backchannel.sessions.rp_sessions import RpSession
+from backchannel.sessions.table import Sessions
 
 router = APIGatewayRouter()
 
@@ -39,28 +42,71 @@ def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
 
 @router.get(
     "/providers/<provider>/sessions",
-    summary="Show the RP sessions of a subject or of a session",
+    summary="Show the RP sessions of a subject, of a session or of a client",
     responses=responses(RpSessionsView, 200),
 )
-def get(
+def get(  # noqa: PLR0917 - one for each parameter of the query
     provider: Name,
     sub: QueryIdentifier = None,
     sid: QueryIdentifier = None,
+    client_id: QueryIdentifier = None,
     after: After = None,
     limit: Limit = 100,
 ) -> RpSessionsView:
-    """Return a page of RP sessions, active and ended ones, each with the logout that took care of it."""
+    """Return a page of RP sessions, active and ended ones, each with the logout that took care of it.
+
+    By `client_id`, the list may lag behind by seconds, and lacks what was stored by a version that did not have it.
+    """
     using = dependencies(router)
     issuer = using.providers.get(provider).issuer
-    listed = f"sessions/{provider}/{sub}/{sid}"
+    listed = f"sessions/{provider}/{sub}/{sid}/{client_id}"
+    if len([each for each in (sub, sid, client_id) if each is not None]) != 1:
+        raise MalformedRequestError("one of sub, sid and client_id is needed")
+    if client_id is not None:
+        sessions, place = _of_client(
+            using.sessions, (issuer, identifier("client_id", client_id)), _place(position(after, listed, dict)), limit
+        )
+        return RpSessionsView(sessions=sessions, next=cursor(place, listed))
     start = sort_key(after, listed, key("RP", ""))
-    if sub is not None and sid is None:
+    if sub is not None:
         page = using.sessions.of_subject(issuer, subject(sub), after=start, limit=limit, now=now())
-    elif sid is not None and sub is None:
-        page = using.sessions.of_session(issuer, identifier("sid", sid), after=start, limit=limit, now=now())
     else:
-        raise MalformedRequestError("one of sub and sid is needed")
+        page = using.sessions.of_session(issuer, identifier("sid", sid or ""), after=start, limit=limit, now=now())
     return RpSessionsView(sessions=[_shown(session) for session in page.items], next=cursor(page.cursor, listed))
+
+
+def _of_client(
+    sessions: Sessions, client: tuple[str, str], place: tuple[int, dict[str, str] | None], limit: int
+) -> tuple[list[RpSessionView], object]:
+    """Return a page of a client's RP sessions, shard by shard of the index, and where the next one begins."""
+    first, start = place
+    found = list[RpSessionView]()
+    for shard in range(first, SHARDS):
+        page = sessions.of_client(*client, shard, after=start, limit=limit - len(found), now=now())
+        found += [_shown(session) for session in page.items]
+        if page.cursor is not None:
+            return found, {"shard": shard, **page.cursor}
+        if len(found) == limit and shard + 1 < SHARDS:
+            return found, {"shard": shard + 1}
+        start = None
+    return found, None
+
+
+def _place(found: dict[str, Any] | None) -> tuple[int, dict[str, str] | None]:
+    """Return the shard, and the position in it, where a page begins.
+
+    Raises:
+        MalformedRequestError: there is no such place.
+
+    """
+    match found:
+        case None:
+            return 0, None
+        case {"shard": int(shard), "pk": str(pk), "sk": str(sk)} if shard in range(SHARDS) and is_key(pk) and is_key(sk):
+            return shard, {"pk": pk, "sk": sk}
+        case {"shard": int(shard)} if shard in range(SHARDS) and len(found) == 1:
+            return shard, None
+    raise MalformedRequestError("after is not a cursor of this list")
 
 
 def _shown(session: RpSession) -> RpSessionView:

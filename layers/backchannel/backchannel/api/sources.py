@@ -1,4 +1,4 @@
-"""``/providers/{provider}/sources/{source}``."""
+"""``/providers/{provider}/sources``."""
 
 import json
 from dataclasses import asdict, replace
@@ -8,7 +8,9 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.dependencies import Dependencies, dependencies, now
 from backchannel.api.logout_tokens import registered_clients
-from backchannel.api.parameters import Name
+from backchannel.api.paging import cursor, sort_key
+from backchannel.api.parameters import After, Limit, Name
+from backchannel.api.patches import SourcePatch, changed, refuse_changes
 from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
 from backchannel.api.upstreams import fetched
@@ -20,6 +22,7 @@ from backchannel.api.views import (
     SessionEventView,
     SourceActivityView,
     SourceCountsView,
+    SourcesView,
     SourceView,
     SourceWithActivity,
     optional_timestamp,
@@ -27,7 +30,8 @@ from backchannel.api.views import (
     timestamp,
 )
 from backchannel.api.webhooks import session_events
-from backchannel.errors import RegistrationInvalidError
+from backchannel.aws.dynamodb import key
+from backchannel.errors import NotFoundError, RegistrationInvalidError
 from backchannel.providers.source_activity import SourceActivity
 from backchannel.providers.sources import Source, secret_name
 from backchannel.providers.table import Provider
@@ -45,25 +49,49 @@ router = APIGatewayRouter()
 
 @router.put("/providers/<provider>/sources/<source>", summary="Configure a webhook sender", responses=responses(SourceView, 200))
 def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
-    """Create or replace a source. A replaced secret may go on being accepted for a minute. Its counts go on."""
+    """Create or replace a source: what is left out returns to its default. It takes what GET shows. Its counts go on.
+
+    Without `secret`, the stored secrets are kept if the format stays as it is. A replaced one may be accepted for another minute.
+    """
     using = dependencies(router)
     found = using.providers.get(provider)
-    check_settings(metadata)
-    values = checked_secrets(metadata)
-    name = secret_name(using.secret_prefix, provider, source)
-    members = metadata.model_dump(exclude={"secret", "previous_secret"})
-    if metadata.ends_sessions is not None:
-        members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
-    configured = Source(**{**members, "source": source, "secret_name": name if values else None})
-    if "jwks_uri" in FORMATS[metadata.format].settings:
-        configured = _with_keys(found, configured, using)
-    if values:
-        using.secrets.put(name, values)
-    else:
-        using.secrets.delete(name)
-    using.activities.begin(provider, source, now())
-    using.providers.put_source(provider, configured)
-    return _shown(configured)
+    refuse_changes(metadata, source=source)
+    gives_secrets = not _SECRETS.isdisjoint(metadata.model_fields_set)
+
+    def replaced(known: Source | None) -> Source:
+        return _configured(found, source, metadata, known, using, gives_secrets=gives_secrets)
+
+    return _shown(using.providers.change_source(provider, source, replaced))
+
+
+@router.patch("/providers/<provider>/sources/<source>", summary="Change a webhook sender", responses=responses(SourceView, 200))
+def patch(provider: Name, source: Name, changes: SourcePatch) -> SourceView:
+    """Change what is given, and leave the rest as it is (RFC 7396): null returns a member to its default.
+
+    Who gives `secret` gives all secrets: the stored ones cannot be read here, so no `previous_secret` is kept beside it.
+    """
+    using = dependencies(router)
+    found = using.providers.get(provider)
+    refuse_changes(changes, source=source)
+    gives_secrets = not _SECRETS.isdisjoint(changes.model_fields_set)
+
+    def patched(known: Source | None) -> Source:
+        if known is None:
+            raise NotFoundError.of("source", source)
+        metadata = changed(SourceMetadata, _shown(known), changes)
+        return _configured(found, source, metadata, known, using, gives_secrets=gives_secrets, is_patch=True)
+
+    return _shown(using.providers.change_source(provider, source, patched))
+
+
+@router.get("/providers/<provider>/sources", summary="List webhook senders", responses=responses(SourcesView, 200))
+def list_sources(provider: Name, after: After = None, limit: Limit = 100) -> SourcesView:
+    """Return a page of the provider's sources."""
+    using = dependencies(router)
+    using.providers.get(provider)
+    listed = f"sources/{provider}"
+    page = using.providers.sources_page(provider, sort_key(after, listed, key("SOURCE", "")), limit)
+    return SourcesView(sources=[_shown(source) for source in page.items], next=cursor(page.cursor, listed))
 
 
 @router.get(
@@ -181,6 +209,47 @@ def checked_secrets(metadata: SourceMetadata) -> list[str]:
     return values
 
 
+def _configured(
+    provider: Provider,
+    name: str,
+    metadata: SourceMetadata,
+    known: Source | None,
+    using: Dependencies,
+    *,
+    gives_secrets: bool,
+    is_patch: bool = False,
+) -> Source:
+    """Return the source as it may be stored in the place of what is known. Its secrets are stored.
+
+    A patch that leaves alone where its sender's keys are does not depend on whether they are to be had now.
+    """
+    check_settings(metadata)
+    keeps_secrets = known is not None and known.format == metadata.format and not gives_secrets
+    values = [] if keeps_secrets else checked_secrets(metadata)
+    secrets = secret_name(using.secret_prefix, provider.provider, name)
+    members = metadata.model_dump(exclude={*_SECRETS, "source", "activity"})
+    members["allowed_networks"] = tuple(metadata.allowed_networks)
+    members["subject_issuers"] = tuple(metadata.subject_issuers)
+    if metadata.ends_sessions is not None:
+        members["ends_sessions"] = tuple(policy for policy in POLICIES if policy in metadata.ends_sessions)
+    kept = known.secret_name if known is not None and keeps_secrets else None
+    configured = Source(**{**members, "source": name, "secret_name": secrets if values else kept})
+    if "jwks_uri" in FORMATS[metadata.format].settings and not (is_patch and _keys_stay(configured, known)):
+        configured = _with_keys(provider, configured, using)
+    if values:
+        using.secrets.put(secrets, values)
+    elif kept is None:
+        using.secrets.delete(secrets)
+    using.activities.begin(provider.provider, name, now())
+    return configured
+
+
+def _keys_stay(source: Source, known: Source | None) -> bool:
+    """Whether the keys of a source's sender are where they were."""
+    names = ("format", "jwks_uri", "allowed_networks", "ca_bundle")
+    return all(getattr(source, name) == getattr(known, name, None) for name in names)
+
+
 def _with_keys(provider: Provider, source: Source, using: Dependencies) -> Source:
     """Return the source as it may be stored, once the keys of its sender have been read."""
     if source.jwks_uri is None and provider.upstream is None:
@@ -196,6 +265,8 @@ def _with_keys(provider: Provider, source: Source, using: Dependencies) -> Sourc
     fetched("JWKS of the source", lambda: jwk_set_of(provider, source, using.documents.fetch))
     return source
 
+
+_SECRETS = frozenset({"secret", "previous_secret"})
 
 _SETTINGS = frozenset[str]().union(*(row.settings for row in FORMATS.values()))
 """What only some formats read."""

@@ -1,6 +1,6 @@
 """The bodies of answers: what the operator is shown of what is stored. No view has a member for a secret."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -22,6 +22,13 @@ class ProviderView(ProviderMetadata):
     """An OpenID Provider."""
 
     provider: str
+
+
+class ProvidersView(BaseModel):
+    """A page of providers."""
+
+    providers: list[ProviderView]
+    next: str | None
 
 
 class KeyView(BaseModel):
@@ -146,6 +153,13 @@ class SourceWithActivity(SourceView):
     activity: SourceActivityView
 
 
+class SourcesView(BaseModel):
+    """A page of sources."""
+
+    sources: list[SourceView]
+    next: str | None
+
+
 class SessionEventView(BaseModel):
     """What an event would cause; ``at`` is when it happened."""
 
@@ -184,6 +198,9 @@ class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of 
 
     subject: str
     typ: str | None
+    paused_by: Annotated[str | None, Field(description="the IAM principal who paused it")]
+    paused_at: Timestamp | None
+    resumed_at: Annotated[Timestamp | None, Field(description="when the last pause ended: give_up_after counts from then")]
 
 
 class CircuitView(BaseModel):
@@ -312,6 +329,12 @@ def timestamp(milliseconds: int) -> datetime:
 def optional_timestamp(milliseconds: int | None) -> datetime | None:
     """Return a time that may not be known."""
     return None if milliseconds is None else timestamp(milliseconds)
+
+
+def client_shown(client: Client) -> ClientView:
+    """Return a client as the API shows it."""
+    times = {name: optional_timestamp(getattr(client, name)) for name in ("paused_at", "resumed_at")}
+    return ClientView(**{**asdict(client), **times})
 
 
 def responses(view: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:

@@ -103,8 +103,8 @@ def page[M: Model](
     return Page(items, None if last is None else {name: value["S"] for name, value in last.items()})
 
 
-def partition_page[M: Model](model: type[M], pk: str, keys: Condition, *, after: str | None, limit: int | None) -> Page[M]:
-    """Return a page of a partition as it is now; ``keys`` is a condition on the sort key."""
+def partition_page[M: Model](model: type[M], pk: str, keys: Condition | None, *, after: str | None, limit: int | None) -> Page[M]:
+    """Return a page of a partition as it is now; ``keys`` is a condition on the sort key, None for all."""
     query = functools.partial(model.query, pk, keys, consistent_read=True)
     found = page(query, after=None if after is None else {"pk": pk, "sk": after}, limit=limit)
     return Page(found.items, None if found.cursor is None else found.cursor["sk"])

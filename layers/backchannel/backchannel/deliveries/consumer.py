@@ -4,18 +4,19 @@ The first time that a delivery has to wait, it moves to RetryQueue. There it bec
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord, backoff
-from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.messages import DeliveryMessage, WakeMessage, read
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
+from backchannel.deliveries.waking import Waker
 from backchannel.deliveries.worker import DeliveryWorker
-from backchannel.errors import MessageNotUnderstood, MessageStuck, QueueUnavailable
+from backchannel.errors import InternalFailure, MessageNotUnderstood, MessageStuck, QueueUnavailable
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import logger, metrics
 
@@ -47,6 +48,7 @@ class DeliveryConsumer:
     retry_queue_arn: str
     dead_letters: DeadLetters
     slow_clients: SlowClients
+    waker: Waker
 
     def handle(self, record: SqsRecord) -> Handled:
         """Attempt the delivery of a record, and make sure that it comes again if it has to. Slow clients are left to RetryQueue.
@@ -55,9 +57,11 @@ class DeliveryConsumer:
         internal failures have held up for days goes to the dead-letter queue, before SQS forgets it.
         """
         try:
-            message = DeliveryMessage.from_json(record.body)
+            message = read(record.body)
         except MessageNotUnderstood as failure:
             return Handled(record.message_id, None, stays=not self.dead_letters.take(record, failure))
+        if isinstance(message, WakeMessage):
+            return self._wake(record, message)
         names = message.provider, message.client_id
         if record.queue_arn != self.retry_queue_arn and self.slow_clients.is_slow(*names):
             return self._retry(record, message, None, delay=0)
@@ -69,6 +73,18 @@ class DeliveryConsumer:
         if not isinstance(verdict, Postponed) and verdict.measured is not None:
             answered = verdict.outcome is not None and verdict.outcome.code.startswith(_ANSWERED)
             self.slow_clients.note(*names, verdict.measured.post_ms, answered=answered)
+        return self._leave(record, message, verdict)
+
+    def _wake(self, record: SqsRecord, message: WakeMessage) -> Handled:
+        again = replace(message, is_repeated=True)
+        try:
+            self.waker.wake(again if record.receive_count > 1 else message)
+        except InternalFailure as failure:
+            logger.error("client.not_woken", code=failure.code, detail=str(failure), client_id=message.client_id)
+            return self._leave(record, again, Postponed())
+        return Handled(record.message_id, None)
+
+    def _leave(self, record: SqsRecord, message: DeliveryMessage | WakeMessage, verdict: Verdict) -> Handled:
         if self._is_stuck(record, verdict) and self.dead_letters.take(record, MessageStuck()):
             return Handled(record.message_id, verdict)
         match verdict:
@@ -82,14 +98,14 @@ class DeliveryConsumer:
     def _is_stuck(self, record: SqsRecord, verdict: Verdict) -> bool:
         return isinstance(verdict, Postponed) and self.worker.now() - record.sent_at >= DEADLINE_MAX * 1000
 
-    def _retry(self, record: SqsRecord, message: DeliveryMessage, verdict: Verdict | None, delay: int) -> Handled:
+    def _retry(self, record: SqsRecord, message: DeliveryMessage | WakeMessage, verdict: Verdict | None, delay: int) -> Handled:
         try:
             if record.queue_arn == self.retry_queue_arn:
                 self.retry_queue.give_back(record, delay)
                 return Handled(record.message_id, verdict, stays=True)
             self.retry_queue.send([message.outgoing(delay)])
         except QueueUnavailable as failure:
-            logger.error("delivery.kept", code=failure.code, detail=str(failure), logout_id=message.logout_id)
+            logger.error("delivery.kept", code=failure.code, detail=str(failure), client_id=message.client_id)
             return Handled(record.message_id, verdict, stays=True, queue_failed=True)
         return Handled(record.message_id, verdict)
 

@@ -40,9 +40,9 @@ def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outco
     """
     passed = record.passed_on
     if passed is not None and client.id_token_encrypted_response_alg is None:
-        give_up_at, usable_until = record.created_at + client.give_up_after * 1000, passed.usable_until
+        give_up_at, usable_until = tried_since(record, client) + client.give_up_after * 1000, passed.usable_until
         if usable_until is None or now <= usable_until:
-            runs_out = usable_until is not None and usable_until - LAST_ATTEMPT < give_up_at
+            runs_out = usable_until is not None and (client.paused or usable_until - LAST_ATTEMPT < give_up_at)
             until = usable_until - LAST_ATTEMPT if usable_until is not None and runs_out else give_up_at
             return Passing(passed.token, passed.ended_at, until, is_last=runs_out and not client.own_tokens)
         if not client.own_tokens:
@@ -53,6 +53,11 @@ def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outco
     if age >= WAIT_FOR_TOKEN:
         return Outcome(Status.UNDELIVERABLE, TOKEN_MISSING)
     return Outcome(record.status, TOKEN_MISSING, max(_FIRST_WAIT, age // 2))
+
+
+def tried_since(record: DeliveryRecord, client: Client) -> int:
+    """Return from when the time counts after which a delivery is given up: while its client was paused, it was not tried."""
+    return max(record.created_at, client.resumed_at or 0)
 
 
 def as_addressed(client: Client, token: str) -> Client:

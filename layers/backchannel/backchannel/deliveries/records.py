@@ -227,7 +227,11 @@ def status_changed(status: Status, at: int) -> str:
     return key(status, f"{at:013d}")
 
 
-def status_range(status: Status | None, since: int = 0, until: int = 9_999_999_999_999) -> tuple[str, str]:
+FOREVER = 9_999_999_999_999
+"""A time in milliseconds later than any that a delivery can have."""
+
+
+def status_range(status: Status | None, since: int = 0, until: int = FOREVER) -> tuple[str, str]:
     """Return the least and the greatest range key of the index that a status, or any, can have in a time."""
     if status is None:
         return "!", "~"

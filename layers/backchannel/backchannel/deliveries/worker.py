@@ -16,10 +16,11 @@ from backchannel.deliveries.log_lines import log_attempt, log_postponed, log_set
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing
+from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing, tried_since
 from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
+from backchannel.deliveries.waking import CLIENT_PAUSED
 from backchannel.egress.post import DEADLINE
 from backchannel.errors import EncryptionKeyUnavailable, InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX, Client
@@ -66,6 +67,7 @@ class DeliveryWorker:
     provider: Callable[[str], Provider]
     current_provider: Callable[[str], Provider]
     client: Callable[[str, str], Client]
+    current_client: Callable[[str, str], Client]
     deliveries: Deliveries
     newer_logins: NewerLogins
     encryption: "Callable[[], Encryption]"
@@ -156,6 +158,8 @@ class DeliveryWorker:
         """
         try:
             provider, client = self.provider(record.provider), self.client(record.provider, record.client_id)
+            if client.paused:  # it may have been resumed since it was read
+                client = self.current_client(record.provider, record.client_id)
         except NotFoundError:
             return Outcome(Status.UNDELIVERABLE, "client_not_registered")
         if provider.issuer != record.issuer:
@@ -165,7 +169,7 @@ class DeliveryWorker:
         if isinstance(passed, Outcome):
             return passed
         if client.paused:
-            return self._wait(record, client, "client_paused", passed=passed)
+            return self._wait(record, client, CLIENT_PAUSED, passed=passed)
         return provider, client, passed
 
     def _key(self, provider: Provider, client: Client) -> SigningKey:
@@ -194,10 +198,10 @@ class DeliveryWorker:
     ) -> Outcome:
         """Let a delivery wait without an attempt; the longer it has waited, the longer, so as not to crowd the queue.
 
-        The last attempt of a token that runs out is not slept through.
+        While its client is paused, it is not given up. The last attempt of a token that runs out is not slept through.
         """
-        age = self.now() - record.created_at
-        if age >= client.give_up_after * 1000:
+        age = self.now() - tried_since(record, client)
+        if not client.paused and age >= client.give_up_after * 1000:
             return Outcome(Status.UNDELIVERABLE, code, detail=detail)
         delay = round(RECOVERY + self.rng.uniform(0, min(RECOVERY + age, WAIT_MAX)))
         if passed is not None and passed.is_last:
@@ -205,13 +209,13 @@ class DeliveryWorker:
         return Outcome(record.status, code, delay, detail=detail)
 
     def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult, passed: Passing | None = None) -> Outcome:
-        ends_at = passed.until if passed is not None and passed.is_last else None
+        ends_at, since = passed.until if passed is not None and passed.is_last else None, tried_since(record, client)
         outcome = outcomes.decide(
             attempted.result,
             attempts=record.attempts + 1,
             last_status_code=record.last_status_code,
-            age=self.now() - record.created_at,
-            deadline=client.give_up_after * 1000 if ends_at is None else ends_at - record.created_at,
+            age=self.now() - since,
+            deadline=client.give_up_after * 1000 if ends_at is None else ends_at - since,
             retry_after=outcomes.parse_retry_after(attempted.retry_after, self.now()),
             rng=self.rng,
             is_tokens_end=ends_at is not None,
@@ -237,13 +241,14 @@ class DeliveryWorker:
     def _postpone(self, delivery: CheckedOut, message: DeliveryMessage, failure: InternalFailure) -> Verdict:
         """Give the delivery back. A failure that has lasted as long as any delivery is tried becomes its outcome."""
         record = delivery.record
+        due = record.next_attempt_at or record.updated_at  # when it was created, settled or hastened: not while it was paused
         try:
-            if self.now() - record.created_at >= DEADLINE_MAX * 1000:
+            if self.now() - due >= DEADLINE_MAX * 1000:
                 return self._settle(delivery, Outcome(Status.UNDELIVERABLE, failure.code))
             self.deliveries.release(delivery)
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
-        return _postponed(message, failure, overdue=self.now() - (record.next_attempt_at or record.created_at))
+        return _postponed(message, failure, overdue=self.now() - due)
 
 
 def _unwanted(record: DeliveryRecord, client: Client) -> Outcome | None:

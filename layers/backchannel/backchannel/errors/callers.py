@@ -26,6 +26,17 @@ class ParameterUnknownError(CallerError):
     code = "parameter_unknown"
 
 
+class ReadOnlyMemberError(CallerError):
+    """The body gives a member that only this service sets another value than it has."""
+
+    code = "read_only_member"
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Return the error for a member."""
+        return cls(f"{name} is read-only: leave it out, or give it as GET shows it")
+
+
 class PayloadTooLargeError(CallerError):
     """The body is larger than any that makes sense."""
 

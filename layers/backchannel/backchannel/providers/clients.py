@@ -1,7 +1,7 @@
 """A relying party as it is registered: its metadata under the names of Dynamic Client Registration."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from backchannel.reasons import Reason
@@ -34,7 +34,8 @@ class Client:
     - ``allowed_networks``: the private networks that its URI may lead into
     - ``ca_bundle``: certificate authorities of a private PKI, in PEM
     - ``give_up_after``: seconds that its deliveries are tried
-    - ``paused``: its deliveries wait
+    - ``paused``: its deliveries wait. ``paused_by`` is the IAM principal who paused it, at ``paused_at``; ``resumed_at`` is when
+      the last pause ended. Times are in milliseconds since the epoch
     - ``logout_reasons``: it is told of sessions that ended for these reasons
     - ``own_tokens``: whether it trusts a key of this service; if not, it is sent the provider's own tokens alone
     """
@@ -57,8 +58,21 @@ class Client:
     paused: bool = False
     logout_reasons: tuple[Reason, ...] = ALL_BUT_EXPIRED
     own_tokens: bool = True
+    paused_by: str | None = None
+    paused_at: int | None = None
+    resumed_at: int | None = None
 
     @property
     def needs_sid(self) -> bool:
         """Whether a token without ``sid`` is useless to this RP."""
         return self.backchannel_logout_session_required or self.subject == "sid_only"
+
+
+def with_pauses(client: Client, known: Client | None, by: str, now: int) -> Client:
+    """Return the client as somebody stores it in the place of ``known``, with what is kept of its pauses."""
+    was_paused, resumed_at = known is not None and known.paused, None if known is None else known.resumed_at
+    if not client.paused:
+        return replace(client, paused_by=None, paused_at=None, resumed_at=now if was_paused else resumed_at)
+    if known is not None and was_paused:
+        by, now = known.paused_by or by, known.paused_at or now
+    return replace(client, paused_by=by, paused_at=now, resumed_at=resumed_at)

@@ -102,6 +102,14 @@ class Providers:
         found = _provider(document)
         return found if self._permit_private_networks else found.in_public_networks()
 
+    def listed(self, after: str | None, limit: int) -> Page[Provider]:
+        """Return a page of the providers in order of name; one that was removed lately leaves it shorter."""
+        found = partition_page(self._items, _LIST, None, after=after, limit=limit)
+        keys = [(_pk(item.sk), "PROVIDER") for item in found.items if not item.document.get("is_removed")]
+        with storage():
+            documents = [item.document for item in self._items.batch_get(keys, consistent_read=True)]
+        return Page(sorted(map(_provider, documents), key=lambda each: each.provider), found.cursor)
+
     def names(self) -> list[str]:
         """Return the names of all providers."""
         return [name for name, document in self._listed() if not document.get("is_removed")]
@@ -200,15 +208,26 @@ class Providers:
         found = _source(document)
         return found if self._permit_private_networks else replace(found, allowed_networks=())
 
+    def sources_page(self, provider: str, after: str | None, limit: int) -> Page[Source]:
+        """Return a page of the provider's sources in order of name."""
+        names = self._items.sk.startswith(key("SOURCE", ""))
+        found = partition_page(self._items, _pk(provider), names, after=after, limit=limit)
+        return Page([_source(item.document) for item in found.items], found.cursor)
+
     def sources(self, provider: str) -> list[Source]:
         """Return the sources of a provider."""
         with storage():
             found = self._items.query(_pk(provider), self._items.sk.startswith(key("SOURCE", "")), consistent_read=True)
             return [_source(item.document) for item in found]
 
-    def put_source(self, provider: str, source: Source) -> None:
-        """Store a source."""
-        self._write(_pk(provider), key("SOURCE", source.source), asdict(source))
+    def change_source(self, provider: str, source: str, change: Callable[[Source | None], Source]) -> Source:
+        """Store a source in the place of what is there now, None for nothing, and return it.
+
+        Raises:
+            StorageUnavailable: others changed it each time.
+
+        """
+        return self._change(_pk(provider), key("SOURCE", source), _source, change)
 
     def delete_source(self, provider: str, source: str) -> None:
         """Remove a source, if there is one."""
@@ -228,8 +247,17 @@ class Providers:
         return client if self._permit_private_networks else replace(client, allowed_networks=())
 
     def put_client(self, provider: str, client: Client) -> None:
-        """Store a client."""
-        self._write(_pk(provider), key("CLIENT", part(client.client_id)), asdict(client))
+        """Store a client, whatever is there."""
+        self.change_client(provider, client.client_id, lambda _: client)
+
+    def change_client(self, provider: str, client_id: str, change: Callable[[Client | None], Client]) -> Client:
+        """Store a client in the place of what is there now, None for nothing, and return it.
+
+        Raises:
+            StorageUnavailable: others changed it each time.
+
+        """
+        return self._change(_pk(provider), key("CLIENT", part(client_id)), _client, change)
 
     def delete_client(self, provider: str, client_id: str) -> None:
         """Remove a client, if there is one."""
@@ -265,9 +293,25 @@ class Providers:
         item = read(self._items, pk, sk)
         return None if item is None else item.document
 
-    def _write(self, pk: str, sk: str, document: dict[str, Any]) -> None:
-        with storage():
-            self._items(pk, sk, document=document).save()
+    def _change[T: (Source, Client)](
+        self, pk: str, sk: str, parse: Callable[[Mapping[str, Any]], T], change: Callable[[T | None], T]
+    ) -> T:
+        """Write what ``change`` makes of an item, on condition that this is still as it was read; ``change`` may run again."""
+        items = self._items
+        for _ in range(_TRIES):
+            item = read(items, pk, sk)
+            found = None if item is None else parse(item.document)
+            changed = change(found)
+            if changed == found:
+                return changed
+            is_unchanged = items.pk.does_not_exist() if item is None else items.document == item.document
+            try:
+                with storage():
+                    items(pk, sk, document=asdict(changed)).save(is_unchanged)
+            except ConditionFailedError:
+                continue
+            return changed
+        raise StorageUnavailable("others changed it at the same time")
 
     def _remove(self, pk: str, sk: str) -> None:
         with storage():

@@ -16,15 +16,33 @@ A login in a session that is known already falls on the same item. It hides no o
 login that nobody has told the client of. An end that is about the older logins only takes those: it claims a part of the item
 (``part_of``), after which ``logged_in_since`` is just behind that end. A login in an item that is claimed leaves the claim a part
 of it, too. ``claimed_by`` are the logouts that have claimed logins here: their tokens may still be on the way.
+
+The index ``by_client`` finds RP sessions by client, for reports only. The first item of each has the attribute ``client``, which
+never changes, and nothing else is in the index: after the first start, no write of an RP session is one of the index, too.
 """
 
+import hashlib
+
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import key, optional_int, part
 from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, SessionEnded
 from backchannel.sessions.rp_sessions import RpSession
+
+SHARDS = 8
+"""Parts of a client in the index. DynamoDB takes 1 000 writes a second for one key of an index; above that, starts fail."""
+
+
+class _ByClient(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "by_client"
+        projection = KeysOnlyProjection()
+
+    client = UnicodeAttribute(hash_key=True)
+    pk = UnicodeAttribute(range_key=True)
 
 
 class SessionItem(Model):
@@ -49,6 +67,8 @@ class SessionItem(Model):
     emergency_reason = UnicodeAttribute(null=True)
     emergency_event_id = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
+    client = UnicodeAttribute(null=True)
+    by_client = _ByClient()
 
 
 def partition(issuer: str, event: Ended) -> str:
@@ -68,6 +88,16 @@ def item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
         return [by_subject]
     by_session = (key("SID", issuer, sid), key("RP", client))
     return [by_session, by_subject] if session.sub else [by_session]
+
+
+def client_key(issuer: str, client_id: str, shard: int) -> str:
+    """Return the index's hash key of a part of a client's RP sessions."""
+    return key(issuer, part(client_id), str(shard))
+
+
+def shard_of(pk: str) -> int:
+    """Return the part of a client's RP sessions that an item is in."""
+    return hashlib.sha256(pk.encode()).digest()[0] % SHARDS
 
 
 def rp_session(item: SessionItem) -> RpSession:

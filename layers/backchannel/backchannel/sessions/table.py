@@ -7,6 +7,7 @@ first and is the one that is claimed: claiming it gives the RP session to one ru
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from backchannel.aws.dynamodb import (
     assignments,
     bind,
     key,
+    page,
     part,
     partition_page,
     parts,
@@ -39,7 +41,7 @@ from backchannel.sessions.events import (
     is_whole_session,
     logout_id,
 )
-from backchannel.sessions.items import SessionItem, item_keys, partition, rp_session, tombstone_key
+from backchannel.sessions.items import SessionItem, client_key, item_keys, partition, rp_session, shard_of, tombstone_key
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ class Sessions:
         items = self._items
         is_free, is_newer = items.ended_by.does_not_exist(), items.started_at < session.started_at
         since = items.logged_in_since
-        actions = self._login(session, now)
+        actions = self._login(item, session, now)
         is_first = items.pk.does_not_exist() | (is_free & is_newer)
         first = [*actions, since.set(since | session.started_at)]
         if update_if(item, is_first, first):
@@ -128,14 +130,18 @@ class Sessions:
         try:
             with transaction(items) as writes:
                 for session in sessions:
-                    actions = [*self._login(session, now), items.logged_in_since.set(session.started_at)]
-                    for names in item_keys(issuer, session):
-                        writes.update(items(*names), actions, items.pk.does_not_exist())
+                    since = items.logged_in_since.set(session.started_at)
+                    for item in [items(*names) for names in item_keys(issuer, session)]:
+                        actions = [*self._login(item, session, now), since]
+                        writes.update(item, actions, items.pk.does_not_exist())
         except (ConditionFailedError, StorageUnavailable):  # others write the same items; or the next write fails, too
             return False
         return True
 
-    def _login(self, session: RpSession, now: int) -> list[Action]:
+    def _login(self, item: SessionItem, session: RpSession, now: int) -> list[Action]:
+        kind, issuer, _ = parts(item.pk)
+        is_first = kind == "SID" or session.sid is None
+        indexed = {"client": client_key(issuer, session.client_id, shard_of(item.pk))} if is_first else {}
         return self._set(
             max(now, session.expires_at or now),
             client_id=session.client_id,
@@ -145,6 +151,7 @@ class Sessions:
             started_at=session.started_at,
             session_expires_at=session.expires_at,
             untimed=session.untimed or None,
+            **indexed,
         )
 
     def _unclaim(self) -> list[Action]:
@@ -221,6 +228,19 @@ class Sessions:
     def of_session(self, issuer: str, sid: str, *, after: str | None, limit: int, now: int) -> Page[RpSession]:
         """Return a page of the session's RP sessions, ended ones too."""
         return self._query(key("SID", issuer, part(sid)), self._items.sk.startswith(key("RP", "")), after, limit, now)
+
+    def of_client(
+        self, issuer: str, client_id: str, shard: int, *, after: dict[str, str] | None, limit: int, now: int
+    ) -> Page[RpSession, dict[str, str]]:
+        """Return a page of a part of the client's RP sessions, ended ones too, as they are now; the list may lag by seconds."""
+        client = client_key(issuer, client_id, shard)
+        query = functools.partial(self._items.by_client.query, client)
+        listed = page(query, after=None if after is None else {**after, "client": client}, limit=limit)
+        names = [(item.pk, item.sk) for item in listed.items]
+        found = self._found(names)
+        live = [rp_session(found[each]) for each in names if each in found and found[each].expires_at * 1000 > now]
+        cursor = None if listed.cursor is None else {name: value for name, value in listed.cursor.items() if name != "client"}
+        return Page(live, cursor)
 
     def expired(
         self, now: int, part: int, parts_in_all: int, time_is_short: Callable[[], bool]
