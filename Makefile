@@ -27,6 +27,7 @@ DEV_READY := .venv/dev/.ready
 SAM_READY := .venv/sam/.ready
 MINISTACK_READY := .venv/ministack/.ready
 MUTANTS_READY := .venv/mutants/.ready
+GENERATED_READY := .venv/generated-client/.ready
 NODE_READY := tests/interop/node_modules/.ready
 STACK_READY := $(DEV_READY) $(SAM_READY) $(MINISTACK_READY)
 
@@ -77,7 +78,8 @@ pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(
 test: ## Run all checks: lint, then unit, template, fault, stack and interop tests
 	@rm -rf .local/results
 	@status=0; \
-	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up $(NODE_READY) || status=$$?; \
+	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up $(NODE_READY) $(GENERATED_READY) || \
+		status=$$?; \
 	$(MAKE) test-faults || status=$$?; \
 	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
 	$(PYTHON) -m local.results unit template faults $(STACK_PARTS) interop; exit $$status
@@ -89,7 +91,7 @@ test-unit test-template test-faults test-interop: test-%: $(DEV_READY)
 test-unit: ## Run the unit tests: the library by itself, without network
 test-template: ## Run the tests of template.yaml
 test-faults: up ## Run the tests of the egress room against servers that misbehave
-test-interop: up $(NODE_READY) ## Run the tests with a real provider and a real relying party
+test-interop: up $(NODE_READY) $(GENERATED_READY) ## Run the tests with a real provider and a real relying party
 test-stack: up ## Run the tests of the deployed service, on the local stack
 	@echo "stack tests"
 ifdef TEST
@@ -203,7 +205,7 @@ effects: $(DEV_READY) ## Write docs/providers/effects.md anew
 
 # In this order: dev takes the versions that the layer ships.
 LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/mutants requirements/sam \
-	requirements/ministack
+	requirements/ministack requirements/generated-client
 
 .PHONY: lock
 lock: $(UV_READY) ## Pin the newest versions that the .in files allow
@@ -224,7 +226,7 @@ $(UV_READY): requirements/uv.txt
 		.venv/uv/bin/pip install --require-hashes --requirement $<; })
 	@touch $@
 
-$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
+$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY) $(GENERATED_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
 	@echo "installing $*"
 	@$(call quietly,install-$*,{ $(UV) venv --allow-existing --python 3.13 .venv/$* && \
 		$(UV) pip sync --python .venv/$* --require-hashes --compile-bytecode $<; })
