@@ -10,6 +10,16 @@ def _name(name: str) -> dict[str, Any]:
     return {"in": "path", "name": name, "required": True, "schema": {"type": "string", "maxLength": 64}}
 
 
+def _header(name: str) -> dict[str, Any]:
+    return {
+        "in": "header",
+        "name": name,
+        "required": False,
+        "schema": {"type": "string"},
+        "description": "standard-webhooks, clerk",
+    }
+
+
 def _responses(*statuses: tuple[int, str, dict[str, Any] | None], refused: dict[int, str]) -> dict[str, Any]:
     return {
         **{str(status): {"description": what, **({"content": content} if content else {})} for status, what, content in statuses},
@@ -50,6 +60,7 @@ PATHS: dict[str, dict[str, Any]] = {
             "summary": "Send a webhook",
             "description": "An identity provider's event, in the format of the source, and proven as that format says: by a"
             " signature, a header or a signed token. docs/providers/index.md has each format.",
+            "parameters": [_header(name) for name in ("webhook-id", "webhook-timestamp", "webhook-signature")],
             "requestBody": {
                 "required": True,
                 "content": {
@@ -103,13 +114,11 @@ SCHEMAS: dict[str, Any] = {
 def described() -> dict[str, dict[str, Any]]:
     """Return the paths, each with its parameters, open to everybody."""
     return {
-        path: {
-            method: {
-                **operation,
-                "parameters": [_name(name) for name in ("provider", "source") if f"{{{name}}}" in path],
-                "security": [],
-            }
-            for method, operation in methods.items()
-        }
+        path: {method: {**operation, **_open(path, operation)} for method, operation in methods.items()}
         for path, methods in PATHS.items()
     }
+
+
+def _open(path: str, operation: dict[str, Any]) -> dict[str, Any]:
+    names = [_name(name) for name in ("provider", "source") if f"{{{name}}}" in path]
+    return {"parameters": [*names, *operation.get("parameters", [])], "security": []}

@@ -36,9 +36,10 @@ def render() -> str:
         operation = paths[route.path.replace("<", "{").replace(">", "}")][route.method.lower()]
         operation["description"] = inspect.cleandoc(route.func.__doc__ or "").replace("``", "`")
         operation["responses"].pop("422", None)  # the resolver answers 400 with a problem instead
+        operation["responses"].get("204", {}).pop("content", None)
         if route.method == "PATCH":
             content = operation["requestBody"]["content"]
-            content[merge_patch.MEDIA_TYPE] = content["application/json"]
+            content[merge_patch.MEDIA_TYPE] = content.pop("application/json")  # which is taken, too
     for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     paths |= open_routes.described()

@@ -19,17 +19,23 @@ from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
 
 ROUTES = [
+    ("PATCH", ""),
     ("PUT", ""),
     ("GET", ""),
     ("DELETE", ""),
+    ("GET", "/sources"),
+    ("PATCH", "/sources/app"),
     ("PUT", "/sources/app"),
     ("GET", "/sources/app"),
     ("DELETE", "/sources/app"),
     ("POST", "/sources/app/preview"),
     ("GET", "/clients"),
+    ("PATCH", "/clients/wiki"),
     ("PUT", "/clients/wiki"),
     ("GET", "/clients/wiki"),
     ("DELETE", "/clients/wiki"),
+    ("POST", "/clients/wiki/pause"),
+    ("POST", "/clients/wiki/resume"),
     ("POST", "/sessions"),
     ("GET", "/sessions"),
     ("POST", "/logouts"),
@@ -63,6 +69,14 @@ def pages(provider: Provider, path: str, member: str) -> list[list[Json]]:
 
 def cursor(position: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def takes_a_body(method: str, path: str) -> bool:
+    return method in {"PUT", "PATCH", "POST"} and not path.endswith(("/pause", "/resume"))
+
+
+def test_the_list_of_providers_is_not_shown_to_who_does_not_sign(stack: Stack) -> None:
+    assert stack.request("GET", "/providers").status == 403
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -276,7 +290,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if route[0] in {"PUT", "POST"}])
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if takes_a_body(*route)])
 def test_a_body_that_cannot_be_read_is_refused(shared_provider: Provider, method: str, path: str, body: bytes) -> None:
     response = shared_provider.stack.request(method, shared_provider.path + path, body=body, signed=True)
 
@@ -555,7 +569,18 @@ def test_a_list_of_deliveries_that_cannot_be_meant_is_refused(shared_provider: P
     assert_problem(ask(shared_provider, "GET", f"/deliveries{query}"), 400, "malformed_request")
 
 
-@pytest.mark.parametrize("path", ["/clients", "/sessions?sub=a", "/sessions?sid=a", "/deliveries?client_id=a", "/logouts/{}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/clients",
+        "/sources",
+        "/sessions?sub=a",
+        "/sessions?sid=a",
+        "/sessions?client_id=a",
+        "/deliveries?client_id=a",
+        "/logouts/{}",
+    ],
+)
 @pytest.mark.parametrize("after", ["@@@", "YQ", cursor(5), cursor(None)])
 def test_a_cursor_that_is_none_of_ours_is_refused(shared_provider: Provider, path: str, after: str, a_logout: str) -> None:
     path = path.format(a_logout)
@@ -597,11 +622,13 @@ def test_a_redelivery_from_before_the_epoch_is_refused(shared_provider: Provider
 
 LISTS = {
     "/clients": "clients/{provider}",
-    "/sessions?sub=a": "sessions/{provider}/a/None",
-    "/sessions?sid=a": "sessions/{provider}/None/a",
+    "/sources": "sources/{provider}",
+    "/sessions?sub=a": "sessions/{provider}/a/None/None",
+    "/sessions?sid=a": "sessions/{provider}/None/a/None",
+    "/sessions?client_id=a": "sessions/{provider}/None/None/a",
     "/logouts/{logout}": "logouts/{logout}",
-    "/deliveries?client_id=a": "deliveries/{provider}/a/None",
-    "/deliveries?client_id=a&status=queued": "deliveries/{provider}/a/queued",
+    "/deliveries?client_id=a": "deliveries/{provider}/a//None/None",
+    "/deliveries?client_id=a&status=queued": "deliveries/{provider}/a/queued/None/None",
 }
 
 
@@ -609,7 +636,10 @@ LISTS = {
 @pytest.mark.parametrize(
     "place",
     ["", "LOGOUT", "RP#" + "a" * 2000, "CLIENT#" + "a" * 2000, "RP#\ud800", {}, {"pk": "a"}]
-    + [{"pk": "a", "sk": "b", "status_changed": changed} for changed in ("", "\ud800", "\x7f", "a" * 1025)],
+    + [{"pk": "a", "sk": "b", "status_changed": changed} for changed in ("", "\ud800", "\x7f", "a" * 1025)]
+    + [{"range": name, "after": {"pk": "a", "sk": "b", "status_changed": "\x7f"}} for name in ("", "queued", "lost")]
+    + [{"shard": 0, "pk": pk} for pk in ("", "\ud800")]
+    + [{"shard": 0, "pk": "a", "sk": ""}, {"shard": 99}, {"shard": "0"}],
     ids=lambda place: json.dumps(place)[:60],
 )
 def test_a_cursor_that_was_edited_is_refused(shared_provider: Provider, path: str, place: object, a_logout: str) -> None:

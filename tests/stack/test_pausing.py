@@ -1,6 +1,7 @@
 """A client is paused and resumed, and its registration changes meanwhile: it loses no logout."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -139,3 +140,15 @@ def test_a_delivery_that_waits_for_another_reason_goes_on_too_and_once(
     time.sleep(1)
 
     assert len(rp.requests) == 2
+
+
+def test_changes_of_one_client_at_the_same_time_are_all_kept(provider: Provider) -> None:
+    client = f"/clients/{provider.register_client('https://rp.example/', 'wiki')}"
+    changes: list[Json] = [{"exp": 60}, {"give_up_after": 600}, {"typ": "JWT"}, {"subject": "sid_only"}]
+
+    with ThreadPoolExecutor(len(changes)) as pool:
+        for done in [pool.submit(ask, provider, "PATCH", client, change) for change in changes]:
+            done.result()
+
+    shown = ask(provider, "GET", client)
+    assert shown == shown | {name: value for change in changes for name, value in change.items()}

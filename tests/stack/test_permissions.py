@@ -83,7 +83,7 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:PutItem", "Providers"): (signed("PUT", "/clients/wiki", {}), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "Providers"): (signed("GET", "/clients"), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "Sessions"): (signed("GET", "/sessions?sub=ada"), "storage_unavailable"),
-    ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "Deliveries.Arn}/index"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
     ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
     ("AdminRole", "dynamodb:UpdateItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
     ("AdminRole", "lambda:InvokeFunction", ""): (new_algorithm, "function_unavailable"),
