@@ -50,6 +50,10 @@ def signed(method: str, path: str, document: object = None) -> Callable[[Provide
     return lambda provider: provider.stack.request(method, provider.path + path, document, signed=True)
 
 
+def list_providers(provider: Provider) -> Response:
+    return provider.stack.request("GET", "/providers", signed=True)
+
+
 def replace_source(provider: Provider) -> Response:
     return provider.stack.request("PUT", f"{provider.path}/sources/{SOURCE}", SOURCE_METADATA, signed=True)
 
@@ -83,7 +87,9 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:PutItem", "Providers"): (signed("PUT", "/clients/wiki", {}), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "Providers"): (signed("GET", "/clients"), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "Sessions"): (signed("GET", "/sessions?sub=ada"), "storage_unavailable"),
-    ("AdminRole", "dynamodb:Query", "Deliveries.Arn}/index"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "/index/by_client"): (signed("GET", "/sessions?client_id=a"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:BatchGetItem", "Providers"): (list_providers, "storage_unavailable"),
     ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
     ("AdminRole", "dynamodb:UpdateItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
     ("AdminRole", "lambda:InvokeFunction", ""): (new_algorithm, "function_unavailable"),
@@ -244,6 +250,22 @@ def test_without_the_permission_a_logout_waits_and_then_goes_on(hampered: Mappin
     (delivery,) = found.provider.wait_until(found.logout_id, "accepted")
     assert delivery["attempts"] == 1
     assert [verified(found.provider, token).claims["sid"] for token in found.rp.tokens] == [found.sid]
+
+
+def test_without_the_permission_a_client_that_was_resumed_is_woken_later(provider: Provider, aws: Aws) -> None:
+    with RelyingParty() as rp:
+        client_id, sid = provider.register_client(rp, paused=True), new_id("sid")
+        provider.start(client_id, sub=new_id("sub"), sid=sid)
+        logout = provider.end_session(sid)
+        provider.wait_for(logout, lambda found: [each["last_code"] for each in found] == ["client_paused"])
+
+        with aws.without("DeliveryRole", "dynamodb:Query", "by_client"):
+            provider.post(f"/clients/{client_id}/resume", {})
+            until(lambda: [each for each in aws.messages("RetryQueue", provider.name) if 'is_repeated":true' in each["Body"]])
+            waiting = provider.deliveries(logout)
+
+        provider.wait_until(logout, "accepted", seconds=30)
+    assert _untouched(waiting)
 
 
 # --- Who can do what with a key ---------------------------------------------------------------------------------------
