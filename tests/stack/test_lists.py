@@ -1,6 +1,5 @@
 """Lists of the operator's interface: providers, sources, deliveries by status and time, and who is signed in at a client."""
 
-import itertools
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 from backchannel.sessions.items import SHARDS
 from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
-from tests.support.aws import Aws
 from tests.support.polling import until
 from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import Answer
@@ -178,27 +176,3 @@ def test_one_that_ended_and_one_that_began_again_are_shown_as_by_subject(provide
         (by_subject,) = provider.rp_sessions(sub=sub)
         assert listed[sub] == by_subject
     assert (listed[subs[0]]["logout_id"], listed[subs[1]]["logout_id"]) == (ends[0], None)
-
-
-def test_one_item_of_an_rp_session_is_in_the_index_and_stays_as_it_is(provider: Provider, aws: Aws, stack: Stack) -> None:
-    """A start costs one write of the index, and nothing after it any: what is in the index does not change."""
-    dynamodb, table = aws.client("dynamodb"), stack.tables["SessionsTable"]
-    sub, sid = new_id("sub"), new_id("sid")
-    keys = [(f"SID#{provider.issuer}#{sid}", "RP#wiki"), (f"SUB#{provider.issuer}#{sub}", f"RP#wiki#{sid}")]
-
-    def in_index() -> list[str | None]:
-        items = [dynamodb.get_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": sk}})["Item"] for pk, sk in keys]
-        return [each.get("client", {}).get("S") for each in items]
-
-    seen = []
-    for kind in itertools.islice(itertools.cycle(["start", "end"]), 4):
-        if kind == "start":
-            provider.start("wiki", sub=sub, sid=sid)
-        else:
-            logout = provider.end_session(sid, at=datetime.now(UTC))
-            until(lambda logout=logout: provider.rp_sessions(sub=sub)[0]["logout_id"] == logout)  # type: ignore[misc]
-        seen.append(in_index())
-
-    assert all(each == seen[0] for each in seen)
-    assert seen[0][0] is not None
-    assert seen[0][1] is None

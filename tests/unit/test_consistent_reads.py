@@ -99,6 +99,8 @@ OF_PROVIDERS: dict[str, Read[Providers]] = {
     "a source": lambda at: at.get_source("acme", "app"),
     "a client": lambda at: at.get_client("acme", "wiki"),
     "some clients": lambda at: at.get_clients("acme", ["wiki", "mail"]),
+    "a page of providers": lambda at: at.listed(None, 2),
+    "a page of sources": lambda at: at.sources_page("acme", None, 2),
 }
 
 
