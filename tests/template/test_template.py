@@ -1,6 +1,7 @@
 """Policies of this project that no linter knows."""
 
 import ast
+import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -707,6 +708,24 @@ def test_the_operators_routes_are_those_of_the_resolver() -> None:
     }
 
     assert set(_methods("AdminFunction")) == routes
+
+
+def test_the_description_of_the_interface_has_every_method_and_says_which_need_iam() -> None:
+    described = {
+        (method.upper(), path): operation.get("security") == []
+        for path, methods in json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"].items()
+        for method, operation in methods.items()
+    }
+
+    assert described == {
+        method: properties.get("Auth") == {"Authorizer": "NONE"}
+        for name in FUNCTIONS
+        for method, properties in _methods(name).items()
+    }
+
+
+def test_a_message_that_wakes_a_client_may_be_followed_by_many() -> None:
+    assert FUNCTIONS["DeliveryFunction"]["RecursiveLoop"] == "Allow"
 
 
 # --- Parameters -------------------------------------------------------------------------------------------------------
