@@ -14,8 +14,8 @@ from tests.support.provider import Json, Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
 
-QUICK = 8
-"""Seconds: less than a delivery that waits for its client would take without being woken."""
+QUICK = 20
+"""Seconds: less than the half a minute that a delivery waits for its client at the least, if nobody wakes it."""
 
 
 def ask(provider: Provider, method: str, path: str, document: Any = None) -> Json:
