@@ -122,7 +122,8 @@ def test_a_delivery_whose_message_sqs_has_forgotten_is_woken_all_the_same(
     ask(provider, "POST", f"{client}/resume")
 
     for logout in logouts:
-        provider.wait_until(logout, "accepted", seconds=QUICK)
+        (delivery,) = provider.wait_until(logout, "accepted", seconds=QUICK)
+        assert delivery["attempts"] == 1
     assert len(rp.requests) == 3
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.messages import DeliveryMessage, WakeMessage, read
-from backchannel.deliveries.outcomes import Status
+from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_changed
 from backchannel.deliveries.table import STRANDED, Deliveries
 from backchannel.deliveries.waking import AGAIN, CLIENT_PAUSED, LONGEST, PAGE, Waker, wake_up
@@ -48,7 +48,8 @@ class Table:
 
     def hasten(self, record: DeliveryRecord, now: int) -> bool:
         stored = self.records[record.logout_id]
-        waits = stored.next_attempt_at is not None and stored.next_attempt_at > now
+        due = stored.next_attempt_at or stored.updated_at
+        waits = stored.status in PENDING and (due > now or due < now - STRANDED)
         if waits:
             self.records[record.logout_id] = replace(stored, next_attempt_at=None)  # its place in the index stays
             self.on_hasten(record)

@@ -207,10 +207,7 @@ class Deliveries:
         """
         model = self._items
         excluded = PENDING_STATUSES if even_accepted else [*PENDING_STATUSES, str(Status.ACCEPTED)]
-        due = (model.next_attempt_at < now - STRANDED) | (
-            model.next_attempt_at.does_not_exist() & (model.updated_at < now - STRANDED)
-        )
-        stranded = model.status.is_in(*PENDING_STATUSES) & due & self._is_free(now)
+        stranded = model.status.is_in(*PENDING_STATUSES) & self._is_overdue(now) & self._is_free(now)
         actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
         if self._update(record, ~model.status.is_in(*excluded) | stranded, actions):
             return True
@@ -234,9 +231,13 @@ class Deliveries:
         return self._update(record, unwanted, actions) or self.is_untouched(record.logout_id, record.client_id, record.sid)
 
     def hasten(self, record: DeliveryRecord, now: int) -> bool:
-        """Make the next attempt of a pending delivery due at once; False if it is due, final, or being attempted."""
-        waits = self._items.status.is_in(*PENDING_STATUSES) & (self._items.next_attempt_at > now)
-        return self._update(record, waits & self._is_free(now), self._assign(next_attempt_at=None, updated_at=now))
+        """Make the next attempt of a pending delivery due now; False if it is due, final, or being attempted.
+
+        One that is overdue has to be queued, too: it may have lost its message.
+        """
+        waits = (self._items.next_attempt_at > now) | self._is_overdue(now)
+        pending = self._items.status.is_in(*PENDING_STATUSES) & waits & self._is_free(now)
+        return self._update(record, pending, self._assign(next_attempt_at=None, updated_at=now))
 
     def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
         """Return a logout's deliveries for one RP session: by its ``sid``, and for the whole subject."""
@@ -274,6 +275,12 @@ class Deliveries:
         """Return the condition that nobody attempts a delivery."""
         free: Condition = self._items.leased_until.does_not_exist() | (self._items.leased_until <= now)
         return free
+
+    def _is_overdue(self, now: int) -> Condition:
+        """Return the condition that a pending delivery was due so long ago that its message may be lost."""
+        due, at = self._items.next_attempt_at, self._items.updated_at
+        overdue: Condition = (due < now - STRANDED) | (due.does_not_exist() & (at < now - STRANDED))
+        return overdue
 
     def _has_no_other_reasons(self, record: DeliveryRecord) -> Condition:
         """Return the condition that nobody has added a reason since a delivery was read."""

@@ -2,7 +2,7 @@
 
 A message walks through the client's pending deliveries in the index and hastens each. A walk takes a few seconds at most; then a
 message of its own goes on where it stopped. The index lags a little, and an attempt that is under way may still have seen the
-pause, so a second walk follows some seconds later.
+pause, so a second walk follows some seconds later. What is overdue is queued again: SQS forgets a message after four days.
 """
 
 import json
@@ -15,7 +15,7 @@ from backchannel.aws.sqs import Queue
 from backchannel.deliveries.messages import WakeMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
-from backchannel.deliveries.table import STRANDED, Deliveries
+from backchannel.deliveries.table import Deliveries
 from backchannel.errors import NotFoundError
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider
@@ -88,10 +88,5 @@ class Waker:
         waiting = [each for each in page if each.updated_at <= message.resumed_at or each.last_code == CLIENT_PAUSED]
         for some in batched(waiting, _TOGETHER, strict=False):
             now = self.now()
-            awake = [each for each in some if self.deliveries.hasten(each, now) or message.is_repeated or _is_overdue(each, now)]
+            awake = [each for each in some if self.deliveries.hasten(each, now) or message.is_repeated]
             self.queue.send(each.message.outgoing() for each in awake)
-
-
-def _is_overdue(record: DeliveryRecord, now: int) -> bool:
-    """Whether its message may be lost: SQS forgets one after four days, however long the client is paused."""
-    return (record.next_attempt_at or record.updated_at) < now - STRANDED
