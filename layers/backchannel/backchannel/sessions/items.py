@@ -36,7 +36,7 @@ SHARDS = 8
 """Parts of a client in the index. DynamoDB takes 1 000 writes a second for one key of an index; above that, starts fail."""
 
 
-class _ByClient(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[no-untyped-call]
+class _SessionsByClient(GlobalSecondaryIndex["SessionItem"]):  # type: ignore[no-untyped-call]
     class Meta:
         index_name = "by_client"
         projection = KeysOnlyProjection()
@@ -68,7 +68,7 @@ class SessionItem(Model):
     emergency_event_id = UnicodeAttribute(null=True)
     expires_at = NumberAttribute()
     client = UnicodeAttribute(null=True)
-    by_client = _ByClient()
+    by_client = _SessionsByClient()
 
 
 def partition(issuer: str, event: Ended) -> str:
