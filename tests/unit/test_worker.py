@@ -11,6 +11,7 @@ from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.attempt import AttemptResult, clean
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.encryption import DocumentSource, Encryption
+from backchannel.deliveries.history import PastAttempt
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import PAGE, PAGES, NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -75,6 +76,7 @@ class FakeDeliveries(Deliveries):
         self.keeps_lease = True
         self.fault: InternalFailure | None = None
         self.settled: list[tuple[Outcome, AttemptReport | None]] = []
+        self.past: list[PastAttempt | None] = []
         self.released: list[str] = []
         self.recorded: list[PlannedDelivery] = []
 
@@ -91,11 +93,19 @@ class FakeDeliveries(Deliveries):
             raise self.begun
         return self.begun
 
-    def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
+    def settle(
+        self,
+        delivery: CheckedOut,
+        outcome: Outcome,
+        now: int,
+        report: AttemptReport | None = None,
+        past: PastAttempt | None = None,
+    ) -> bool:
         assert (delivery, now) == (self.begun, NOW)
         if self.fault is not None:
             raise self.fault
         self.settled.append((outcome, report))
+        self.past.append(past)
         return self.keeps_lease
 
     def release(self, delivery: CheckedOut) -> None:
@@ -666,7 +676,7 @@ def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
 
     verdict = world.attempt()
 
-    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "signing_unavailable"))
+    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "signing_unavailable"), client=(RECORD.issuer, "wiki"))
     assert world.deliveries.settled == [(verdict.outcome, None)]
 
 
@@ -862,7 +872,7 @@ def _delay(verdict: Verdict) -> int:
 def _is_settled_without_an_attempt(world: WorkerWorld, outcome: Outcome) -> None:
     verdict = world.attempt()
 
-    assert verdict == Done(outcome)
+    assert verdict == Done(outcome, client=(RECORD.issuer, "wiki"))
     assert world.deliveries.settled == [(outcome, None)]
     assert world.egress.posts == []
 

@@ -2,12 +2,12 @@
 
 import uuid
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import dependencies, now
+from backchannel.api.dependencies import dependencies, now, requester
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
@@ -15,12 +15,15 @@ from backchannel.api.views import (
     DeliveriesView,
     DeliveryView,
     LogoutAccepted,
+    LogoutDeliveryView,
     LogoutView,
+    PastAttemptView,
     optional_timestamp,
     responses,
     timestamp,
 )
 from backchannel.aws.dynamodb import key
+from backchannel.deliveries.history import PastAttempt, past_attempts
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.errors import MalformedRequestError
@@ -48,8 +51,9 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     event = _event(request)
     received = now()
     note = request.reason if event.reason is Reason.ADMIN_LOGOUT else None
-    using.logouts.open(end_message(provider, issuer, event), issuer, received, note=note)
-    using.intake.take(configured, [event], received, reopen=True)
+    by = requester(router)
+    using.logouts.open(end_message(provider, issuer, event, requested_by=by), issuer, received, note=note)
+    using.intake.take(configured, [event], received, reopen=True, requested_by=by)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
 
@@ -71,12 +75,14 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
         client_id=found.client_id,
         reason=found.reason,
         note=found.note,
+        source=found.source,
+        requested_by=found.requested_by,
         ended_at=timestamp(found.ended_at),
         fanned_out=fanned_out,
         matched=found.matched,
         settled=None if counts is None else fanned_out and not PENDING & counts.keys(),
         counts=None if counts is None else {str(status): count for status, count in counts.items()},
-        deliveries=[_shown(record) for record in page.items],
+        deliveries=[_of_logout(record) for record in page.items],
         next=cursor(page.cursor, listed),
     )
 
@@ -117,17 +123,38 @@ def _reason(text: str | None) -> Reason:
 
 
 def _shown(record: DeliveryRecord) -> DeliveryView:
-    return DeliveryView(
-        logout_id=record.logout_id,
-        client_id=record.client_id,
-        sid=record.sid,
-        status=record.status,
-        attempts=record.attempts,
-        last_code=record.last_code,
-        last_status_code=record.last_status_code,
-        error=record.error,
-        error_description=record.error_description,
-        created_at=timestamp(record.created_at),
-        updated_at=timestamp(record.updated_at),
-        next_attempt_at=optional_timestamp(record.next_attempt_at),
+    return DeliveryView(**_members(record))
+
+
+def _of_logout(record: DeliveryRecord) -> LogoutDeliveryView:
+    return LogoutDeliveryView(
+        **_members(record),
+        history=[_attempt(each) for each in past_attempts(record.history)],
+        requested_by=record.requested_by,
+        requested_at=optional_timestamp(record.requested_at),
     )
+
+
+def _attempt(past: PastAttempt) -> PastAttemptView:
+    prefix, _, number = past.code.partition("http_")
+    status_code = None if prefix else int(number)
+    return PastAttemptView(
+        at=timestamp(past.at), code=past.code, status_code=status_code, post_ms=past.post_ms, address=past.address
+    )
+
+
+def _members(record: DeliveryRecord) -> dict[str, Any]:
+    return {
+        "logout_id": record.logout_id,
+        "client_id": record.client_id,
+        "sid": record.sid,
+        "status": record.status,
+        "attempts": record.attempts,
+        "last_code": record.last_code,
+        "last_status_code": record.last_status_code,
+        "error": record.error,
+        "error_description": record.error_description,
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
+        "next_attempt_at": optional_timestamp(record.next_attempt_at),
+    }
