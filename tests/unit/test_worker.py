@@ -743,6 +743,37 @@ def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | 
     assert world.answered == AttemptReport(400, kept, kept)
 
 
+@pytest.mark.parametrize(
+    ("result", "code", "address"),
+    [
+        (_answer(204), "http_204", "93.184.215.14"),
+        (_answer(503), "http_503", "93.184.215.14"),
+        (errors.DnsFailure("no address"), "dns_failure", None),
+    ],
+)
+def test_an_attempt_is_kept_with_its_code_and_the_address_that_was_dialled(
+    result: Response | errors.RelyingPartyFault, code: str, address: str | None
+) -> None:
+    world = WorkerWorld(result=result)
+
+    verdict = world.attempt()
+
+    (past,) = world.deliveries.past
+    assert past is not None
+    assert (past.code, past.address) == (code, address)
+    assert past.at == NOW - past.post_ms
+    assert isinstance(verdict, Done | RetryIn)
+    assert verdict.client == (RECORD.issuer, "wiki")
+
+
+def test_what_is_settled_without_an_attempt_leaves_none_in_the_history() -> None:
+    world = WorkerWorld(circuit_is_open=True)
+
+    world.attempt()
+
+    assert world.deliveries.past == [None]
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
 def test_an_answer_in_no_known_form_is_no_internal_failure(body: bytes) -> None:
     world = WorkerWorld(result=_answer(400, body))

@@ -1,19 +1,20 @@
 """``GET /providers/{provider}/logouts``: who ordered what, the newest first."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from pydantic import AwareDatetime
 
-from backchannel.api.dependencies import Dependencies, dependencies, now
+from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, position
 from backchannel.api.parameters import After, Limit, Name
 from backchannel.api.requests import milliseconds
 from backchannel.api.views import ListedLogoutView, LogoutsView, responses, timestamp
 from backchannel.errors import MalformedRequestError
-from backchannel.logouts.listing import time_range
+from backchannel.logouts.listing import LogoutList, time_range
 from backchannel.logouts.table import Logout
 from backchannel.reasons import Reason
 
@@ -60,30 +61,39 @@ def list_logouts(
     def is_wanted(logout: Logout) -> bool:
         return reason in {None, logout.reason or Reason.LOGOUT} and requested_by in {None, logout.requested_by}
 
-    found, place = _read(using, (issuer, within), before, limit, is_wanted)
+    size = limit if reason is None and requested_by is None else PAGE
+    found, place = _Search(using.logout_list, issuer, within, size, is_wanted).page(before, limit)
     return LogoutsView(logouts=[_shown(each) for each in found], next=cursor(place, listed))
 
 
-def _read(
-    using: Dependencies, of: tuple[str, tuple[str, str]], after: str | None, limit: int, is_wanted: Callable[[Logout], bool]
-) -> tuple[list[Logout], str | None]:
-    """Return wanted logouts, and the place after which to go on; None at the end of the list."""
-    began, read = now(), 0
-    found: list[Logout] = []
-    while True:
-        places = using.logout_list.newest(*of, before=after, limit=PAGE)
-        logouts = using.logout_list.read(places)
-        for place in places:
-            if place in logouts and is_wanted(logouts[place]):
-                found.append(logouts[place])
-                if len(found) == limit:
-                    return found, place
-            after = place
-        read += len(places)
-        if len(places) < PAGE:
-            return found, None
-        if read >= MOST_READ or now() - began > LONGEST:
-            return found, after
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """Looks for the logouts that are wanted, ``size`` at a time."""
+
+    listing: LogoutList
+    issuer: str
+    within: tuple[str, str]
+    size: int
+    is_wanted: Callable[[Logout], bool]
+
+    def page(self, after: str | None, limit: int) -> tuple[list[Logout], str | None]:
+        """Return wanted logouts, and the place after which to go on; None at the end of the list."""
+        began, read = now(), 0
+        found: list[Logout] = []
+        while True:
+            places = self.listing.newest(self.issuer, self.within, before=after, limit=self.size)
+            logouts = self.listing.read(places)
+            for place in places:
+                if place in logouts and self.is_wanted(logouts[place]):
+                    found.append(logouts[place])
+                    if len(found) == limit:
+                        return found, place
+                after = place
+            read += len(places)
+            if len(places) < self.size:
+                return found, None
+            if read >= MOST_READ or now() - began > LONGEST:
+                return found, after
 
 
 def _shown(logout: Logout) -> ListedLogoutView:
