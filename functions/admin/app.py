@@ -14,8 +14,10 @@ from backchannel.aws.functions import Function
 from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.table import Deliveries
 from backchannel.egress.post import Egress
+from backchannel.logouts.listing import LogoutList
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -52,6 +54,7 @@ class Settings:
     key_wait: int
     key_grace: int
     source_activity_table: str
+    client_counts_table: str
 
 
 settings = from_environment(Settings)
@@ -76,6 +79,8 @@ dependencies = Dependencies(
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     activities=SourceActivities(dynamodb, settings.source_activity_table),
+    client_counts=ClientCounts(dynamodb, settings.client_counts_table),
+    logout_list=LogoutList(dynamodb, settings.deliveries_table),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from backchannel.aws.clients import CONFIG
+from backchannel.aws.clients import CONFIG, IMPATIENT
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.client_counter import ClientCounter
+from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.consumer import DeliveryConsumer, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
@@ -46,6 +48,7 @@ class Settings:
     permit_private_networks: bool
     retry_queue_url: str
     retry_queue_arn: str
+    client_counts_table: str
     delivery_dead_letter_queue_url: str
 
 
@@ -87,15 +90,30 @@ consumer = DeliveryConsumer(
     slow_clients=slow_clients,
     waker=Waker(providers.get, providers.get_client, deliveries, retry_queue),
 )
+
+
+@functools.cache
+def client_counts() -> ClientCounts:
+    """Return where outcomes are counted. Its client is made with the first count."""
+    return ClientCounts(boto3.client("dynamodb", config=IMPATIENT), settings.client_counts_table)
+
+
+counter = ClientCounter(client_counts)
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 
 
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
-def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it. Or show `admin` that a key signs."""
     if "probe" in event:
         return probe(signer, **event["probe"])
     handled = list(pool.map(consumer.handle, map(SqsRecord.of, event["Records"])))
     count(handled)
+    counter.count(
+        (each.verdict for each in handled),
+        worker.now(),
+        time_left=context.get_remaining_time_in_millis(),
+        side_by_side=pool.map,
+    )
     return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in handled if each.stays]}

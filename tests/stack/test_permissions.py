@@ -73,6 +73,11 @@ def new_algorithm(provider: Provider) -> Response:
     return provider.stack.request("PUT", f"{provider.path}/clients/es512", client, signed=True)
 
 
+def count_deliveries(provider: Provider) -> Response:
+    client_id = provider.register_client("https://rp.example/logout", "counted")
+    return provider.stack.request("GET", f"{provider.path}/clients/{client_id}/counts", signed=True)
+
+
 SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
@@ -90,6 +95,8 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:Query", "by_client"): (signed("GET", "/deliveries?client_id=a"), "storage_unavailable"),
     ("AdminRole", "dynamodb:Query", "/index/by_client"): (signed("GET", "/sessions?client_id=a"), "storage_unavailable"),
     ("AdminRole", "dynamodb:BatchGetItem", "Providers"): (list_providers, "storage_unavailable"),
+    ("AdminRole", "dynamodb:Query", "logouts_by_time"): (signed("GET", "/logouts"), "storage_unavailable"),
+    ("AdminRole", "dynamodb:BatchGetItem", "ClientCounts"): (count_deliveries, "storage_unavailable"),
     ("AdminRole", "dynamodb:GetItem", "Deliveries"): (signed("GET", "/logouts/id"), "storage_unavailable"),
     ("AdminRole", "dynamodb:UpdateItem", "Deliveries"): (signed("POST", "/logouts", {"sid": "s"}), "storage_unavailable"),
     ("AdminRole", "lambda:InvokeFunction", ""): (new_algorithm, "function_unavailable"),

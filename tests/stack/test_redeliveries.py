@@ -29,6 +29,7 @@ from tests.support.recorded import all_of_logout
 pytestmark = pytest.mark.inside
 
 HOUR = 3_600_000
+OPERATOR = "arn:aws:iam::000000000000:user/ops"
 ROUTES = ("logout", "client")
 
 
@@ -52,7 +53,7 @@ class Operator:
             "headers": {"Content-Type": "application/json"},
             "multiValueHeaders": {"Content-Type": ["application/json"]},
             "body": json.dumps(({"since": iso(self.since)} if route == "client" else {}) | body),
-            "requestContext": {"stage": "live"},
+            "requestContext": {"stage": "live", "identity": {"userArn": OPERATOR}},
         }
         anything = SimpleNamespace(get=lambda *_: SimpleNamespace(issuer=self.issuer))
         using = SimpleNamespace(providers=anything, logouts=anything, deliveries=self.deliveries, delivery_queue=self.queue)

@@ -40,6 +40,7 @@ def of_deliveries(clients: Iterable[Client], sid: str | None, *, whole_session: 
         "Query sessions": {"Items": [], "Count": 0, "ScannedCount": 0},
         "SendMessageBatch retry": _SENT,
         "ChangeMessageVisibility retry": {},
+        "UpdateItem client_counts": _WRITTEN,
     }
     for client in clients:
         client_key, delivery_key = key("CLIENT", client.client_id), key("RP", client.client_id, sid or "")

@@ -1,4 +1,4 @@
-"""How many calls to AWS something takes."""
+"""How many calls to AWS something takes, and how many write units of DynamoDB."""
 
 import time
 import uuid
@@ -21,25 +21,42 @@ from local.client import Stack
 
 
 class CountedCalls:
-    """Clients for the stack's AWS, and how often each of their operations was called."""
+    """Clients for the stack's AWS, how often each of their operations was called, and what its writes cost.
+
+    ``units`` has the write units of each table, and of each index under its own name.
+    """
 
     def __init__(self, stack: Stack) -> None:
         self.calls: Counter[str] = Counter()
+        self.units: Counter[str] = Counter()
+        self._tables = {name: logical_id for logical_id, name in stack.tables.items()}
         self._stack = stack
+        self.session = boto3.Session("test", "test", region_name=stack.region)
+        self.session.events.register("before-call", self._count)
+        for operation in ("UpdateItem", "PutItem"):
+            self.session.events.register(f"provide-client-params.dynamodb.{operation}", self._ask)  # type: ignore[arg-type] # what it returns is sent
+            self.session.events.register(f"after-call.dynamodb.{operation}", self._note)
 
     def client(self, service: Any) -> Any:
-        client = boto3.client(
-            service,
-            endpoint_url=self._stack.endpoint_url,
-            region_name=self._stack.region,
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        client.meta.events.register(f"before-call.{service}", self._count)
-        return client
+        return self.session.client(service, endpoint_url=self._stack.endpoint_url)
+
+    def clear(self) -> None:
+        self.calls.clear()
+        self.units.clear()
 
     def _count(self, model: Any, **_: Any) -> None:
         self.calls[model.name] += 1
+
+    def _ask(self, params: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return params | {"ReturnConsumedCapacity": "INDEXES"}
+
+    def _note(self, parsed: dict[str, Any], **_: Any) -> None:
+        consumed = parsed.get("ConsumedCapacity")
+        if consumed is None:  # the condition did not hold
+            return
+        self.units[self._tables[consumed["TableName"]]] += consumed["Table"]["CapacityUnits"]
+        for index, units in consumed.get("GlobalSecondaryIndexes", {}).items():
+            self.units[index] += units["CapacityUnits"]
 
 
 def counted_fan_out(stack: Stack, rps: int, *, is_repeated: bool = False) -> Counter[str]:

@@ -11,7 +11,7 @@ from typing import Any
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 TABLES = (
     *("providers", "sessions", "deliveries", "circuits", "fetched_documents", "client_documents", "sender_documents"),
-    "source_activity",
+    *("source_activity", "client_counts"),
 )
 QUEUES = (
     *("session_ended", "session_ended_dead_letter", "delivery", "retry", "delivery_dead_letter"),

@@ -344,6 +344,25 @@ def test_who_counts_what_a_source_sends_can_neither_configure_one_nor_read_the_c
     assert {owner for owner, action in _who_reaches("ProvidersTable") if action in writing} == {"AdminRole", "KeyRotationRole"}
 
 
+def test_who_counts_deliveries_cannot_read_the_counts_and_who_shows_them_cannot_change_them() -> None:
+    assert _who_reaches("ClientCountsTable") == {
+        ("DeliveryRole", "dynamodb:UpdateItem"),
+        ("AdminRole", "dynamodb:BatchGetItem"),
+    }
+
+
+def test_no_function_but_the_operators_reads_an_index() -> None:
+    of_indexes = [each for each in STATEMENTS if any("/index/" in str(resource) for resource in each.resources)]
+
+    assert {(each.owner, *each.actions) for each in of_indexes} == {("AdminRole", "dynamodb:Query")}
+
+
+def test_the_index_of_logouts_is_written_for_nothing_but_a_logouts_time() -> None:
+    (index,) = [each for each in TABLES["DeliveriesTable"]["GlobalSecondaryIndexes"] if each["IndexName"] == "logouts_by_time"]
+
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
 def test_the_check_for_silent_sources_reads_and_can_do_nothing_else() -> None:
     assert _granted("SourceSilenceRole") == {("dynamodb:Query", "ProvidersTable"), ("dynamodb:GetItem", "SourceActivityTable")}
 
@@ -604,7 +623,11 @@ def test_a_table_is_encrypted_and_can_be_restored(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["SessionsTable", "DeliveriesTable", "FetchedDocumentsTable", "ClientDocumentsTable", "SenderDocumentsTable"]
+    "name",
+    [
+        *("SessionsTable", "DeliveriesTable", "ClientCountsTable"),
+        *("FetchedDocumentsTable", "ClientDocumentsTable", "SenderDocumentsTable"),
+    ],
 )
 def test_what_is_not_configuration_expires(name: str) -> None:
     assert TABLES[name]["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}

@@ -45,8 +45,8 @@ JWKS = json.dumps({"keys": [public_jwk("P-256")]}).encode()
 CONFIGURATION = {"GetItem providers": 2, "GetItem circuits": 1}
 """What a function reads once and then keeps for a while."""
 
-ATTEMPT = {"UpdateItem deliveries": 2, "Query sessions": 1, "Sign": 1}
-"""The look is for newer logins, which a token with ``sub`` would end."""
+ATTEMPT = {"UpdateItem deliveries": 2, "Query sessions": 1, "Sign": 1, "UpdateItem client_counts": 1}
+"""The look is for newer logins, which a token with ``sub`` would end. Counted is once for each client of a batch."""
 
 type Connect = Callable[[Answers], AwsAnswers]
 
@@ -91,13 +91,13 @@ def _delivery(aws_knows: Answers, connect: Connect, status: int = 204) -> tuple[
     return aws, app
 
 
-def _deliver(app: ModuleType, sid: str | None = SID, queue: str = "delivery") -> list[Any]:
+def _deliver(app: ModuleType, sid: str | None = SID, queue: str = "delivery", *, times: int = 1) -> list[Any]:
     message = DeliveryMessage(PROVIDER.provider, LOGOUT_ID, WIKI.client_id, sid)
-    failures: list[Any] = app.handler(sqs_event(queue, [message.to_json()]), CONTEXT)["batchItemFailures"]
+    failures: list[Any] = app.handler(sqs_event(queue, [message.to_json()] * times), CONTEXT)["batchItemFailures"]
     return failures
 
 
-def test_a_first_delivery_takes_seven_calls_and_the_next_one_four(connect: Connect) -> None:
+def test_a_first_delivery_takes_eight_calls_and_the_next_one_five(connect: Connect) -> None:
     aws, app = _delivery(of_deliveries([WIKI], SID, whole_session=True), connect)
 
     _deliver(app)
@@ -107,6 +107,14 @@ def test_a_first_delivery_takes_seven_calls_and_the_next_one_four(connect: Conne
 
     assert first == {**CONFIGURATION, **ATTEMPT}
     assert dict(aws.calls) == ATTEMPT
+
+
+def test_a_batch_for_one_client_is_counted_with_one_call(connect: Connect) -> None:
+    aws, app = _delivery(of_deliveries([WIKI], SID, whole_session=True), connect)
+
+    _deliver(app, times=10)
+
+    assert (aws.calls["UpdateItem deliveries"], aws.calls["UpdateItem client_counts"]) == (20, 1)
 
 
 def test_the_end_of_a_clients_part_of_a_session_takes_a_look_into_it(connect: Connect) -> None:
@@ -122,7 +130,7 @@ def test_a_first_token_by_sid_alone_needs_no_look(connect: Connect) -> None:
 
     _deliver(app)
 
-    assert dict(aws.calls) == {**CONFIGURATION, "UpdateItem deliveries": 2, "Sign": 1}
+    assert dict(aws.calls) == {**CONFIGURATION, "UpdateItem deliveries": 2, "Sign": 1, "UpdateItem client_counts": 1}
 
 
 def test_a_token_that_is_encrypted_to_keys_in_the_registration_takes_no_call_more(connect: Connect) -> None:

@@ -156,7 +156,8 @@ def test_without_a_key_a_delivery_is_given_up_when_the_client_says_so() -> None:
 
     verdict = world.attempt()
 
-    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "encryption_key_unavailable", detail="jwks_uri: http_503"))
+    given_up = Outcome(Status.UNDELIVERABLE, "encryption_key_unavailable", detail="jwks_uri: http_503")
+    assert verdict == Done(given_up, client=(old.issuer, old.client_id))
     assert world.egress.posts == []
 
 

@@ -70,6 +70,7 @@ ENVIRONMENT = {
     "CLIENT_DOCUMENTS_TABLE": "client-documents",
     "SENDER_DOCUMENTS_TABLE": "sender-documents",
     "SOURCE_ACTIVITY_TABLE": "source-activity",
+    "CLIENT_COUNTS_TABLE": "client-counts",
     "SESSION_ENDED_QUEUE_URL": "https://sqs.example/session-ended",
     "SOURCE_EVENTS_QUEUE_URL": "https://sqs.example/source-events",
     "SOURCE_EVENTS_DEAD_LETTER_QUEUE_URL": "https://sqs.example/source-events-dead",

@@ -14,6 +14,7 @@ from backchannel.deliveries.table import STRANDED
 from tests.support.deployed import CONTEXT
 from tests.support.queues import FakeQueue
 
+OPERATOR = "arn:aws:iam::000000000000:user/ops"
 NOW = 1_788_256_800_000
 WAITING = DeliveryRecord(
     provider="acme",
@@ -43,11 +44,13 @@ class Operator:
     def of_logout(self, *_: object) -> Page[DeliveryRecord]:
         return Page([self.record], None)
 
-    def hasten(self, record: DeliveryRecord, now: int) -> bool:
+    def hasten(self, record: DeliveryRecord, now: int, *, requested_by: str) -> bool:
+        assert requested_by == OPERATOR
         self.record = replace(record, next_attempt_at=None, updated_at=now)
         return True
 
-    def reopen(self, record: DeliveryRecord, now: int, **_: bool) -> bool:
+    def reopen(self, record: DeliveryRecord, now: int, *, requested_by: str, **_: bool) -> bool:
+        assert requested_by == OPERATOR
         self.record = replace(record, status=Status.QUEUED, next_attempt_at=None, updated_at=now)
         return True
 
@@ -61,7 +64,7 @@ class Operator:
             "headers": {"Content-Type": "application/json"},
             "multiValueHeaders": {"Content-Type": ["application/json"]},
             "body": json.dumps(body),
-            "requestContext": {"stage": "live"},
+            "requestContext": {"stage": "live", "identity": {"userArn": OPERATOR}},
         }
         answer = json.loads(app.resolve(event, CONTEXT)["body"])  # type: ignore[arg-type]
         return answer["queued"], answer["skipped"]

@@ -11,6 +11,7 @@ from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.attempt import AttemptResult, clean
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.encryption import DocumentSource, Encryption
+from backchannel.deliveries.history import PastAttempt
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import PAGE, PAGES, NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
@@ -75,6 +76,7 @@ class FakeDeliveries(Deliveries):
         self.keeps_lease = True
         self.fault: InternalFailure | None = None
         self.settled: list[tuple[Outcome, AttemptReport | None]] = []
+        self.past: list[PastAttempt | None] = []
         self.released: list[str] = []
         self.recorded: list[PlannedDelivery] = []
 
@@ -91,11 +93,19 @@ class FakeDeliveries(Deliveries):
             raise self.begun
         return self.begun
 
-    def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
+    def settle(
+        self,
+        delivery: CheckedOut,
+        outcome: Outcome,
+        now: int,
+        report: AttemptReport | None = None,
+        past: PastAttempt | None = None,
+    ) -> bool:
         assert (delivery, now) == (self.begun, NOW)
         if self.fault is not None:
             raise self.fault
         self.settled.append((outcome, report))
+        self.past.append(past)
         return self.keeps_lease
 
     def release(self, delivery: CheckedOut) -> None:
@@ -706,7 +716,7 @@ def test_an_internal_failure_that_lasts_for_days_becomes_the_outcome() -> None:
 
     verdict = world.attempt()
 
-    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "signing_unavailable"))
+    assert verdict == Done(Outcome(Status.UNDELIVERABLE, "signing_unavailable"), client=(RECORD.issuer, "wiki"))
     assert world.deliveries.settled == [(verdict.outcome, None)]
 
 
@@ -772,6 +782,37 @@ def test_what_a_relying_party_says_is_cut_and_cleaned(said: object, kept: str | 
     world.attempt()
 
     assert world.answered == AttemptReport(400, kept, kept)
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "address"),
+    [
+        (_answer(204), "http_204", "93.184.215.14"),
+        (_answer(503), "http_503", "93.184.215.14"),
+        (errors.DnsFailure("no address"), "dns_failure", None),
+    ],
+)
+def test_an_attempt_is_kept_with_its_code_and_the_address_that_was_dialled(
+    result: Response | errors.RelyingPartyFault, code: str, address: str | None
+) -> None:
+    world = WorkerWorld(result=result)
+
+    verdict = world.attempt()
+
+    (past,) = world.deliveries.past
+    assert past is not None
+    assert (past.code, past.address) == (code, address)
+    assert past.at == NOW - past.post_ms
+    assert isinstance(verdict, Done | RetryIn)
+    assert verdict.client == (RECORD.issuer, "wiki")
+
+
+def test_what_is_settled_without_an_attempt_leaves_none_in_the_history() -> None:
+    world = WorkerWorld(circuit_is_open=True)
+
+    world.attempt()
+
+    assert world.deliveries.past == [None]
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'"error"', b"\xff\xfe", b"[" * 4096, b"9" * 4096, b'{"error": "cut'])
@@ -903,7 +944,7 @@ def _delay(verdict: Verdict) -> int:
 def _is_settled_without_an_attempt(world: WorkerWorld, outcome: Outcome) -> None:
     verdict = world.attempt()
 
-    assert verdict == Done(outcome)
+    assert verdict == Done(outcome, client=(RECORD.issuer, "wiki"))
     assert world.deliveries.settled == [(outcome, None)]
     assert world.egress.posts == []
 

@@ -45,7 +45,7 @@ def list_deliveries(  # noqa: PLR0917 - one for each parameter of the query
     listed = f"deliveries/{provider}/{client_id}/{','.join(status or ())}/{since}/{until}"
     name, start = _place(position(after, listed, dict), ranges)
     page, place = _page(using.deliveries, (issuer, client_id), _from(ranges, name), start, limit)
-    return DeliveriesView(deliveries=[delivery_shown(record) for record in page], next=cursor(place, listed))
+    return DeliveriesView(deliveries=[DeliveryView(**delivery_members(record)) for record in page], next=cursor(place, listed))
 
 
 def _ranges(statuses: Sequence[Status] | None, since: int, until: int) -> _Ranges:
@@ -99,19 +99,19 @@ def _page(
     return found, None
 
 
-def delivery_shown(record: DeliveryRecord) -> DeliveryView:
-    """Return a delivery as the API shows it."""
-    return DeliveryView(
-        logout_id=record.logout_id,
-        client_id=record.client_id,
-        sid=record.sid,
-        status=record.status,
-        attempts=record.attempts,
-        last_code=record.last_code,
-        last_status_code=record.last_status_code,
-        error=record.error,
-        error_description=record.error_description,
-        created_at=timestamp(record.created_at),
-        updated_at=timestamp(record.updated_at),
-        next_attempt_at=optional_timestamp(record.next_attempt_at),
-    )
+def delivery_members(record: DeliveryRecord) -> dict[str, Any]:
+    """Return what the API shows of a delivery wherever it shows one."""
+    return {
+        "logout_id": record.logout_id,
+        "client_id": record.client_id,
+        "sid": record.sid,
+        "status": record.status,
+        "attempts": record.attempts,
+        "last_code": record.last_code,
+        "last_status_code": record.last_status_code,
+        "error": record.error,
+        "error_description": record.error_description,
+        "created_at": timestamp(record.created_at),
+        "updated_at": timestamp(record.updated_at),
+        "next_attempt_at": optional_timestamp(record.next_attempt_at),
+    }

@@ -9,7 +9,9 @@ from backchannel.aws.functions import Function
 from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
+from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.listing import LogoutList
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -38,6 +40,8 @@ class Dependencies:
     own_keys: OwnKeys
     periods: Periods
     activities: SourceActivities
+    client_counts: ClientCounts
+    logout_list: LogoutList
     permit_private_networks: bool
     permit_loopback: bool
 

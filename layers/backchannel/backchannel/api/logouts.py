@@ -5,14 +5,24 @@ from http import HTTPStatus
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.deliveries import delivery_shown
-from backchannel.api.dependencies import dependencies, now
+from backchannel.api.deliveries import delivery_members
+from backchannel.api.dependencies import dependencies, now, requester
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
-from backchannel.api.views import LogoutAccepted, LogoutView, responses, timestamp
+from backchannel.api.views import (
+    LogoutAccepted,
+    LogoutDeliveryView,
+    LogoutView,
+    PastAttemptView,
+    optional_timestamp,
+    responses,
+    timestamp,
+)
 from backchannel.aws.dynamodb import key
+from backchannel.deliveries.history import PastAttempt, past_attempts
 from backchannel.deliveries.outcomes import PENDING
+from backchannel.deliveries.records import DeliveryRecord
 from backchannel.errors import MalformedRequestError
 from backchannel.reasons import Reason
 from backchannel.sessions import events as session_events
@@ -37,8 +47,9 @@ def post(provider: Name, request: LogoutRequest) -> tuple[LogoutAccepted, int]:
     event = _event(request)
     received = now()
     note = request.reason if event.reason is Reason.ADMIN_LOGOUT else None
-    using.logouts.open(end_message(provider, issuer, event), issuer, received, note=note)
-    using.intake.take(configured, [event], received, reopen=True)
+    by = requester(router)
+    using.logouts.open(end_message(provider, issuer, event, requested_by=by), issuer, received, note=note)
+    using.intake.take(configured, [event], received, reopen=True, requested_by=by)
     return LogoutAccepted(logout_id=session_events.logout_id(issuer, event)), HTTPStatus.ACCEPTED
 
 
@@ -60,12 +71,14 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
         client_id=found.client_id,
         reason=found.reason,
         note=found.note,
+        source=found.source,
+        requested_by=found.requested_by,
         ended_at=timestamp(found.ended_at),
         fanned_out=fanned_out,
         matched=found.matched,
         settled=None if counts is None else fanned_out and not PENDING & counts.keys(),
         counts=None if counts is None else {str(status): count for status, count in counts.items()},
-        deliveries=[delivery_shown(record) for record in page.items],
+        deliveries=[_of_logout(record) for record in page.items],
         next=cursor(page.cursor, listed),
     )
 
@@ -85,3 +98,20 @@ def _event(request: LogoutRequest) -> session_events.Ended:
 def _reason(text: str | None) -> Reason:
     """Return the reason that an operator gives. Whatever else they say, it is an administrator who ends the session."""
     return Reason.read(text) or Reason.LOGOUT if text is not None and Reason.is_known(text) else Reason.ADMIN_LOGOUT
+
+
+def _of_logout(record: DeliveryRecord) -> LogoutDeliveryView:
+    return LogoutDeliveryView(
+        **delivery_members(record),
+        history=[_attempt(each) for each in past_attempts(record.history)],
+        requested_by=record.requested_by,
+        requested_at=optional_timestamp(record.requested_at),
+    )
+
+
+def _attempt(past: PastAttempt) -> PastAttemptView:
+    prefix, _, number = past.code.partition("http_")
+    status_code = None if prefix else int(number)
+    return PastAttemptView(
+        at=timestamp(past.at), code=past.code, status_code=status_code, post_ms=past.post_ms, address=past.address
+    )

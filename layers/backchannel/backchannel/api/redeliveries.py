@@ -13,7 +13,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
-from backchannel.api.dependencies import Dependencies, dependencies, now
+from backchannel.api.dependencies import Dependencies, dependencies, now, requester
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, EscapedClientId, LogoutId, Name, client_id_in_path
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
@@ -117,27 +117,27 @@ def _send_again(
     using: Dependencies, page: Iterable[DeliveryRecord], wish: LogoutRedeliveryRequest, received: int
 ) -> Counter[str]:
     """Reset or hasten, and queue, those deliveries of a page that are wanted; return how many, and why not the others."""
-    done = Counter[str]()
+    done, by = Counter[str](), requester(router)
     for some in batched(page, TOGETHER, strict=False):
-        results = [(record, _prepare(using.deliveries, record, wish, received)) for record in some]
+        results = [(record, _prepare(using.deliveries, record, wish, received, by)) for record in some]
         done.update(result for _, result in results)
         using.delivery_queue.send(record.message.outgoing() for record, result in results if result == "queued")
     return done
 
 
-def _prepare(deliveries: Deliveries, record: DeliveryRecord, wish: LogoutRedeliveryRequest, received: int) -> str:
+def _prepare(deliveries: Deliveries, record: DeliveryRecord, wish: LogoutRedeliveryRequest, received: int, by: str) -> str:
     """Reset or hasten a delivery; return ``queued``, or why it is left alone."""
     is_named = wish.statuses is None or record.status in wish.statuses
     if record.status not in PENDING:
         if not is_named or (wish.statuses is None and record.status is Status.ACCEPTED):
             return str(record.status)
-        is_ready = deliveries.reopen(record, received, even_accepted=record.status is Status.ACCEPTED)
+        is_ready = deliveries.reopen(record, received, even_accepted=record.status is Status.ACCEPTED, requested_by=by)
     elif not is_named:
         return "waiting"
     elif (record.next_attempt_at or record.updated_at) < received - STRANDED:
-        is_ready = deliveries.reopen(record, received)
+        is_ready = deliveries.reopen(record, received, requested_by=by)
     elif wish.now and (record.next_attempt_at or 0) > received and record.updated_at < received:
-        is_ready = deliveries.hasten(record, received)
+        is_ready = deliveries.hasten(record, received, requested_by=by)
     else:
         return "waiting"
     return "queued" if is_ready else "in_progress"

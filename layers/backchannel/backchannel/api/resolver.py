@@ -8,10 +8,12 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 
 from backchannel import strict_json
 from backchannel.api import (
+    client_counts,
     clients,
     deliveries,
     key_check,
     keys,
+    logout_list,
     logouts,
     merge_patch,
     own_keys,
@@ -51,7 +53,10 @@ class _Resolver(APIGatewayRestResolver):
 
 app: APIGatewayRestResolver = _Resolver(enable_validation=True, json_body_deserializer=_read_json)
 answer_with_problems(app)
-for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, deliveries, redeliveries):
+for routes in (
+    *(providers, keys, own_keys, key_check, sources, clients, client_counts),
+    *(sessions, logouts, logout_list, deliveries, redeliveries),
+):
     app.include_router(routes.router)
 
 

@@ -1,7 +1,7 @@
 """The bodies of answers: what the operator is shown of what is stored. No view has a member for a secret."""
 
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -280,11 +280,30 @@ class DeliveriesView(BaseModel):
     next: str | None
 
 
-class LogoutView(DeliveriesView):
-    """A logout and a page of its deliveries.
+class PastAttemptView(BaseModel):
+    """An attempt that was made, and when its POST began."""
 
-    ``fanned_out`` once every RP session has its delivery, ``matched`` how many RP sessions that were; ``settled`` once all
-    deliveries are final. ``counts`` says how many deliveries have which status; it comes with the first page alone.
+    at: Timestamp
+    code: str
+    status_code: Annotated[int | None, Field(description="null without an answer")]
+    post_ms: Annotated[int, Field(description="how long the POST took")]
+    address: Annotated[str | None, Field(description="the one that was dialled; null if none was")]
+
+
+class LogoutDeliveryView(DeliveryView):
+    """What became of one logout token, attempt by attempt."""
+
+    history: Annotated[
+        list[PastAttemptView], Field(description="the last 20 attempts, the oldest first; those before a redelivery, too")
+    ]
+    requested_by: Annotated[str | None, Field(description="the IAM principal who has sent it again last; null if nobody has")]
+    requested_at: Timestamp | None
+
+
+class ListedLogoutView(BaseModel):
+    """A logout, and who asked for it last: the ``source`` whose webhook it was, or an operator.
+
+    ``fanned_out`` once every RP session has its delivery, ``matched`` how many RP sessions that were.
     """
 
     logout_id: str
@@ -293,11 +312,76 @@ class LogoutView(DeliveriesView):
     client_id: str | None
     reason: str | None
     note: Annotated[str | None, Field(description="the operator's own words")]
+    source: str | None
+    requested_by: Annotated[str | None, Field(description="the IAM principal who asked for it")]
     ended_at: Timestamp
     fanned_out: bool
     matched: int | None
+
+
+class LogoutsView(BaseModel):
+    """A page of logouts."""
+
+    logouts: list[ListedLogoutView]
+    next: str | None
+
+
+class LogoutView(ListedLogoutView):
+    """A logout and a page of its deliveries.
+
+    ``settled`` once all deliveries are final. ``counts`` says how many deliveries have which status; both come with the first
+    page alone.
+    """
+
     settled: bool | None
     counts: dict[str, int] | None
+    deliveries: list[LogoutDeliveryView]
+    next: str | None
+
+
+class CountsView(BaseModel):
+    """What came of deliveries. Those that gave way to a newer login, or that a client does not want, are not counted."""
+
+    accepted: int
+    failed: Annotated[int, Field(description="deliveries that were given up: rejected, blocked or undeliverable")]
+    failed_by_code: dict[str, int]
+    failed_attempts: Annotated[int, Field(description="attempts that were not accepted, whatever came of their deliveries")]
+    failed_attempts_by_code: dict[str, int]
+    p50_ms: Annotated[
+        int | None, Field(description="from the end to the acceptance: half of those accepted were by then, give or take a tenth")
+    ]
+    p95_ms: Annotated[int | None, Field(description="the same for 95 of 100")]
+
+
+class DayCountsView(CountsView):
+    """What came of a client's deliveries on a day."""
+
+    day: date
+
+
+class ClientCountsView(CountsView):
+    """What came of a client's deliveries."""
+
+    client_id: str
+
+
+class ClientDaysView(BaseModel):
+    """What came of a client's deliveries from ``since`` to ``until``, which are UTC dates."""
+
+    client_id: str
+    since: date
+    until: date
+    total: CountsView
+    days: list[DayCountsView]
+
+
+class ProviderCountsView(BaseModel):
+    """A page of clients, and what came of their deliveries from ``since`` to ``until``, which are UTC dates."""
+
+    since: date
+    until: date
+    clients: list[ClientCountsView]
+    next: str | None
 
 
 class Redelivered(BaseModel):

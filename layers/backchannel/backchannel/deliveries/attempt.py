@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from backchannel.deliveries import logout_token, outcomes
+from backchannel.deliveries.history import PastAttempt
 from backchannel.deliveries.records import AttemptReport
 from backchannel.egress.post import Response
 from backchannel.errors import OutOfTime, RelyingPartyFault
@@ -58,6 +59,10 @@ class AttemptResult:
     def may_pass(self) -> bool:
         """Whether the RP is in trouble that may pass."""
         return outcomes.may_pass(self.result)
+
+    def past(self, now: int) -> PastAttempt:
+        """Return what the delivery's history keeps of it."""
+        return PastAttempt(now - round(self.post_ms), outcomes.code(self.result), round(self.post_ms), self.address)
 
     @property
     def address(self) -> str | None:

@@ -114,19 +114,23 @@ def decide(
     token which is passed on.
     """
     schedule = SHORT_SCHEDULE if is_tokens_end and deadline <= SHORT_LIFE else RETRY_SCHEDULE
-    code = f"http_{result}" if isinstance(result, int) else result.code
-    kind = _kind(result)
+    kind, its_code = _kind(result), code(result)
     if kind is Kind.ACCEPTED:
-        return Outcome(Status.ACCEPTED, code)
+        return Outcome(Status.ACCEPTED, its_code)
     if kind is Kind.TERMINAL or (kind is Kind.SECOND_CHANCE and last_status_code == result):
-        return Outcome(Status.REJECTED, code)
+        return Outcome(Status.REJECTED, its_code)
     remaining = deadline - age
     is_over = schedule is RETRY_SCHEDULE and attempts > len(RETRY_SCHEDULE) and deadline <= DEADLINE * 1000
     if is_over or remaining < (_LAST_ATTEMPT_OF_TOKEN if is_tokens_end else _LAST_ATTEMPT_BEFORE_DEADLINE):
-        return Outcome(Status.BLOCKED if kind is Kind.BLOCKED else Status.UNDELIVERABLE, code)
+        return Outcome(Status.BLOCKED if kind is Kind.BLOCKED else Status.UNDELIVERABLE, its_code)
     nominal = SECOND_CHANCE if kind is Kind.SECOND_CHANCE else schedule[min(attempts, len(schedule)) - 1]
     wanted = max(nominal * rng.uniform(1 - JITTER, 1 + JITTER), min(retry_after or 0, RETRY_AFTER_MAX))
-    return Outcome(Status.RETRYING, code, round(min(wanted, remaining)))
+    return Outcome(Status.RETRYING, its_code, round(min(wanted, remaining)))
+
+
+def code(result: Result) -> str:
+    """Return the stable code of a result."""
+    return f"http_{result}" if isinstance(result, int) else result.code
 
 
 def may_pass(result: Result) -> bool:

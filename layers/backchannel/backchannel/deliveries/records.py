@@ -9,14 +9,14 @@
 A token of the provider's that is passed on may come before its delivery is recorded. Until then the item has no ``status``.
 ``passed_on_until``: the client has accepted a token of the provider's about an end at that time.
 
-The index ``by_client`` finds deliveries by client and status, for reports only.
+Two indexes, for reports only: ``by_client`` finds deliveries by client and status, ``logouts_by_time`` what somebody asked for.
 """
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from pynamodb.attributes import BooleanAttribute, NumberAttribute, UnicodeAttribute, UnicodeSetAttribute
-from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection
+from pynamodb.indexes import GlobalSecondaryIndex, IncludeProjection, KeysOnlyProjection
 from pynamodb.models import Model
 
 from backchannel.aws.dynamodb import key, optional_int, part
@@ -119,6 +119,7 @@ class DeliveryRecord:
     ``attempts`` counts POSTs, ``last_code`` is the stable code of the last outcome. ``error`` is what the RP said, if anything.
     ``whole_session`` is that of its Run. While the delivery gives way to newer logins, ``cursor`` is how far it has replaced
     itself by deliveries for older sessions. ``also`` are the reasons of other logouts that ended the same logins.
+    ``history`` has the last attempts, those before a redelivery, too. ``requested_by`` has sent it again last, ``requested_at``.
     """
 
     provider: str
@@ -143,6 +144,9 @@ class DeliveryRecord:
     cursor: str | None = None
     also: frozenset[Reason] = frozenset()
     passed_on: PassedOnToken | None = None
+    history: str | None = None
+    requested_by: str | None = None
+    requested_at: int | None = None
 
     @property
     def reasons(self) -> frozenset[Reason]:
@@ -162,6 +166,15 @@ class _ByClient(GlobalSecondaryIndex["Item"]):  # type: ignore[no-untyped-call]
 
     client = UnicodeAttribute(hash_key=True)
     status_changed = UnicodeAttribute(range_key=True)
+
+
+class _LogoutsByTime(GlobalSecondaryIndex["Item"]):  # type: ignore[no-untyped-call]
+    class Meta:
+        index_name = "logouts_by_time"
+        projection = KeysOnlyProjection()
+
+    listed = UnicodeAttribute(hash_key=True)
+    listed_at = UnicodeAttribute(range_key=True)
 
 
 class Item(Model):
@@ -192,6 +205,10 @@ class Item(Model):
     next_attempt_at = NumberAttribute(null=True)
     error = UnicodeAttribute(null=True)
     error_description = UnicodeAttribute(null=True)
+    history = UnicodeAttribute(null=True)
+    source = UnicodeAttribute(null=True)
+    requested_by = UnicodeAttribute(null=True)
+    requested_at = NumberAttribute(null=True)
     leased_until = NumberAttribute(null=True)
     token = UnicodeAttribute(null=True)
     token_expires_at = NumberAttribute(null=True)
@@ -200,8 +217,11 @@ class Item(Model):
     lease = UnicodeAttribute(null=True)
     client = UnicodeAttribute(null=True)
     status_changed = UnicodeAttribute(null=True)
+    listed = UnicodeAttribute(null=True)
+    listed_at = UnicodeAttribute(null=True)
     expires_at = NumberAttribute(null=True)
     by_client = _ByClient()
+    logouts_by_time = _LogoutsByTime()
 
 
 def delivery_key(client_id: str, sid: str | None) -> str:
@@ -266,6 +286,9 @@ def delivery_record(item: Item) -> DeliveryRecord:
         cursor=item.cursor,
         also=frozenset(reason for word in item.also or () if (reason := Reason.read(word))),
         passed_on=_passed_on(item),
+        history=item.history,
+        requested_by=item.requested_by,
+        requested_at=optional_int(item.requested_at),
     )
 
 

@@ -13,6 +13,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from backchannel.aws.dynamodb import Page, assignments, bind, key, page, partition_page, read, storage, update_if
+from backchannel.deliveries.history import PastAttempt, with_attempt
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import PENDING, Outcome, Status
 from backchannel.deliveries.records import (
@@ -161,10 +162,17 @@ class Deliveries:
             return NothingToDo()
         return NotDue(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
 
-    def settle(self, delivery: CheckedOut, outcome: Outcome, now: int, report: AttemptReport | None = None) -> bool:
+    def settle(
+        self,
+        delivery: CheckedOut,
+        outcome: Outcome,
+        now: int,
+        report: AttemptReport | None = None,
+        past: PastAttempt | None = None,
+    ) -> bool:
         """Record an outcome and give the lease back; False if somebody else has the lease by now, or if there is more to send.
 
-        With ``report``, an attempt was made; without, the delivery was settled without one.
+        With ``report``, an attempt was made, of which ``past`` is kept; without, the delivery was settled without one.
         """
         record = delivery.record
         actions = self._assign(
@@ -189,6 +197,8 @@ class Deliveries:
             )
         elif outcome.detail is not None:
             actions += self._assign(error=None, error_description=outcome.detail)
+        if past is not None:  # what was read with the lease is current: nobody else has written an attempt since
+            actions += self._assign(history=with_attempt(record.history, past))
         condition = self._items.lease == delivery.lease
         if outcome.status in {Status.SUPPRESSED, Status.SUPERSEDED}:
             condition &= self._has_no_other_reasons(record)
@@ -200,15 +210,17 @@ class Deliveries:
         """Give the lease back with nothing done: no attempt was made."""
         self._update(delivery.record, self._items.lease == delivery.lease, self._assign(leased_until=None, lease=None))
 
-    def reopen(self, record: DeliveryRecord, now: int, *, even_accepted: bool = False) -> bool:
+    def reopen(self, record: DeliveryRecord, now: int, *, even_accepted: bool = False, requested_by: str | None = None) -> bool:
         """Reset a delivery that is final or stranded; False if it is pending with a message of its own, or accepted.
 
-        True, too, if an earlier try of this very call did it: its message is not queued yet.
+        True, too, if an earlier try of this very call did it: its message is not queued yet. ``requested_by`` is the operator who
+        sends it again.
         """
         model = self._items
         excluded = PENDING_STATUSES if even_accepted else [*PENDING_STATUSES, str(Status.ACCEPTED)]
         stranded = model.status.is_in(*PENDING_STATUSES) & self._is_overdue(now) & self._is_free(now)
-        actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
+        untouched = _untouched(record.issuer, record.client_id, Status.QUEUED, now)
+        actions = self._assign(**untouched, **_requested(requested_by, now))
         if self._update(record, ~model.status.is_in(*excluded) | stranded, actions):
             return True
         found = read(self._items, record.logout_id, delivery_key(record.client_id, record.sid))
@@ -230,14 +242,15 @@ class Deliveries:
         actions = self._assign(**_untouched(record.issuer, record.client_id, Status.QUEUED, now))
         return self._update(record, unwanted, actions) or self.is_untouched(record.logout_id, record.client_id, record.sid)
 
-    def hasten(self, record: DeliveryRecord, now: int) -> bool:
+    def hasten(self, record: DeliveryRecord, now: int, *, requested_by: str | None = None) -> bool:
         """Make the next attempt of a pending delivery due now; False if it is due, final, or being attempted.
 
         One that is overdue has to be queued, too: it may have lost its message.
         """
         waits = (self._items.next_attempt_at > now) | self._is_overdue(now)
         pending = self._items.status.is_in(*PENDING_STATUSES) & waits & self._is_free(now)
-        return self._update(record, pending, self._assign(next_attempt_at=None, updated_at=now))
+        actions = self._assign(next_attempt_at=None, updated_at=now, **_requested(requested_by, now))
+        return self._update(record, pending, actions)
 
     def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
         """Return a logout's deliveries for one RP session: by its ``sid``, and for the whole subject."""
@@ -323,6 +336,11 @@ def _untouched(issuer: str, client_id: str, status: Status, now: int) -> dict[st
         "error_description": None,
         "cursor": None,
     }
+
+
+def _requested(by: str | None, now: int) -> dict[str, Any]:
+    """Return the attributes that say who sends a delivery again; None if nobody asked for it."""
+    return {"requested_by": by, "requested_at": None if by is None else now}
 
 
 def _is_untouched(item: Item | None) -> TypeGuard[Item]:

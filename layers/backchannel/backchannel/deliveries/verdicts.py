@@ -20,6 +20,7 @@ class Done:
 
     outcome: Outcome | None = None
     measured: Measured | None = None
+    client: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RetryIn:
     delay: int
     outcome: Outcome | None = None
     measured: Measured | None = None
+    client: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +41,8 @@ class Postponed:
 
 
 type Verdict = Done | RetryIn | Postponed
-"""What becomes of a message; ``outcome`` is the delivery's, ``measured`` is there if a POST was made."""
+"""What becomes of a message.
+
+``outcome`` is the delivery's as it is recorded, ``measured`` is there if a POST was made, ``client`` is the issuer and the
+``client_id`` whose outcome it is.
+"""

@@ -225,18 +225,19 @@ class DeliveryWorker:
     def _settle(self, delivery: CheckedOut, outcome: Outcome, attempted: AttemptResult | None = None) -> Verdict:
         """Record the outcome, log it, and return what becomes of the message."""
         record, now = delivery.record, self.now()
-        measured = report = None
+        measured = report = past = None
         if attempted is not None:
             measured = Measured(attempted.signing_ms, attempted.post_ms, now - record.ended_at)
-            report = attempted.report
+            report, past = attempted.report, attempted.past(now)
             log_attempt(record, outcome, attempted, measured)
-        if not self.deliveries.settle(delivery, outcome, now, report):
+        if not self.deliveries.settle(delivery, outcome, now, report, past):
             logger.warning("delivery.lease_lost", logout_id=record.logout_id, client_id=record.client_id)
             self.deliveries.release(delivery)
             return RetryIn(LEASE_LOST, measured=measured)
         if attempted is None:
             log_settled(record, outcome)
-        return Done(outcome, measured) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured)
+        client = record.issuer, record.client_id
+        return Done(outcome, measured, client) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured, client)
 
     def _postpone(self, delivery: CheckedOut, message: DeliveryMessage, failure: InternalFailure) -> Verdict:
         """Give the delivery back. A failure that has lasted as long as any delivery is tried becomes its outcome."""

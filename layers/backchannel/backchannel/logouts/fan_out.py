@@ -122,7 +122,8 @@ class FanOut:
             end = SubjectSessionsEnded(
                 message.unmatched_sub, message.ended_at, message.source_event_id, message.client_id, message.event.reason
             )
-            following.append((end_message(message.provider, issuer, end, source=message.source), 0))
+            source, by = message.source, message.requested_by
+            following.append((end_message(message.provider, issuer, end, source=source, requested_by=by), 0))
         self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
         self.logouts.close(message, matched, now)
 
@@ -298,7 +299,8 @@ class _PageFanOut:
         records = [record for each in found for record in each if self._tells_all or (record.reason or Reason.LOGOUT) != reason]
         another = [record for record in records if is_emergency(reason) or reason not in record.reasons]
         list(self.pool.map(lambda record: using.deliveries.add_reason(record, reason, message.ended_at), another))
-        reopen = using.deliveries.reopen if self._tells_all else using.deliveries.reopen_suppressed
+        reopen_all = functools.partial(using.deliveries.reopen, requested_by=message.requested_by)
+        reopen = reopen_all if self._tells_all else using.deliveries.reopen_suppressed
         reopened = list(compress(records, self.pool.map(lambda record: reopen(record, self.now), records)))
         using.delivery_queue.send(each.message.outgoing() for each in reopened)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,16 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 
+SHARDS = 8
+"""Keys of the list over which an issuer's logouts are spread: one key takes a thousand writes a second."""
+
+
 @dataclass(frozen=True, slots=True)
 class Logout:
     """One session event being carried out; times in milliseconds since the epoch.
 
     ``matched`` is how many RP sessions the fan-out has found, None until it is through. ``note`` is what the operator said.
+    Who asked for it last is a ``source`` by its webhook, or the operator ``requested_by``.
     """
 
     logout_id: str
@@ -34,6 +40,8 @@ class Logout:
     fanned_out_at: int | None = None
     matched: int | None = None
     note: str | None = None
+    source: str | None = None
+    requested_by: str | None = None
 
     def is_done(self, message: EndMessage) -> bool:
         """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
@@ -67,10 +75,13 @@ class Logouts:
             reason=message.reason,
             note=note,
             source_event_id=message.source_event_id,
+            source=message.source,
+            requested_by=message.requested_by,
             ended_at=message.ended_at,
             expires_at=expiry(now),
             fanned_out_at=None,
             matched=None,
+            **(_listed(message, issuer) if message.is_listed else {}),
         )
         is_new = items.pk.does_not_exist() | (items.ended_at < message.ended_at)
         update_if(item, is_new, [*values, items.created_at.set(items.created_at | now)])
@@ -78,7 +89,7 @@ class Logouts:
     def find(self, logout_id: str) -> Logout | None:
         """Return a logout, None if there is none of this id."""
         item = read(self._items, logout_id, LOGOUT)
-        return None if item is None else _logout(item)
+        return None if item is None else logout_of(item)
 
     def close(self, message: EndMessage, matched: int, now: int) -> None:
         """Note that every RP session has its delivery, and how many there were; a later end's run says so for itself."""
@@ -113,7 +124,14 @@ class Logouts:
             item.update(assignments(self._items, cursor=progress.cursor, matched=progress.matched, expires_at=expiry(now)))
 
 
-def _logout(item: Item) -> Logout:
+def _listed(message: EndMessage, issuer: str) -> dict[str, str]:
+    """Return the attributes that put a logout into the list: its place there is its time, and its id."""
+    shard = zlib.crc32(message.logout_id.encode()) % SHARDS
+    return {"listed": key(issuer, str(shard)), "listed_at": f"{message.ended_at:013d}#{message.logout_id}"}
+
+
+def logout_of(item: Item) -> Logout:
+    """Return the logout that an item holds."""
     return Logout(
         logout_id=item.pk,
         provider=item.provider,
@@ -128,4 +146,6 @@ def _logout(item: Item) -> Logout:
         fanned_out_at=optional_int(item.fanned_out_at),
         matched=optional_int(item.matched),
         note=item.note,
+        source=item.source,
+        requested_by=item.requested_by,
     )

@@ -39,11 +39,12 @@ class Intake:
         reopen: bool = False,
         passes_on: Collection[str] = (),
         source: str | None = None,
+        requested_by: str | None = None,
     ) -> Taken:
         """Store and queue all events; once this returns, none can be lost.
 
         ``passes_on``: clients for which tokens are kept that nobody may be about to send. ``source`` has sent the events, None if
-        they are not those of a webhook.
+        they are not those of a webhook; ``requested_by`` is the operator who asks for the ends.
 
         Raises:
             InternalFailure: some may not be stored; the same events can be taken in again.
@@ -61,7 +62,15 @@ class Intake:
         for end in ends:
             clients: list[str | None] = [each for each in passes_on if end.client_id in {None, each}]
             messages += (
-                end_message(provider.provider, provider.issuer, end, reopen=reopen, passes_on=each, source=source)
+                end_message(
+                    provider.provider,
+                    provider.issuer,
+                    end,
+                    reopen=reopen,
+                    passes_on=each,
+                    source=source,
+                    requested_by=requested_by,
+                )
                 for each in clients or [None]
             )
         self._queue.send(message.outgoing() for message in messages)
@@ -103,6 +112,7 @@ def end_message(
     reopen: bool = False,
     passes_on: str | None = None,
     source: str | None = None,
+    requested_by: str | None = None,
 ) -> EndMessage:
     """Return the message that starts a run of an end's fan-out."""
     return EndMessage.of(
@@ -115,4 +125,5 @@ def end_message(
         reopen=reopen,
         passes_on=passes_on,
         source=source,
+        requested_by=requested_by,
     )

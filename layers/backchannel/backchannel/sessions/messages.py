@@ -17,7 +17,7 @@ class EndMessage(Message):
     narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look; ``reopen``
     tells RP sessions again that another logout has taken care of in vain. ``passes_on`` names a client for which a token of the
     provider's is kept that nobody may be about to send.
-    ``source`` is the one whose webhook it was, which is told if nobody is found.
+    Who asks for it is the ``source`` whose webhook it was, which is told if nobody is found, or the operator ``requested_by``.
     """
 
     provider: str
@@ -36,6 +36,12 @@ class EndMessage(Message):
     reopen: bool = False
     passes_on: str | None = None
     source: str | None = None
+    requested_by: str | None = None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its logout is in the list of logouts: somebody asked for this one."""
+        return self.source is not None or self.requested_by is not None
 
     @property
     def tenant(self) -> tuple[str]:
