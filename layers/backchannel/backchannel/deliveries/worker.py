@@ -17,7 +17,7 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing
-from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.egress.post import DEADLINE
@@ -83,8 +83,8 @@ class DeliveryWorker:
         except InternalFailure as failure:
             return _postponed(message, failure)
         match found:
-            case NothingToDo():
-                return Done()
+            case NothingToDo(final):
+                return Done(final=final)
             case NotDue(until):
                 return RetryIn(max(1000, until - self.now()))
         try:
@@ -232,7 +232,9 @@ class DeliveryWorker:
             return RetryIn(LEASE_LOST, measured=measured)
         if attempted is None:
             log_settled(record, outcome)
-        return Done(outcome, measured) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured)
+        if outcome.delay is None:
+            return Done(outcome, measured, _settled(record, outcome, report, now))
+        return RetryIn(outcome.delay, outcome, measured)
 
     def _postpone(self, delivery: CheckedOut, message: DeliveryMessage, failure: InternalFailure) -> Verdict:
         """Give the delivery back. A failure that has lasted as long as any delivery is tried becomes its outcome."""
@@ -244,6 +246,18 @@ class DeliveryWorker:
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
         return _postponed(message, failure, overdue=self.now() - (record.next_attempt_at or record.created_at))
+
+
+def _settled(record: DeliveryRecord, outcome: Outcome, report: AttemptReport | None, now: int) -> DeliveryRecord:
+    """Return a delivery as it is recorded now."""
+    return replace(
+        record,
+        status=outcome.status,
+        attempts=record.attempts if report is None else record.attempts + 1,
+        last_code=outcome.code,
+        last_status_code=record.last_status_code if report is None else report.status_code,
+        updated_at=now,
+    )
 
 
 def _unwanted(record: DeliveryRecord, client: Client) -> Outcome | None:
