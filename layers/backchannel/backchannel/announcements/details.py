@@ -34,11 +34,13 @@ class Detail:
     kind: ClassVar[str]
 
     version: Literal["1"] = "1"
+    """That of the schema."""
     id: str
     """The same each time that the same event is sent: drop what you have seen. Unique within one source."""
     at: str
     """When it happened."""
     provider: str
+    """The provider's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,8 @@ class DeliveryFailed(Detail):
     client_id: str
     sid_hash: str | None
     """What logs show instead of the session id; null if the token is about all sessions of a subject."""
-    reason: str | None
-    """Why the session ended."""
+    reason: str
+    """Why the session ended: one of the service's words, `logout` if none was given."""
     status: Literal["rejected", "blocked", "undeliverable", "unaddressable"]
     code: str | None
     """The code of the last outcome; null for an `unaddressable` delivery, which has none."""
@@ -72,8 +74,8 @@ class LogoutSettled(Detail):
 
     issuer: str
     logout_id: str
-    reason: str | None
-    """Why the session ended."""
+    reason: str
+    """Why the session ended: one of the service's words, `logout` if none was given."""
     matched: int
     """How many RP sessions were found; 0: nobody was."""
     counts: dict[str, int]

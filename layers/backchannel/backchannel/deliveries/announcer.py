@@ -22,6 +22,7 @@ from backchannel.aws.sqs import Queue
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.settlements import Settlement, Settlements
+from backchannel.reasons import Reason
 from backchannel.runtime.observability import short_hash
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _failed(record: DeliveryRecord) -> Announcement:
         logout_id=record.logout_id,
         client_id=record.client_id,
         sid_hash=short_hash(record.sid),
-        reason=record.reason,
+        reason=record.reason or Reason.LOGOUT,
         status=record.status.value,  # type: ignore[arg-type] # one of FAILURES
         code=record.last_code,
         status_code=record.last_status_code,
@@ -124,7 +125,7 @@ def _settled(found: Settlement) -> Announcement:
         provider=found.provider,
         issuer=found.issuer,
         logout_id=found.logout_id,
-        reason=found.reason,
+        reason=Reason.read(found.reason) or Reason.LOGOUT,
         matched=found.matched,
         counts=found.counts,
         ended_at=rfc3339(found.ended_at),
