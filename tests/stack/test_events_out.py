@@ -1,5 +1,6 @@
 """The operator's event bus hears what happened, through a rule as an operator would make it."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
 from tests.support.event_rule import Event, Heard, event_rule
+from tests.support.polling import until
 from tests.support.provider import Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
@@ -74,6 +76,20 @@ def test_whom_no_token_can_name_is_a_failed_delivery(heard: Heard, provider: Pro
     (failed,), (settled,) = of_kind(found, "delivery.failed"), of_kind(found, "logout.settled")
     assert (failed["status"], failed["attempts"], failed["code"], failed["sid_hash"]) == ("unaddressable", 0, None, None)
     assert settled["counts"] == {"unaddressable": 1}
+
+
+@pytest.mark.alone
+def test_what_the_bus_does_not_take_comes_once_it_does(aws: Aws, heard: Heard, provider: Provider) -> None:
+    began = time.time()
+    with aws.without("EventsOutRole", "events:PutEvents"):
+        logout = provider.end_session(new_id("sid"))
+        until(lambda: [each for each in aws.log_lines("EventsOutLogGroup", began) if "events_out.postponed" in each])
+        (waiting,) = until(lambda: [each for each in aws.messages("EventsOutQueue", logout) if each["ReceiveCount"] > 0])
+
+    found = heard.wait_until("logout.settled", seconds=40)
+
+    assert waiting["ReceiveCount"] >= 1
+    assert [each["logout_id"] for each in of_kind(found, "logout.settled")] == [logout]
 
 
 def test_a_key_that_begins_to_sign_is_heard_of(heard: Heard, provider: Provider) -> None:
