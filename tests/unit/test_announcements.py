@@ -1,6 +1,7 @@
 """What goes out: shapes, ids, and that nobody is named."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from backchannel.tokens.key_ring import SigningKey
 from local import events
 from tests.support.queues import FakeQueue
 
+GUIDE = (events.DIRECTORY.parent / "events.md").read_text()
 NOW = 1_788_256_800_123
 RECORD = DeliveryRecord(
     provider="acme",
@@ -117,6 +119,27 @@ def test_the_schema_that_is_published_is_that_of_the_code(kind: type[Detail]) ->
 
 def test_every_schema_that_is_published_is_that_of_a_kind() -> None:
     assert {path.stem for path in events.DIRECTORY.glob("*")} == {kind.kind for kind in KINDS}
+
+
+def test_every_kind_is_described_with_its_schema_and_no_other_is() -> None:
+    rows = re.findall(r"^\| `([a-z_.]+)` \|.*\]\(events/([a-z_.]+)\.json\) \|$", GUIDE, re.MULTILINE)
+
+    assert rows == [(kind.kind, kind.kind) for kind in KINDS]
+
+
+def test_the_examples_of_the_guide_are_as_their_schemas_say() -> None:
+    examples = [json.loads(each) for each in re.findall(r"^```json\n(.*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)]
+
+    assert len(examples) == 2
+    for each in examples:
+        assert is_valid(each["detail-type"], json.dumps(each["detail"]))
+
+
+def test_the_rule_of_the_guide_is_a_pattern_for_events_of_ours() -> None:
+    (pattern,) = [json.loads(each) for each in re.findall(r"'(\{.*\})'", GUIDE)]
+
+    assert [source.partition(".")[0] for source in pattern["source"]] == ["backchannel"]
+    assert {*pattern["detail-type"]} <= {kind.kind for kind in KINDS}
 
 
 @pytest.mark.parametrize(
