@@ -199,6 +199,10 @@ deploy: build ## Deploy to the AWS account of your shell (ENV=dev or prod, ARCHI
 openapi: $(DEV_READY) ## Write docs/openapi.json anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.openapi
 
+.PHONY: events
+events: $(DEV_READY) ## Write docs/events/ anew
+	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.events
+
 .PHONY: effects
 effects: $(DEV_READY) ## Write docs/providers/effects.md anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.effects

@@ -31,6 +31,7 @@ from backchannel.tokens.kms import KmsSigner
 from backchannel.tokens.probe import probe
 
 if TYPE_CHECKING:
+    from backchannel.deliveries.announcer import Announcer
     from backchannel.deliveries.encryption import Encryption
 
 BATCH = 10
@@ -50,6 +51,7 @@ class Settings:
     retry_queue_arn: str
     client_counts_table: str
     delivery_dead_letter_queue_url: str
+    events_out_queue_url: str
 
 
 settings = from_environment(Settings)
@@ -60,6 +62,18 @@ providers = Providers(dynamodb, settings.providers_table, permit_private_network
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
 signer = KmsSigner(boto3.client("kms", config=CONFIG))
 slow_clients = SlowClients()
+
+
+def announcer_if_on() -> "Announcer | None":
+    """Return what announces, None without an event bus: then it is not imported, either."""
+    if not settings.events_out_queue_url:
+        return None
+    from backchannel.deliveries.announcer import Announcer  # noqa: PLC0415
+
+    return Announcer.over(dynamodb, settings.deliveries_table, Queue(sqs, settings.events_out_queue_url))
+
+
+announcer = announcer_if_on()
 
 
 @functools.cache
@@ -80,7 +94,7 @@ worker = DeliveryWorker(
     signer=signer,
     encryption=encryption,
     egress=Egress(),
-    circuits=Circuits(dynamodb, settings.circuits_table),
+    circuits=Circuits(dynamodb, settings.circuits_table, None if announcer is None else announcer.circuit_changed),
 )
 consumer = DeliveryConsumer(
     worker,
@@ -108,7 +122,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it. Or show `admin` that a key signs."""
     if "probe" in event:
         return probe(signer, **event["probe"])
-    handled = list(pool.map(consumer.handle, map(SqsRecord.of, event["Records"])))
+    records = [SqsRecord.of(record) for record in event["Records"]]
+    handled = list(pool.map(consumer.handle, records))
+    if announcer is not None:
+        handled = consumer.announced(list(zip(records, handled, strict=True)), announcer)
     count(handled)
     counter.count(
         (each.verdict for each in handled),

@@ -9,8 +9,10 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from backchannel.aws.clients import CONFIG
-from backchannel.errors import KeyServiceUnavailable
+from backchannel.aws.sqs import Queue
+from backchannel.errors import InternalFailure, KeyServiceUnavailable
 from backchannel.providers.key_rotation import KeyRotation
+from backchannel.providers.new_signers import NewSigners
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -30,11 +32,13 @@ class Settings:
     delivery_role_arn: str
     key_rotation_role_arn: str
     key_administrator_arn: str
+    events_out_queue_url: str
 
 
 settings = from_environment(Settings)
+providers = Providers(boto3.client("dynamodb", config=CONFIG), settings.providers_table)
 rotation = KeyRotation(
-    Providers(boto3.client("dynamodb", config=CONFIG), settings.providers_table),
+    providers,
     KmsKeys(
         boto3.client("kms", config=CONFIG),
         boto3.client("resourcegroupstaggingapi", config=CONFIG),
@@ -44,6 +48,15 @@ rotation = KeyRotation(
     Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     now=lambda: round(time.time() * 1000),
 )
+
+
+def new_signers_if_on() -> NewSigners | None:
+    """Return what announces keys, None without an event bus."""
+    url = settings.events_out_queue_url
+    return NewSigners(providers, Queue(boto3.client("sqs", config=CONFIG), url), rotation.now) if url else None
+
+
+new_signers = new_signers_if_on()
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -59,6 +72,12 @@ def handler(event: dict[str, Any], _: LambdaContext) -> None:
             rotation.withdraw(provider, kid)
         case _:
             make_a_pass()
+            return
+    if new_signers is not None:
+        try:
+            new_signers.announce([event["provider"]])
+        except InternalFailure as failure:  # what was asked for is done; the next pass announces it
+            logger.error("keys.not_announced", provider=event["provider"], code=failure.code, detail=str(failure))
 
 
 def make_a_pass() -> None:
@@ -72,5 +91,7 @@ def make_a_pass() -> None:
     for provider, error in done.failed:
         logger.error("keys.not_rotated", provider=provider, code=error.code, detail=str(error))
     logger.info("keys.rotated", providers=done.providers, failed=len(done.failed))
+    if new_signers is not None:
+        new_signers.announce(providers.names())
     if done.failed:
         raise KeyServiceUnavailable(f"{len(done.failed)} providers")

@@ -1,7 +1,7 @@
 """session_ended: fans an ended session out. It writes a tombstone, finds the relying parties, queues one delivery for each."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -19,6 +19,9 @@ from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.table import Sessions
 
+if TYPE_CHECKING:
+    from backchannel.deliveries.announcer import Announcer
+
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the message is given back instead of another page begun."""
 
@@ -35,12 +38,24 @@ class Settings:
     delivery_queue_url: str
     session_lifetime_days: int
     source_activity_table: str
+    events_out_queue_url: str
 
 
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 queue = Queue(sqs, settings.session_ended_queue_url)
+
+
+def announcer_if_on() -> "Announcer | None":
+    """Return what announces, None without an event bus: then it is not imported, either."""
+    if not settings.events_out_queue_url:
+        return None
+    from backchannel.deliveries.announcer import Announcer  # noqa: PLC0415
+
+    return Announcer.over(dynamodb, settings.deliveries_table, Queue(sqs, settings.events_out_queue_url))
+
+
 consumer = FanOutConsumer(
     FanOut(
         Providers(dynamodb, settings.providers_table),
@@ -50,6 +65,7 @@ consumer = FanOutConsumer(
         session_ended_queue=queue,
         delivery_queue=Queue(sqs, settings.delivery_queue_url),
         activities=SourceActivities(dynamodb, settings.source_activity_table),
+        announcer=announcer_if_on(),
     ),
     queue,
     DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url)),

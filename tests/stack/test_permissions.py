@@ -22,7 +22,7 @@ pytestmark = pytest.mark.alone
 
 ROLES = (
     *("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "SourceSilenceRole"),
-    *("AdminRole", "DiscoveryRole", "SourceEventsRole", "CognitoSignInRole"),
+    *("AdminRole", "DiscoveryRole", "SourceEventsRole", "CognitoSignInRole", "EventsOutRole"),
 )
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------

@@ -241,8 +241,10 @@ class Function:
 
 
 @contextlib.contextmanager
-def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None = None) -> Iterator[Function]:
-    """Start the function as Lambda does, with its delays cut short."""
+def delivery_function(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: str | None = None, *, events_queue_url: str = ""
+) -> Iterator[Function]:
+    """Start the function as Lambda does, with its delays cut short. It announces to a queue, if there is one for that."""
     sqs, stack = aws.client("sqs"), aws.stack
     name = f"test-{secrets.token_hex(6)}"
     urls = {
@@ -258,6 +260,7 @@ def delivery_function(aws: Aws, monkeypatch: pytest.MonkeyPatch, endpoint_url: s
         "RETRY_QUEUE_URL": urls["retry"],
         "RETRY_QUEUE_ARN": retry_arn,
         "DELIVERY_DEAD_LETTER_QUEUE_URL": urls["dead"],
+        "EVENTS_OUT_QUEUE_URL": events_queue_url,
     }
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)

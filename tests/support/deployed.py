@@ -26,6 +26,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "true",
     "PUBLIC_URL": "",
+    "EVENTS_OUT_QUEUE_URL": "",
     "POWERTOOLS_METRICS_NAMESPACE": "Backchannel",
 }
 """Tables and queues under plain names."""

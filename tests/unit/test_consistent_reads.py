@@ -11,6 +11,7 @@ import pytest
 from botocore.awsrequest import AWSRequest, AWSResponse
 
 from backchannel.deliveries.messages import DeliveryMessage
+from backchannel.deliveries.settlements import Settlements
 from backchannel.deliveries.table import Deliveries
 from backchannel.errors import NotFoundError
 from backchannel.logouts.table import Logouts
@@ -89,6 +90,10 @@ OF_DELIVERIES: dict[str, Read[Deliveries]] = {
     "whether anything came of a delivery": lambda at: at.is_untouched("l1", "wiki", "s1"),
     "a logout's deliveries": lambda at: at.of_logout("l1", None, 2),
 }
+OF_SETTLEMENTS: dict[str, Read[Settlements]] = {
+    "whether a logout is settled": lambda at: at.find("l1"),
+    "whom a fan-out could not address": lambda at: at.unaddressable("l1", NOW),
+}
 OF_LOGOUTS: dict[str, Read[Logouts]] = {
     "a logout": lambda at: at.get("acme", "l1"),
     "how far a run has come": lambda at: at.progress("l1", "run"),
@@ -122,6 +127,11 @@ def test_a_read_of_sessions_is_consistent(read: Read[Sessions]) -> None:
 @pytest.mark.parametrize("read", OF_DELIVERIES.values(), ids=OF_DELIVERIES)
 def test_a_read_of_deliveries_is_consistent(read: Read[Deliveries]) -> None:
     check(Deliveries, read)
+
+
+@pytest.mark.parametrize("read", OF_SETTLEMENTS.values(), ids=OF_SETTLEMENTS)
+def test_a_look_for_a_settled_logout_is_consistent(read: Read[Settlements]) -> None:
+    check(Settlements, read)
 
 
 @pytest.mark.parametrize("read", OF_LOGOUTS.values(), ids=OF_LOGOUTS)

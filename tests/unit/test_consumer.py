@@ -7,14 +7,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, SqsRecord
+from backchannel.deliveries.announcer import Announcer
 from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.messages import DeliveryMessage, WakeMessage
 from backchannel.deliveries.outcomes import Outcome, Status
+from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.slow_clients import QUICK_ANSWERS, REMEMBERED, SLOW_MS, SlowClients
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.deliveries.waking import Waker
 from backchannel.deliveries.worker import DeliveryWorker
-from backchannel.errors import ConnectFailed, InternalFailure, ReadTimeout, StorageUnavailable
+from backchannel.errors import ConnectFailed, InternalFailure, QueueUnavailable, ReadTimeout, StorageUnavailable
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import metrics
 from tests.support.queues import FakeQueue
@@ -71,8 +73,9 @@ class ConsumerWorld:
     def __post_init__(self) -> None:
         self.worker, self.waker = FakeWorker(self.verdict), FakeWaker()
 
-    def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
-        consumer = DeliveryConsumer(
+    @property
+    def consumer(self) -> DeliveryConsumer:
+        return DeliveryConsumer(
             cast("DeliveryWorker", self.worker),
             self.retry_queue,
             RETRY_QUEUE,
@@ -80,7 +83,9 @@ class ConsumerWorld:
             self.slow_clients,
             cast("Waker", self.waker),
         )
-        return consumer.handle(_record(source, body, received, age))
+
+    def handle(self, source: str, body: str = MESSAGE.to_json(), received: int = 1, age: int = 0) -> Handled:
+        return self.consumer.handle(_record(source, body, received, age))
 
 
 @pytest.mark.parametrize("source", [DELIVERY_QUEUE, RETRY_QUEUE])
@@ -321,6 +326,100 @@ def test_no_metric_has_a_dimension_for_the_client() -> None:
 
     assert "wiki" not in str(metrics.metric_set)
     assert set(metrics.dimension_set) <= {"service"}
+
+
+# --- Announcements ----------------------------------------------------------------------------------------------------
+
+FINAL = DeliveryRecord(
+    *("idp", "l1", "wiki", "sid-1", "ada", None, Status.ACCEPTED),
+    attempts=1,
+    issuer="https://idp.example",
+    ended_at=NOW,
+    created_at=NOW,
+    updated_at=NOW,
+)
+FINISHED = replace(ACCEPTED, final=FINAL)
+FOUND = Done(final=FINAL)
+
+
+@dataclass
+class FakeAnnouncer:
+    error: Exception | None = None
+    finals: list[DeliveryRecord] = field(default_factory=list)
+
+    def finished(self, finals: list[DeliveryRecord]) -> None:
+        self.finals += finals
+        if self.error is not None:
+            raise self.error
+
+
+def announced(world: ConsumerWorld, announcer: FakeAnnouncer, *batch: tuple[Handled, str, int], age: int = 0) -> list[Handled]:
+    records = [(_record(source, MESSAGE.to_json(), received, age), handled) for handled, source, received in batch]
+    return world.consumer.announced(records, cast("Announcer", announcer))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "source", "received", "is_announced"),
+    [
+        (FINISHED, DELIVERY_QUEUE, 1, True),
+        (FINISHED, RETRY_QUEUE, 7, True),
+        (FOUND, DELIVERY_QUEUE, 1, False),  # a copy; whoever made it final has announced it, or its message comes again
+        (FOUND, DELIVERY_QUEUE, 2, True),
+        (FOUND, RETRY_QUEUE, 1, True),  # where a dead letter is redriven to, and what could not be announced is kept
+        (Done(), RETRY_QUEUE, 2, False),
+        (RETRYING, RETRY_QUEUE, 2, False),
+        (POSTPONED, RETRY_QUEUE, 2, False),
+        (None, DELIVERY_QUEUE, 1, False),
+    ],
+)
+def test_what_is_final_is_announced_also_by_a_message_that_finds_it_so(
+    verdict: Verdict | None,
+    source: str,
+    received: int,
+    is_announced: bool,  # noqa: FBT001 - a row
+) -> None:
+    announcer, handled = FakeAnnouncer(), Handled("m1", verdict)
+
+    assert announced(ConsumerWorld(), announcer, (handled, source, received)) == [handled]
+
+    assert announcer.finals == [FINAL] * is_announced
+
+
+@pytest.mark.parametrize("error", [QueueUnavailable("AccessDenied"), StorageUnavailable("Throttled"), TypeError("a bug")])
+def test_what_cannot_be_announced_comes_again_in_the_retry_queue(error: Exception, log: Log) -> None:
+    world, announcer = ConsumerWorld(), FakeAnnouncer(error)
+    done, found, waiting = Handled("m1", FINISHED), Handled("m1", FOUND), Handled("m1", RETRYING, stays=True)
+
+    after = announced(world, announcer, (done, DELIVERY_QUEUE, 1), (found, RETRY_QUEUE, 2), (waiting, RETRY_QUEUE, 2))
+
+    assert after == [replace(done, unannounced=True), replace(found, stays=True, unannounced=True), waiting]
+    assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10_000)]
+    assert world.retry_queue.given_back == [("receipt-1", 20_000)]
+    assert [line["message"][:14] for line in log.lines] == ["announcements."]
+
+
+def test_what_can_neither_be_announced_nor_moved_stays() -> None:
+    world = ConsumerWorld(retry_queue=FakeQueue(broken=True))
+
+    (after,) = announced(world, FakeAnnouncer(QueueUnavailable()), (Handled("m1", FINISHED), DELIVERY_QUEUE, 1))
+
+    assert (after.verdict, after.stays) == (FINISHED, True)
+
+
+def test_what_could_not_be_announced_for_days_becomes_a_dead_letter() -> None:
+    world, handled = ConsumerWorld(), Handled("m1", FOUND)
+
+    after = announced(world, FakeAnnouncer(QueueUnavailable()), (handled, RETRY_QUEUE, 200), age=DEADLINE_MAX * 1000)
+
+    assert after == [handled]
+    assert [message.body for message in world.dead_letter_queue.sent] == [MESSAGE.to_json()]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_what_could_not_be_announced_is_counted_as_postponed_beside_its_outcome() -> None:
+    count([Handled("m1", FINISHED, unannounced=True)])
+
+    assert (_counted()["Postponed"], _counted()["DeliveriesAccepted"]) == ([1.0], [1.0])
 
 
 def _counted() -> dict[str, list[float]]:

@@ -18,6 +18,7 @@ from backchannel.api.source_intake import DIRECT
 from backchannel.api.webhooks import WebhookReceiver
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.secrets import Secrets
+from backchannel.aws.sqs import SqsRecord
 from backchannel.deliveries.consumer import Handled
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.verdicts import Done
@@ -26,6 +27,7 @@ from backchannel.errors import (
     KeyServiceUnavailable,
     NotFoundError,
     PayloadTooLargeError,
+    QueueUnavailable,
     SignatureInvalidError,
     StorageUnavailable,
 )
@@ -84,6 +86,10 @@ ENVIRONMENT = {
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "false",
     "PUBLIC_URL": "",
+    "EVENTS_OUT_QUEUE_URL": "",
+    "EVENTS_OUT_DEAD_LETTER_QUEUE_URL": "https://sqs.example/events-out-dead",
+    "EVENT_BUS_NAME": "operators",
+    "EVENT_SOURCE": "backchannel.backchannel-dev",
     "KEY_ROTATION_FUNCTION": "key-rotation",
     "DELIVERY_FUNCTION": "delivery",
     "KEY_WAIT": "86400",
@@ -565,6 +571,50 @@ def test_of_a_batch_only_what_stays_is_reported(load: Load) -> None:
     assert answer == {"batchItemFailures": [{"itemIdentifier": waits}]}
 
 
+@pytest.mark.usefixtures("no_metrics")
+def test_with_an_event_bus_a_batch_is_announced_and_what_cannot_be_stays(load: Load) -> None:
+    event = sample("sqs-delivery.json")
+    first, *_ = [record["messageId"] for record in event["Records"]]
+    batches: list[Any] = []
+
+    def announced(batch: list[tuple[SqsRecord, Handled]], announcer: object) -> list[Handled]:
+        batches.append(([record.message_id for record, _ in batch], announcer))
+        return [replace(handled, stays=handled.message_id == first, unannounced=True) for _, handled in batch]
+
+    consumer = SimpleNamespace(handle=lambda record: Handled(record.message_id, Done()), announced=announced)
+
+    answer = load("delivery", consumer=consumer, announcer="announcer").handler(event, Context())
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": first}]}
+    assert batches == [([record["messageId"] for record in event["Records"]], "announcer")]
+
+
+@pytest.mark.usefixtures("load")
+@pytest.mark.parametrize("url", ["", "https://sqs.example/events-out"])
+def test_who_announces_does_so_if_there_is_an_event_bus(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("EVENTS_OUT_QUEUE_URL", url)
+
+    delivery, session_ended, key_rotation = (deployed.load(name) for name in ("delivery", "session_ended", "key_rotation"))
+
+    made = (delivery.announcer, session_ended.consumer.fan_out.announcer, key_rotation.new_signers)
+    assert [each is not None for each in made] == [bool(url)] * 3
+
+
+# --- events_out -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_what_the_bus_does_not_take_is_reported(load: Load) -> None:
+    event = sample("sqs-delivery.json")
+    consumer = SimpleNamespace(handle=lambda records: records[1:])
+
+    answer = load("events_out", consumer=consumer).handler(event, Context())
+
+    assert [each["itemIdentifier"] for each in answer["batchItemFailures"]] == [
+        record["messageId"] for record in event["Records"][1:]
+    ]
+
+
 # --- admin ------------------------------------------------------------------------------------------------------------
 
 
@@ -907,6 +957,40 @@ def test_a_pass_that_failed_for_a_provider_fails_after_all_others_and_says_for_w
     assert said["key.policy_changed"]["kms_key_arn"] == "arn:changed"
     assert said["key.left_over"]["kms_key_arn"] == "arn:lost"
     assert '"KeyPoliciesChanged":[1.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+@dataclass
+class FakeNewSigners:
+    error: Exception | None = None
+    announced: list[list[str]] = field(default_factory=list)
+
+    def announce(self, names: list[str]) -> None:
+        self.announced.append(names)
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.usefixtures("no_metrics")
+@pytest.mark.parametrize("event", [{"do": "ensure", "provider": "op", "alg": "ES256"}, {}], ids=["asked for", "a pass"])
+def test_keys_that_begin_to_sign_are_announced_after_each_change(load: Load, event: Json) -> None:
+    signers = FakeNewSigners()
+    providers = SimpleNamespace(names=lambda: ["op"])
+
+    load("key_rotation", rotation=RecordedRotation(), new_signers=signers, providers=providers).handler(event, Context())
+
+    assert signers.announced == [["op"]]
+
+
+@pytest.mark.usefixtures("no_metrics")
+def test_a_key_that_cannot_be_announced_fails_a_pass_and_nobody_who_asked_for_it(load: Load, log: Log) -> None:
+    signers, providers = FakeNewSigners(QueueUnavailable("AccessDenied")), SimpleNamespace(names=lambda: ["op"])
+    function = load("key_rotation", rotation=RecordedRotation(), new_signers=signers, providers=providers)
+
+    function.handler({"do": "withdraw", "provider": "op", "kid": "one"}, Context())
+    with pytest.raises(QueueUnavailable):
+        function.handler({}, Context())
+
+    assert "keys.not_announced" in [line["message"] for line in log.lines]
 
 
 # --- delivery is asked whether a key signs ------------------------------------------------------------------------------

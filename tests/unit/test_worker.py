@@ -652,6 +652,39 @@ def test_a_delivery_that_is_final_is_not_attempted_again() -> None:
     assert (world.egress.posts, world.deliveries.settled) == ([], [])
 
 
+def test_a_delivery_that_was_final_before_comes_with_its_verdict() -> None:
+    final = replace(RECORD, status=Status.REJECTED)
+    world = WorkerWorld(begun=NothingToDo(final))
+
+    verdict = world.attempt()
+
+    assert isinstance(verdict, Done)
+    assert (verdict.outcome, verdict.final) == (None, final)
+
+
+def test_a_delivery_that_becomes_final_comes_with_its_verdict_as_it_is_recorded() -> None:
+    world = WorkerWorld(begun=CheckedOut(replace(RECORD, attempts=2, last_code="http_503"), "lease-1"), result=_answer(404))
+
+    verdict = world.attempt()
+
+    assert isinstance(verdict, Done)
+    assert verdict.final is not None
+    assert (verdict.final.status, verdict.final.attempts, verdict.final.updated_at) == (Status.REJECTED, 3, NOW)
+    assert (verdict.final.last_code, verdict.final.last_status_code) == ("http_404", 404)
+
+
+def test_a_delivery_that_becomes_final_without_an_attempt_keeps_its_attempts() -> None:
+    record = replace(RECORD, attempts=2, last_status_code=503, last_code="http_503")
+    world = WorkerWorld(begun=CheckedOut(record, "lease-1"), client=NotFoundError("no client"))
+
+    verdict = world.attempt()
+
+    assert isinstance(verdict, Done)
+    assert verdict.final is not None
+    assert (verdict.final.attempts, verdict.final.last_status_code) == (2, 503)
+    assert verdict.final.last_code == "client_not_registered"
+
+
 @pytest.mark.parametrize(("until", "delay"), [(NOW + 5000, 5000), (NOW + 5001, 5001), (NOW, 1000), (0, 1000)])
 def test_a_delivery_that_is_not_due_or_is_with_another_waits_until_then(until: int, delay: int) -> None:
     world = WorkerWorld(begun=NotDue(until))

@@ -7,9 +7,10 @@ CircuitsTable. While a circuit is open, one attempt at a time is let through as 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from aws_lambda_powertools.utilities.circuit_breaker import (
     CircuitBreakerConfig,
@@ -56,6 +57,13 @@ _STATES: Mapping[CircuitState, Literal["closed", "open", "half_open"]] = {
 }
 
 
+_CHANGES: Mapping[tuple[CircuitState, CircuitState], bool] = {
+    (CircuitState.CLOSED, CircuitState.OPEN): True,
+    (CircuitState.HALF_OPEN, CircuitState.CLOSED): False,
+}
+"""The transitions that ``on_change`` hears of, and whether the circuit is open from then on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Circuit:
     """Where a client's circuit stands; ``opened_at`` in milliseconds since the epoch."""
@@ -64,11 +72,19 @@ class Circuit:
     opened_at: int | None
 
 
-class Circuits:
-    """The circuits of all clients."""
+class OnChange(Protocol):
+    """What is told of a circuit that opens or closes."""
 
-    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+    def __call__(self, provider: str, client_id: str, at: int, *, is_open: bool) -> None:
+        """Take note; ``at`` is in milliseconds since the epoch."""
+
+
+class Circuits:
+    """The circuits of all clients. ``on_change`` hears of each, but for probes and failures of these."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str, on_change: OnChange | None = None) -> None:
         self._store = CircuitBreakerDynamoDBPersistence(table_name, boto3_client=dynamodb)
+        self._on_change = on_change
         self._guard_of = functools.lru_cache(maxsize=4096)(self._new_guard)
 
     def call(self, provider: str, client_id: str, send: Callable[[], AttemptResult]) -> AttemptResult | None:
@@ -81,7 +97,7 @@ class Circuits:
 
         """
         try:
-            result: AttemptResult = self._guard_of(key(provider, part(client_id)))(send)
+            result: AttemptResult = self._guard_of(provider, client_id)(send)
         except _FailingError as failing:
             return failing.result
         except CircuitBreakerOpenError:
@@ -90,9 +106,17 @@ class Circuits:
             raise StorageUnavailable(aws_code(error)) from error
         return result
 
-    def _new_guard(self, name: str) -> Callable[[Callable[[], AttemptResult]], Any]:
-        """Return what makes a call unless the circuit of this name is open."""
-        breaker = circuit_breaker(name, persistence_store=self._store, on_transition=_log_transition, config=_CONFIG)
+    def _new_guard(self, provider: str, client_id: str) -> Callable[[Callable[[], AttemptResult]], Any]:
+        """Return what makes a call unless the client's circuit is open."""
+
+        def changed(transition: CircuitTransition) -> None:
+            _log_transition(transition)
+            change = _CHANGES.get((transition.from_state, transition.to_state))
+            if self._on_change is not None and change is not None:
+                self._on_change(provider, client_id, round(time.time() * 1000), is_open=change)
+
+        name = key(provider, part(client_id))
+        breaker = circuit_breaker(name, persistence_store=self._store, on_transition=changed, config=_CONFIG)
         return breaker(_count_failure)  # type: ignore[no-any-return]
 
     def get(self, provider: str, client_id: str) -> Circuit:

@@ -3,8 +3,9 @@
 The first time that a delivery has to wait, it moves to RetryQueue. There it becomes visible again when its next attempt is due.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -12,6 +13,7 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord, backoff
 from backchannel.deliveries.messages import DeliveryMessage, WakeMessage, read
 from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.deliveries.records import DeliveryRecord
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
 from backchannel.deliveries.waking import Waker
@@ -19,6 +21,9 @@ from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.errors import InternalFailure, MessageNotUnderstood, MessageStuck, QueueUnavailable
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import logger, metrics
+
+if TYPE_CHECKING:
+    from backchannel.deliveries.announcer import Announcer
 
 _ANSWERED = "http_"
 """How the code of an outcome begins if the RP answered."""
@@ -30,13 +35,15 @@ class Handled:
 
     ``verdict`` is None if no attempt was asked for: the message is not understood, or it is moved to the slow lane.
 
-    ``queue_failed``: SQS could not be told when the record has to come again.
+    ``queue_failed``: SQS could not be told when the record has to come again. ``unannounced``: the delivery is final, and the
+    record comes again for its announcement.
     """
 
     message_id: str
     verdict: Verdict | None
     stays: bool = False
     queue_failed: bool = False
+    unannounced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,31 @@ class DeliveryConsumer:
             case Postponed(overdue):
                 return self._retry(record, message, verdict, backoff(record.receive_count, self.worker.rng, overdue))
 
+    def announced(self, batch: Sequence[tuple[SqsRecord, Handled]], announcer: "Announcer") -> list[Handled]:
+        """Announce what a batch has made final. If that fails, its messages come again: they find it final, and announce it.
+
+        So does a message that may have been received by a process which died before it announced.
+        """
+        finals = [_to_announce(record, each, self.retry_queue_arn) for record, each in batch]
+        try:
+            announcer.finished([final for final in finals if final is not None])
+        except Exception as failure:  # noqa: BLE001 - the deliveries are made, whatever becomes of their announcements
+            if isinstance(failure, InternalFailure):
+                logger.error("announcements.postponed", code=failure.code, detail=str(failure))
+            else:
+                logger.exception("announcements.failed")
+            return [
+                each if final is None else self._announce_later(record, each, final)
+                for (record, each), final in zip(batch, finals, strict=True)
+            ]
+        return [each for _, each in batch]
+
+    def _announce_later(self, record: SqsRecord, handled: Handled, final: DeliveryRecord) -> Handled:
+        if self._is_stuck(record, Postponed()) and self.dead_letters.take(record, MessageStuck()):
+            return handled
+        later = self._retry(record, final.message, handled.verdict, backoff(record.receive_count, self.worker.rng))
+        return replace(later, unannounced=True)
+
     def _is_stuck(self, record: SqsRecord, verdict: Verdict) -> bool:
         return isinstance(verdict, Postponed) and self.worker.now() - record.sent_at >= DEADLINE_MAX * 1000
 
@@ -110,11 +142,20 @@ class DeliveryConsumer:
         return Handled(record.message_id, verdict)
 
 
+def _to_announce(record: SqsRecord, handled: Handled, retry_queue_arn: str) -> DeliveryRecord | None:
+    """Return the delivery of a record if it is final and may not have been announced."""
+    verdict = handled.verdict
+    if not isinstance(verdict, Done):
+        return None
+    is_new = verdict.outcome is not None or record.receive_count > 1 or record.queue_arn == retry_queue_arn
+    return verdict.final if is_new else None
+
+
 def count(batch: Iterable[Handled]) -> None:
     """Add a batch to the metrics. No dimension names the client: the log line does."""
     for handled in batch:
         verdict = handled.verdict
-        if handled.queue_failed or isinstance(verdict, Postponed):
+        if handled.queue_failed or handled.unannounced or isinstance(verdict, Postponed):
             metrics.add_metric("Postponed", MetricUnit.Count, 1)
         if verdict is None or isinstance(verdict, Postponed):
             continue

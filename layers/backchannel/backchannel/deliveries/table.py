@@ -50,6 +50,8 @@ _SAME_SECOND = 1_000
 class NothingToDo:
     """The delivery has a final status, or does not exist any more."""
 
+    record: DeliveryRecord | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class NotDue:
@@ -158,8 +160,10 @@ class Deliveries:
         if update_if(item, pending & due & self._is_free(now), self._assign(leased_until=now + LEASE, lease=lease)):
             return CheckedOut(delivery_record(item), lease)
         found = read(self._items, item.pk, item.sk)
-        if found is None or found.status not in PENDING_STATUSES:
+        if found is None or found.status is None:
             return NothingToDo()
+        if found.status not in PENDING_STATUSES:
+            return NothingToDo(delivery_record(found))
         return NotDue(int(max(found.next_attempt_at or 0, found.leased_until or 0)))
 
     def settle(

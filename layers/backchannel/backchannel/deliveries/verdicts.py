@@ -1,8 +1,9 @@
 """What becomes of a message once its delivery was looked at. Times in milliseconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backchannel.deliveries.outcomes import Outcome
+from backchannel.deliveries.records import DeliveryRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,12 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The message has done its work."""
+    """The message has done its work. ``final`` is the delivery as it is recorded; without ``outcome``, it was final before."""
 
     outcome: Outcome | None = None
     measured: Measured | None = None
     client: tuple[str, str] | None = None
+    final: DeliveryRecord | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

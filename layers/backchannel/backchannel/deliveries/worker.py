@@ -17,7 +17,7 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing, tried_since
-from backchannel.deliveries.records import DeliveryRecord
+from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.deliveries.waking import CLIENT_PAUSED
@@ -85,8 +85,8 @@ class DeliveryWorker:
         except InternalFailure as failure:
             return _postponed(message, failure)
         match found:
-            case NothingToDo():
-                return Done()
+            case NothingToDo(final):
+                return Done(final=final)
             case NotDue(until):
                 return RetryIn(max(1000, until - self.now()))
         try:
@@ -237,7 +237,9 @@ class DeliveryWorker:
         if attempted is None:
             log_settled(record, outcome)
         client = record.issuer, record.client_id
-        return Done(outcome, measured, client) if outcome.delay is None else RetryIn(outcome.delay, outcome, measured, client)
+        if outcome.delay is None:
+            return Done(outcome, measured, client, _settled(record, outcome, report, now))
+        return RetryIn(outcome.delay, outcome, measured, client)
 
     def _postpone(self, delivery: CheckedOut, message: DeliveryMessage, failure: InternalFailure) -> Verdict:
         """Give the delivery back. A failure that has lasted as long as any delivery is tried becomes its outcome."""
@@ -250,6 +252,18 @@ class DeliveryWorker:
         except StorageUnavailable:
             logger.warning("delivery.lease_kept", logout_id=message.logout_id, client_id=message.client_id)
         return _postponed(message, failure, overdue=self.now() - due)
+
+
+def _settled(record: DeliveryRecord, outcome: Outcome, report: AttemptReport | None, now: int) -> DeliveryRecord:
+    """Return a delivery as it is recorded now."""
+    return replace(
+        record,
+        status=outcome.status,
+        attempts=record.attempts if report is None else record.attempts + 1,
+        last_code=outcome.code,
+        last_status_code=record.last_status_code if report is None else report.status_code,
+        updated_at=now,
+    )
 
 
 def _unwanted(record: DeliveryRecord, client: Client) -> Outcome | None:

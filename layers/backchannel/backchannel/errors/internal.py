@@ -61,6 +61,12 @@ class QueueUnavailable(InternalFailure):
     code = "queue_unavailable"
 
 
+class EventBusUnavailable(InternalFailure):
+    """EventBridge throttled, unreachable or refusing, or there is no such bus."""
+
+    code = "event_bus_unavailable"
+
+
 class OutOfTime(InternalFailure):
     """Too little time is left to POST a token and to record the result."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import compress
+from typing import TYPE_CHECKING
 
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -32,6 +33,9 @@ from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 from backchannel.sessions.table import Claim, Sessions
 
+if TYPE_CHECKING:
+    from backchannel.deliveries.announcer import Announcer
+
 PAGE = 100
 SWEEP_DELAY = 30_000
 """Milliseconds: longer than a start can take between its write and its look."""
@@ -44,7 +48,7 @@ type DeliveryKey = tuple[str, str | None]
 
 @dataclass(frozen=True, slots=True)
 class FanOut:
-    """Carries out ended sessions; ``now`` is in milliseconds."""
+    """Carries out ended sessions; ``now`` is in milliseconds. ``announcer`` is there if there is an event bus."""
 
     providers: Providers
     sessions: Sessions
@@ -53,6 +57,7 @@ class FanOut:
     session_ended_queue: Queue
     delivery_queue: Queue
     activities: SourceActivities
+    announcer: "Announcer | None" = None
 
     def carry_out(
         self, message: EndMessage, *, now: Callable[[], int], time_is_short: Callable[[], bool], is_repeated: bool = True
@@ -66,7 +71,7 @@ class FanOut:
             NotFoundError: the provider does not exist any more.
 
         """
-        is_main_run = message.only_client_id is None and not message.sweep
+        began, is_main_run = now(), message.only_client_id is None and not message.sweep
         known = self.logouts.find(message.logout_id) if is_main_run else None
         if known is not None:
             message = _as_first_received(message, known)
@@ -94,7 +99,14 @@ class FanOut:
             self._finish(message, issuer, told.matched, now())
         elif told.matched > 0:
             self.logouts.match_late(message.logout_id, told.matched)
+        self._announce(message, told, began, is_closed=is_main_run, is_repeated=is_repeated)
         return True
+
+    def _announce(self, message: EndMessage, told: Progress, began: int, *, is_closed: bool, is_repeated: bool) -> None:
+        """Announce what this run has made final; a sweep that found nothing has made nothing final."""
+        if self.announcer is not None and (is_closed or told.matched > 0):
+            since = 0 if is_closed or is_repeated else began
+            self.announcer.fanned_out(message.logout_id, since, is_closed=is_closed)
 
     def _count_unmatched(self, message: EndMessage) -> None:
         logger.warning("session.unmatched")

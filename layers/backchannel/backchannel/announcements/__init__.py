@@ -1,0 +1,1 @@
+"""What this service tells the operator's event bus."""
