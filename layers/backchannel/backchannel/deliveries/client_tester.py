@@ -6,7 +6,8 @@ Nothing is recorded, no circuit counts it, and a paused client gets it. `admin` 
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -247,7 +248,10 @@ def _token(client: Client, parts: TokenParts) -> Mapping[str, Any]:
 
 
 def _certificate(found: Certificate) -> Mapping[str, Any]:
-    members = asdict(found)
-    members["subject"], members["issuer"] = clean(found.subject), clean(found.issuer)
-    members["names"] = [name for each in found.names if (name := clean(each)) is not None]
-    return members
+    return {
+        "subject": clean(found.subject),
+        "issuer": clean(found.issuer),
+        "names": [name for each in found.names if (name := clean(each)) is not None],
+        "not_before": datetime.fromtimestamp(found.not_before, UTC).isoformat(),
+        "not_after": datetime.fromtimestamp(found.not_after, UTC).isoformat(),
+    }
