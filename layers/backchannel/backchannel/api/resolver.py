@@ -1,32 +1,18 @@
 """The resolver with all routes; the OpenAPI document is generated from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from backchannel import strict_json
 from backchannel.api import client_tests, clients, key_check, keys, logouts, own_keys, providers, redeliveries, sessions, sources
+from backchannel.api.bodies import parsed
 from backchannel.api.event_handler import answer_with_problems, response
-from backchannel.api.problems import problem
+from backchannel.api.problems import place, problem
 from backchannel.errors import MalformedRequestError, ParameterUnknownError
 
-
-def _read_json(body: str) -> Any:
-    """Read a body.
-
-    Raises:
-        MalformedRequestError: it is no JSON object, or not one that every reader reads alike and that can be written again.
-
-    """
-    try:
-        return strict_json.parse(body)
-    except ValueError as error:
-        raise MalformedRequestError("the body is not JSON that can be read") from error
-
-
-app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_json)
+app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=parsed)
 answer_with_problems(app)
 for routes in (providers, keys, own_keys, key_check, sources, clients, client_tests, sessions, logouts, redeliveries):
     app.include_router(routes.router)
@@ -51,11 +37,5 @@ app.use([_refuse_unknown_parameters])
 @app.exception_handler(RequestValidationError)
 def _malformed(error: RequestValidationError) -> Response[str]:
     """Say which members are wrong, without repeating what the caller gave: a value may be a secret, and so may a name."""
-    errors = [{"at": _place(each), "what": each["msg"]} for each in error.errors()]
+    errors = [{"at": place(each), "what": each["msg"]} for each in error.errors()]
     return response(problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors))
-
-
-def _place(error: Mapping[str, Any]) -> str:
-    """Return where an error is; a member that is not ours goes by ``*``."""
-    known = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
-    return "/".join([str(part) for part in known] + ["*"] * (len(error["loc"]) - len(known)))
