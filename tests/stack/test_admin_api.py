@@ -30,6 +30,7 @@ ROUTES = [
     ("PUT", "/clients/wiki"),
     ("GET", "/clients/wiki"),
     ("DELETE", "/clients/wiki"),
+    ("POST", "/clients/wiki/test"),
     ("POST", "/sessions"),
     ("GET", "/sessions"),
     ("POST", "/logouts"),

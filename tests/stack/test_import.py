@@ -68,7 +68,8 @@ def test_so_that_the_first_logout_after_the_installation_misses_nobody(
         line(eve, chat, eves),
     ]
     others = [line(f"user-{number}", wiki, secrets.token_hex(8)) for number in range(244)]
-    until(lambda: provider.stack.admin("GET", f"{provider.path}/logouts/{provider.end_session(eves)}")[1].get("fanned_out"))
+    eves_logout = provider.end_session(eves)
+    until(lambda: provider.stack.admin("GET", f"{provider.path}/logouts/{eves_logout}")[1].get("fanned_out"))
     first, second, third = batched([*of_interest, *others], 100, strict=False)
 
     # The first part is sent twice, since its sender saw no answer; a damaged line of the second is sent again once corrected.
@@ -82,7 +83,7 @@ def test_so_that_the_first_logout_after_the_installation_misses_nobody(
     assert again["started"] == 100
 
     # Eve is told at once; then Ada logs out at her laptop, and all of Ben's sessions end.
-    provider.wait_until(provider.logout_of_session(eves), "accepted")
+    provider.wait_until(eves_logout, "accepted")
     provider.wait_until(provider.end_session(laptop), "accepted", "accepted", "accepted")
     provider.wait_until(provider.end_subject(ben), "accepted")
 
