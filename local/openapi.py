@@ -4,10 +4,13 @@ import inspect
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from backchannel import __version__
-from backchannel.api import merge_patch
+from backchannel.api import merge_patch, sessions
+from backchannel.api.requests import RpSessionStart
 from backchannel.api.resolver import app
+from backchannel.api.session_starts import MAX_LINES
 from local import open_routes
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
@@ -40,6 +43,7 @@ def render() -> str:
         if route.method == "PATCH":
             content = operation["requestBody"]["content"]
             content[merge_patch.MEDIA_TYPE] = content.pop("application/json")  # which is taken, too
+    _describe_starts(document)
     for unused in ("HTTPValidationError", "ResponseValidationError", "ValidationError"):
         components["schemas"].pop(unused, None)
     paths |= open_routes.described()
@@ -61,6 +65,16 @@ def _operation_id(method: str, path: str) -> str:
             words.append(segment.removesuffix("s") if following.startswith("{") else segment)
     named = words[1:] if len(words) > 1 and words[0] == "provider" else words
     return re.sub(r"[^a-z]+", "_", "_".join([method, *named]))
+
+
+def _describe_starts(document: dict[str, Any]) -> None:
+    """Describe the bodies of a route that reads them by itself."""
+    model = RpSessionStart.model_json_schema()
+    document["components"]["schemas"][RpSessionStart.__name__] = model
+    one = {"$ref": f"#/components/schemas/{RpSessionStart.__name__}"}
+    lines = {"type": "string", "description": f"up to {MAX_LINES} lines, each an RpSessionStart in JSON that has its started_at"}
+    content = {kind: {"schema": schema} for kind, schema in zip(sessions.BODIES, (one, lines), strict=True)}
+    document["paths"]["/providers/{provider}/sessions"]["post"]["requestBody"] = {"required": True, "content": content}
 
 
 if __name__ == "__main__":

@@ -62,6 +62,7 @@ dynamodb = boto3.client("dynamodb", config=CONFIG)
 lambda_ = boto3.client("lambda", config=FUNCTION_CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 sessions = Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days)
+delivery = Function(lambda_, settings.delivery_function)
 dependencies = Dependencies(
     providers=Providers(dynamodb, settings.providers_table),
     sessions=sessions,
@@ -76,7 +77,8 @@ dependencies = Dependencies(
         Egress(deadline=PATIENCE, preload=False).get, FetchedDocuments(dynamodb, settings.fetched_documents_table)
     ),
     key_rotation=Function(lambda_, settings.key_rotation_function),
-    own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
+    delivery=delivery,
+    own_keys=OwnKeys(boto3.client("kms", config=CONFIG), delivery),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     activities=SourceActivities(dynamodb, settings.source_activity_table),
     client_counts=ClientCounts(dynamodb, settings.client_counts_table),

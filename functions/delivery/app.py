@@ -14,6 +14,7 @@ from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.client_counter import ClientCounter
 from backchannel.deliveries.client_counts import ClientCounts
+from backchannel.deliveries.client_tester import ClientTester
 from backchannel.deliveries.consumer import DeliveryConsumer, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
@@ -84,6 +85,7 @@ def encryption() -> "Encryption":
     return Encryption.with_copies_in(dynamodb, settings.client_documents_table, slow_clients)
 
 
+egress = Egress()
 worker = DeliveryWorker(
     provider=cached(providers.get),
     current_provider=providers.get,
@@ -93,9 +95,10 @@ worker = DeliveryWorker(
     newer_logins=NewerLogins(Sessions(dynamodb, settings.sessions_table), deliveries, retry_queue),
     signer=signer,
     encryption=encryption,
-    egress=Egress(),
+    egress=egress,
     circuits=Circuits(dynamodb, settings.circuits_table, None if announcer is None else announcer.circuit_changed),
 )
+tester = ClientTester(providers.get, providers.get_client, encryption, signer, egress)
 consumer = DeliveryConsumer(
     worker,
     retry_queue=retry_queue,
@@ -119,9 +122,14 @@ pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 @logger.inject_lambda_context(clear_state=True)
 @metrics.log_metrics
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it. Or show `admin` that a key signs."""
+    """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it.
+
+    Or, for `admin`: show that a key signs, or test a client.
+    """
     if "probe" in event:
         return probe(signer, **event["probe"])
+    if "test" in event:
+        return tester.test(**event["test"])
     records = [SqsRecord.of(record) for record in event["Records"]]
     handled = list(pool.map(consumer.handle, records))
     if announcer is not None:

@@ -38,6 +38,7 @@ ROUTES = [
     ("POST", "/clients/wiki/resume"),
     ("GET", "/clients/wiki/counts"),
     ("GET", "/counts"),
+    ("POST", "/clients/wiki/test"),
     ("POST", "/sessions"),
     ("GET", "/sessions"),
     ("POST", "/logouts"),

@@ -351,10 +351,15 @@ def test_who_counts_deliveries_cannot_read_the_counts_and_who_shows_them_cannot_
     }
 
 
-def test_no_function_but_the_operators_reads_an_index() -> None:
+def test_an_index_is_read_for_reports_and_to_hasten_what_waits_anyway_alone() -> None:
     of_indexes = [each for each in STATEMENTS if any("/index/" in str(resource) for resource in each.resources)]
 
-    assert {(each.owner, *each.actions) for each in of_indexes} == {("AdminRole", "dynamodb:Query")}
+    assert {(each.owner, *each.actions) for each in of_indexes} == {
+        ("AdminRole", "dynamodb:Query"),
+        ("DeliveryRole", "dynamodb:Query"),
+    }
+    (hastens,) = [each for each in of_indexes if each.owner == "DeliveryRole"]
+    assert str(hastens.resources).count("by_client") == 1
 
 
 def test_the_index_of_logouts_is_written_for_nothing_but_a_logouts_time() -> None:

@@ -37,6 +37,7 @@ class Dependencies:
     secret_prefix: str
     documents: Documents
     key_rotation: Function
+    delivery: Function
     own_keys: OwnKeys
     periods: Periods
     activities: SourceActivities

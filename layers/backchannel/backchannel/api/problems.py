@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457) with our stable ``code``."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +28,12 @@ def problem(status: int, code: str, detail: str, **members: Any) -> Problem:
     """Return the problem document of a code."""
     document = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "code": code, "detail": detail}
     return Problem(status, json.dumps({**document, **members}), {"Cache-Control": "no-store"})
+
+
+def place(error: Mapping[str, Any]) -> str:
+    """Return where pydantic found an error; a member that is not ours goes by ``*``: its name may be a secret."""
+    known = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
+    return "/".join([str(part) for part in known] + ["*"] * (len(error["loc"]) - len(known)))
 
 
 def problem_of(error: CallerError | InternalFailure) -> Problem:

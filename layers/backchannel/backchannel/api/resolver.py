@@ -1,14 +1,14 @@
 """The resolver with all routes; the OpenAPI document is generated from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from backchannel import strict_json
 from backchannel.api import (
     client_counts,
+    client_tests,
     clients,
     deliveries,
     key_check,
@@ -22,22 +22,10 @@ from backchannel.api import (
     sessions,
     sources,
 )
+from backchannel.api.bodies import parsed
 from backchannel.api.event_handler import answer_with_problems, response
-from backchannel.api.problems import problem
+from backchannel.api.problems import place, problem
 from backchannel.errors import MalformedRequestError, ParameterUnknownError
-
-
-def _read_json(body: str) -> Any:
-    """Read a body.
-
-    Raises:
-        MalformedRequestError: it is no JSON object, or not one that every reader reads alike and that can be written again.
-
-    """
-    try:
-        return strict_json.parse(body)
-    except ValueError as error:
-        raise MalformedRequestError("the body is not JSON that can be read") from error
 
 
 class _Resolver(APIGatewayRestResolver):
@@ -51,10 +39,10 @@ class _Resolver(APIGatewayRestResolver):
         return super().resolve(event, context)
 
 
-app: APIGatewayRestResolver = _Resolver(enable_validation=True, json_body_deserializer=_read_json)
+app: APIGatewayRestResolver = _Resolver(enable_validation=True, json_body_deserializer=parsed)
 answer_with_problems(app)
 for routes in (
-    *(providers, keys, own_keys, key_check, sources, clients, client_counts),
+    *(providers, keys, own_keys, key_check, sources, clients, client_counts, client_tests),
     *(sessions, logouts, logout_list, deliveries, redeliveries),
 ):
     app.include_router(routes.router)
@@ -79,11 +67,5 @@ app.use([_refuse_unknown_parameters])
 @app.exception_handler(RequestValidationError)
 def _malformed(error: RequestValidationError) -> Response[str]:
     """Say which members are wrong, without repeating what the caller gave: a value may be a secret, and so may a name."""
-    errors = [{"at": _place(each), "what": each["msg"]} for each in error.errors()]
+    errors = [{"at": place(each), "what": each["msg"]} for each in error.errors()]
     return response(problem(400, MalformedRequestError.code, "the request does not match the API's description", errors=errors))
-
-
-def _place(error: Mapping[str, Any]) -> str:
-    """Return where an error is; a member that is not ours goes by ``*``."""
-    known = error["loc"][:-1] if error["type"] == "extra_forbidden" else error["loc"]
-    return "/".join([str(part) for part in known] + ["*"] * (len(error["loc"]) - len(known)))

@@ -1,43 +1,92 @@
 """``/providers/{provider}/sessions``: RP sessions reported and shown."""
 
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
+from pydantic import ValidationError
 
-from backchannel.api.dependencies import dependencies, now
+from backchannel.api.bodies import parsed
+from backchannel.api.dependencies import dependencies, now, requester
 from backchannel.api.paging import cursor, is_key, position, sort_key
 from backchannel.api.parameters import After, Limit, Name, QueryIdentifier
-from backchannel.api.requests import RpSessionStart, milliseconds
-from backchannel.api.views import EventsTaken, RpSessionsView, RpSessionView, optional_timestamp, responses, timestamp
+from backchannel.api.requests import RpSessionStart
+from backchannel.api.session_starts import NDJSON, read_lines, started
+from backchannel.api.views import (
+    ErrorView,
+    EventsTaken,
+    LinesTaken,
+    RefusedLineView,
+    RpSessionsView,
+    RpSessionView,
+    optional_timestamp,
+    problems,
+    responses,
+    timestamp,
+)
 from backchannel.aws.dynamodb import key
-from backchannel.errors import MalformedRequestError
-from backchannel.sessions.events import RpSessionStarted, event_time, expiry_time, identifier, subject
+from backchannel.errors import ContentTypeUnsupportedError, MalformedRequestError
+from backchannel.providers.table import Provider
+from backchannel.runtime.observability import logger
+from backchannel.sessions.events import identifier, subject
 from backchannel.sessions.items import SHARDS
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
+from backchannel.webhooks.request import Request
 
 router = APIGatewayRouter()
 
+BODIES = ("application/json", NDJSON)
+"""The types of the body of a report. Powertools reads no lines, so the route reads both, and `local.openapi` describes them."""
 
-@router.post("/providers/<provider>/sessions", summary="Report that an RP session started", responses=responses(EventsTaken, 202))
-def post(provider: Name, start: RpSessionStart) -> tuple[EventsTaken, int]:
-    """Store an RP session; if its session is over already, its logout is queued at once."""
-    using = dependencies(router)
-    configured = using.providers.get(provider)
+
+@router.post(
+    "/providers/<provider>/sessions",
+    summary="Report that RP sessions started",
+    responses=responses(LinesTaken | EventsTaken, 202) | problems(413, 415),
+)
+def post(provider: Name) -> tuple[LinesTaken | EventsTaken, int]:
+    """Store an RP session, or up to 100 as lines of JSON; if its session is over already, its logout is queued at once.
+
+    Of lines, each needs started_at. One that is not valid is refused by its number, and the others are stored. The same lines can
+    be sent again.
+    """
+    configured = dependencies(router).providers.get(provider)
+    request = Request.of(router.current_event.raw_event)
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind not in BODIES:
+        raise ContentTypeUnsupportedError(f"the body may be of the types {', '.join(BODIES)}")
     received = now()
-    at = received if start.started_at is None else event_time(milliseconds(start.started_at), received)
-    event = RpSessionStarted(
-        sub=subject(start.sub),
-        client_id=identifier("client_id", start.client_id),
-        started_at=at,
-        untimed=start.started_at is None,
-        sid=None if start.sid is None else identifier("sid", start.sid),
-        client_sub=None if start.client_sub is None else subject(start.client_sub),
-        expires_at=None if start.expires_at is None else expiry_time(milliseconds(start.expires_at)),
+    return (_post_lines if kind == NDJSON else _post_one)(configured, request.body, received), HTTPStatus.ACCEPTED
+
+
+def _post_one(provider: Provider, body: bytes, received: int) -> EventsTaken:
+    try:
+        start = RpSessionStart.model_validate(parsed(body))
+    except ValidationError as error:
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
+    taken = dependencies(router).intake.take(provider, [started(start, received)], received)
+    return EventsTaken(started=taken.started, ended=taken.ended)
+
+
+def _post_lines(provider: Provider, body: bytes, received: int) -> LinesTaken:
+    lines = read_lines(body, received)
+    taken = dependencies(router).intake.take(provider, lines.starts, received)
+    logger.info(
+        "sessions.imported",
+        provider=provider.provider,
+        requested_by=requester(router),
+        started=taken.started,
+        ended=taken.ended,
+        refused=Counter(each.code for each in lines.refused),
     )
-    taken = using.intake.take(configured, [event], received)
-    return EventsTaken(started=taken.started, ended=taken.ended), HTTPStatus.ACCEPTED
+    refused = [
+        RefusedLineView(line=each.line, code=each.code, errors=[ErrorView(at=at, what=what) for at, what in each.errors])
+        for each in lines.refused
+    ]
+    return LinesTaken(started=taken.started, ended=taken.ended, refused=refused)
 
 
 @router.get(

@@ -3,6 +3,7 @@
 from dataclasses import asdict, fields
 from datetime import UTC, date, datetime
 from http import HTTPStatus
+from types import UnionType
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
@@ -230,6 +231,27 @@ class EventsTaken(BaseModel):
     ended: int
 
 
+class ErrorView(BaseModel):
+    """What is wrong, and in which member, if it is one."""
+
+    at: str
+    what: str
+
+
+class RefusedLineView(BaseModel):
+    """A line that was not stored; its number counts from 1. ``code`` is stable."""
+
+    line: int
+    code: str
+    errors: list[ErrorView]
+
+
+class LinesTaken(EventsTaken):
+    """What became of the lines of a part: those that are not refused are stored."""
+
+    refused: list[RefusedLineView]
+
+
 class RpSessionView(BaseModel):
     """A relying party's session."""
 
@@ -421,11 +443,16 @@ def client_shown(client: Client) -> ClientView:
     return ClientView(**{**asdict(client), **times})
 
 
-def responses(view: type[BaseModel] | None, *statuses: int) -> dict[int, Any]:
+def responses(view: type[BaseModel] | UnionType | None, *statuses: int) -> dict[int, Any]:
     """Return a route's answers for its description: each status with ``view`` as its body, and the problems of all routes."""
     body = {} if view is None else {"content": {"application/json": {"model": view}}}
-    problem = {"content": {"application/problem+json": {"model": ProblemView}}}
     return {
         **{status: {"description": HTTPStatus(status).phrase, **body} for status in statuses},
-        **{status: {"description": HTTPStatus(status).phrase, **problem} for status in (400, 403, 404, 409, 503)},
+        **problems(400, 403, 404, 409, 503),
     }
+
+
+def problems(*statuses: int) -> dict[int, Any]:
+    """Return answers that are problem documents."""
+    problem = {"content": {"application/problem+json": {"model": ProblemView}}}
+    return {status: {"description": HTTPStatus(status).phrase, **problem} for status in statuses}

@@ -3,21 +3,19 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from backchannel.deliveries import logout_token, outcomes
 from backchannel.deliveries.history import PastAttempt
 from backchannel.deliveries.records import AttemptReport
+from backchannel.deliveries.token_parts import TokenParts
 from backchannel.egress.post import Response
 from backchannel.errors import OutOfTime, RelyingPartyFault
 from backchannel.providers.clients import Client
 from backchannel.tokens import jws
 from backchannel.tokens.key_ring import SigningKey
-
-type Seal = Callable[[str], str]
-"""What is done to a signed token before it is sent: it is encrypted, or left as it is."""
 
 _CHARACTERS = 200
 _TOKEN = re.compile(r"e(?:yJ|yA|w[0ok])[\w-]*(\.[\w-]*){1,4}")
@@ -99,9 +97,7 @@ class AttemptResult:
 
 def send(
     client: Client,
-    key: SigningKey,
-    claims: Mapping[str, Any],
-    seal: Seal,
+    parts: TokenParts,
     *,
     signer: Signer,
     egress: Poster,
@@ -115,8 +111,9 @@ def send(
 
     """
     started = time.perf_counter()
-    octets = jws.signing_input(logout_token.header(client, key.kid), claims)
-    token = seal(jws.serialize(octets, signer.sign(key, octets, within=time_left())))
+    key = parts.key
+    octets = jws.signing_input(logout_token.header(client, key.kid), parts.claims)
+    token = parts.seal(jws.serialize(octets, signer.sign(key, octets, within=time_left())))
     signed = time.perf_counter()
     reply, post_ms = _post(client, token, egress, time_left)
     return AttemptResult(reply, key.kid, (signed - started) * 1000, post_ms)

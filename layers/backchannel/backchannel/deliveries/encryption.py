@@ -23,8 +23,8 @@ from backchannel.tokens.locations import Location
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-    from backchannel.deliveries.attempt import Seal
     from backchannel.deliveries.slow_clients import SlowClients
+    from backchannel.deliveries.token_parts import Seal
     from backchannel.providers.clients import Client
     from backchannel.providers.table import Provider
 

@@ -1,16 +1,15 @@
 """One attempt of one delivery, from its record to its outcome."""
 
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backchannel.aws.clients import LONGEST_CALL
-from backchannel.deliveries import attempt, logout_token, outcomes
-from backchannel.deliveries.addressing import Named, ReplaceBySid, address
-from backchannel.deliveries.attempt import AttemptResult, Poster, Seal, Signer, clean
+from backchannel.deliveries import attempt, outcomes
+from backchannel.deliveries.addressing import ReplaceBySid, address
+from backchannel.deliveries.attempt import AttemptResult, Poster, Signer, clean
 from backchannel.deliveries.circuits import RECOVERY
 from backchannel.deliveries.log_lines import log_attempt, log_postponed, log_settled
 from backchannel.deliveries.messages import DeliveryMessage
@@ -19,6 +18,7 @@ from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing, tried_since
 from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
+from backchannel.deliveries.token_parts import token_parts
 from backchannel.deliveries.verdicts import Done, Measured, Postponed, RetryIn, Verdict
 from backchannel.deliveries.waking import CLIENT_PAUSED
 from backchannel.egress.post import DEADLINE
@@ -27,7 +27,6 @@ from backchannel.providers.clients import DEADLINE_MAX, Client
 from backchannel.providers.table import Provider
 from backchannel.reasons import Reason
 from backchannel.runtime.observability import logger
-from backchannel.tokens.key_ring import SigningKey, signer, signing_key
 
 if TYPE_CHECKING:
     from backchannel.deliveries.encryption import Encryption
@@ -117,17 +116,24 @@ class DeliveryWorker:
             return self._settle(delivery, named)
 
         try:
-            seal = self._seal(provider, client)
+            parts = token_parts(
+                provider,
+                client,
+                named,
+                sub=record.client_sub or record.sub,
+                sid=record.sid,
+                now=self.now(),
+                encryption=self.encryption,
+                current_provider=self.current_provider,
+            )
         except EncryptionKeyUnavailable as fault:
             return self._settle(delivery, self._wait(record, client, fault.code, clean(str(fault))))
 
-        claims = self._claims(provider, client, record, named)
-        key = self._key(provider, client)
         attempted = self.circuits.call(
             record.provider,
             record.client_id,
             lambda: attempt.send(
-                client, key, claims, seal, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
+                client, parts, signer=self.signer, egress=self.egress, time_left=lambda: post_until - self.now()
             ),
         )
         if attempted is None:
@@ -171,27 +177,6 @@ class DeliveryWorker:
         if client.paused:
             return self._wait(record, client, CLIENT_PAUSED, passed=passed)
         return provider, client, passed
-
-    def _key(self, provider: Provider, client: Client) -> SigningKey:
-        alg = client.id_token_signed_response_alg
-        key = signer(provider.keys, alg)
-        # Without one, it may have been made since the ring was read.
-        return signing_key(self.current_provider(provider.provider).keys, alg) if key is None else key
-
-    def _seal(self, provider: Provider, client: Client) -> Seal:
-        if client.id_token_encrypted_response_alg is None:
-            return str  # the token as it is
-        return self.encryption().of(provider, client)
-
-    def _claims(self, provider: Provider, client: Client, record: DeliveryRecord, named: Named) -> Mapping[str, Any]:
-        return logout_token.claims(
-            client,
-            issuer=provider.issuer,
-            sub=None if named is Named.SID else record.client_sub or record.sub,
-            sid=None if named is Named.SUB else record.sid,
-            jti=str(uuid.uuid4()),
-            now=self.now() // 1000,
-        )
 
     def _wait(
         self, record: DeliveryRecord, client: Client, code: str, detail: str | None = None, *, passed: Passing | None = None

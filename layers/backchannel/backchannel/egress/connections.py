@@ -16,6 +16,7 @@ from backchannel.egress.addresses import Address, is_literal, vet
 from backchannel.egress.names import Resolver
 from backchannel.egress.responses import MAX_BODY, TolerantResponse
 from backchannel.egress.sockets import MAX_OCTETS, MAX_RECEIVES, BoundedSocket, BoundedTlsSocket, Budget, Clock
+from backchannel.egress.trace import Step, Trace
 from backchannel.errors import (
     AddressForbidden,
     AnswerMalformed,
@@ -109,6 +110,7 @@ class Connection(HTTPConnection):
     is_reusable = False
     idle_since = 0.0
     address: str | None = None
+    trace: Trace | None = None
 
     def __init__(self, key: Key, limits: Limits) -> None:
         super().__init__(key.host, key.port, timeout=limits.read_timeout)
@@ -127,10 +129,16 @@ class Connection(HTTPConnection):
         sock.budget = budget
         with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
             sock.sendall(self._head(method, target, len(body)) + body)
+        self._done(Step.SEND)
         response = self._read(method, sock)
+        self._done(Step.ANSWER)
         is_clean = response.is_whole and not budget.is_closed_by_peer and not budget.has_surplus
         self.is_reusable = is_clean and not response.will_close
         return response
+
+    def _done(self, step: Step) -> None:
+        if self.trace is not None:
+            self.trace.done(step)
 
     def _head(self, method: Method, target: str, length: int) -> bytes:
         """Return the request line and the headers: in one piece with the body, they are one TLS record and one write."""
@@ -153,17 +161,21 @@ class Connection(HTTPConnection):
 
     def _new_conn(self) -> socket.socket:
         addresses = self._vetted()[:MAX_DIALLED]
+        self._done(Step.RESOLVE)
         clock = self._limits.clock
         end = clock() + self.budget.patience(self._limits.connect_timeout)
         failure: OSError | None = None
         for position, address in enumerate(addresses):
             share = (end - clock()) / (len(addresses) - position)
             self.address = str(address)
+            if self.trace is not None:
+                self.trace.dialled.append(self.address)
             try:
                 dialled = socket.create_connection((self.address, self.port), max(share, 0.001))
             except OSError as error:
                 failure = error
                 continue
+            self._done(Step.CONNECT)
             sock = BoundedSocket(fileno=dialled.detach())
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # For the TLS handshake, which counts it down as a whole, however often a byte comes.
@@ -178,6 +190,8 @@ class Connection(HTTPConnection):
             raise AddressForbidden("http leads into allowed networks only")
         networks = [ip_network(network) for network in allowed_networks]
         texts = [host] if is_literal(host) else self._limits.lookup(host, port, self.budget.patience(float("inf")))
+        if self.trace is not None:
+            self.trace.resolved(texts, networks, public=scheme == "https")
         return [vet(text, networks, public=scheme == "https") for text in texts]
 
 
@@ -187,6 +201,17 @@ class TlsConnection(Connection, HTTPSConnection):
     def __init__(self, key: Key, limits: Limits) -> None:
         super().__init__(key, limits)
         self.ssl_context = trust(key.ca_bundle)
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError as error:
+            if self.trace is not None:
+                self.trace.refused(error)
+            raise
+        if self.trace is not None:
+            self.trace.secured(cast("ssl.SSLSocket", self.sock))
+            self.trace.done(Step.TLS)
 
 
 def trust(ca_bundle: str | None) -> ssl.SSLContext:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from backchannel.egress.connections import POST, Connection, Key, Limits, Method, TlsConnection, faults, trust
 from backchannel.egress.names import Resolve, Resolver
 from backchannel.egress.sockets import Clock
+from backchannel.egress.trace import Trace
 from backchannel.errors import AddressForbidden, ConnectionReset, RelyingPartyFault
 
 MAX_HEADER = 256
@@ -66,14 +67,24 @@ class Egress:
         if preload:
             threading.Thread(target=trust, args=(None,), daemon=True).start()
 
-    def post(self, uri: str, body: bytes, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None) -> Response:
+    def post(
+        self,
+        uri: str,
+        body: bytes,
+        *,
+        allowed_networks: tuple[str, ...] = (),
+        ca_bundle: str | None = None,
+        trace: Trace | None = None,
+    ) -> Response:
         """POST a form to the RP; ``ca_bundle`` (PEM) is trusted instead of the public certificate authorities.
+
+        ``trace`` notes how far it came. Such a request takes every step: it uses no open connection.
 
         Raises:
             RelyingPartyFault: there was no whole answer; the leaf says why.
 
         """
-        return self._request(POST, uri, body, allowed_networks, ca_bundle)
+        return self._request(POST, uri, body, allowed_networks, ca_bundle, trace=trace)
 
     def get(self, uri: str, *, allowed_networks: tuple[str, ...] = (), ca_bundle: str | None = None, max_octets: int) -> Response:
         """GET a document; its body is whole, or a fault is raised. A redirect is a response like any other: it is not followed.
@@ -90,12 +101,19 @@ class Egress:
         self._limits.lookup.close()
 
     def _request(
-        self, method: Method, uri: str, body: bytes, allowed_networks: tuple[str, ...], ca_bundle: str | None
+        self,
+        method: Method,
+        uri: str,
+        body: bytes,
+        allowed_networks: tuple[str, ...],
+        ca_bundle: str | None,
+        *,
+        trace: Trace | None = None,
     ) -> Response:
         scheme, host, port, target = _parse(uri)
         key = Key(scheme, host, port, allowed_networks, ca_bundle)
         deadline = self._limits.clock() + self._deadline
-        connection = self._idle.take(key)
+        connection = self._idle.take(key) if trace is None else None
         if connection is not None:
             try:
                 return self._exchange(connection, method, target, body, deadline)
@@ -107,6 +125,9 @@ class Egress:
                 if connection.budget.received:
                     raise
         connection = (TlsConnection if scheme == "https" else Connection)(key, self._limits)
+        if trace is not None:
+            trace.has_tls = scheme == "https"
+            connection.trace = trace
         return self._exchange(connection, method, target, body, deadline)
 
     def _exchange(self, connection: Connection, method: Method, target: str, body: bytes, deadline: float) -> Response:
@@ -117,7 +138,7 @@ class Egress:
             fault.address = connection.address
             raise
         finally:
-            if connection.is_reusable:
+            if connection.is_reusable and connection.trace is None:
                 self._idle.put(connection)
             else:
                 connection.close()

@@ -12,6 +12,8 @@ class CallerError(BackchannelError):
     status: ClassVar[int] = 400
     shown: ClassVar[str | None] = None
     """What the caller is told instead of the message, if the message is for the log alone."""
+    at: str | None = None
+    """The member that is wrong, where that is told."""
 
 
 class MalformedRequestError(CallerError):
@@ -48,6 +50,13 @@ class ContentEncodingUnsupportedError(CallerError):
     """The body is compressed."""
 
     code = "content_encoding_unsupported"
+    status = 415
+
+
+class ContentTypeUnsupportedError(CallerError):
+    """The body is of a type that the resource does not read."""
+
+    code = "content_type_unsupported"
     status = 415
 
 
@@ -121,6 +130,12 @@ class EventTimeInvalidError(CallerError):
     """The event claims to be from the future, further than clocks may differ, or its time is not in milliseconds."""
 
     code = "event_time_invalid"
+
+
+class StartTimeMissingError(CallerError):
+    """A session from before does not say when it started; as a new one, it would escape the ends that came since."""
+
+    code = "started_at_missing"
 
 
 class ExpiryInvalidError(CallerError):
