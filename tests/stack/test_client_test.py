@@ -260,3 +260,15 @@ def test_a_client_that_is_not_registered_cannot_be_tested(shared_provider: Provi
     status, answer = shared_provider.stack.admin("POST", f"{shared_provider.path}/clients/nobody/test")
 
     assert (status, answer["code"]) == (404, "not_found")
+
+
+def test_a_test_takes_no_subject_so_that_it_can_log_nobody_out(
+    shared_provider: Provider, relying_party: MakeRelyingParty
+) -> None:
+    rp = relying_party()
+    path = f"{shared_provider.path}/clients/{shared_provider.register_client(rp)}/test"
+
+    status, answer = shared_provider.stack.admin("POST", path, {"sub": new_id("sub")})
+
+    assert (status, answer["code"], rp.requests) == (400, "malformed_request", [])
+    assert shared_provider.stack.admin("POST", path)[0] == 200, "a body is optional"

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from backchannel.api.dependencies import dependencies, requester
 from backchannel.api.parameters import EscapedClientId, Name, client_id_in_path
+from backchannel.api.requests import ClientTestRequest
 from backchannel.api.views import responses
 from backchannel.deliveries import meanings
 from backchannel.deliveries.circuits import Circuit
@@ -84,11 +85,15 @@ class ClientTestView(MeaningView):
 @router.post(
     "/providers/<provider>/clients/<client_id>/test", summary="Test a relying party", responses=responses(ClientTestView, 200)
 )
-def post(provider: Name, client_id: EscapedClientId) -> ClientTestView:
+def post(
+    provider: Name,
+    client_id: EscapedClientId,
+    request: ClientTestRequest | None = None,  # noqa: ARG001 - checked, so that nobody thinks that a subject was taken
+) -> ClientTestView:
     """Send one good logout token for a made-up subject, the way a delivery is sent, and say what happened.
 
     Nobody is logged out, no delivery is recorded, and the client's circuit does not count it. The client is read anew: a change
-    that deliveries see within a minute is tested at once.
+    that deliveries see within a minute is tested at once. A body is optional, and has no members.
     """
     using = dependencies(router)
     using.providers.get(provider)

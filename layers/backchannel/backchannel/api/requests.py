@@ -259,6 +259,10 @@ class LogoutRequest(_Request):
     ] = None
 
 
+class ClientTestRequest(_Request):
+    """Nothing: whom the token names is made up, and how it is made is registered."""
+
+
 class LogoutRedeliveryRequest(_Request):
     """Which of a logout's deliveries to send again."""
 
