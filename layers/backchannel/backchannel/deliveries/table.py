@@ -249,11 +249,12 @@ class Deliveries:
     def hasten(self, record: DeliveryRecord, now: int, *, requested_by: str | None = None) -> bool:
         """Make the next attempt of a pending delivery due now; False if it is due, final, or being attempted.
 
-        One that is overdue has to be queued, too: it may have lost its message.
+        One that is overdue has to be queued, too: it may have lost its message. Who asked before is kept if nobody asks now.
         """
         waits = (self._items.next_attempt_at > now) | self._is_overdue(now)
         pending = self._items.status.is_in(*PENDING_STATUSES) & waits & self._is_free(now)
-        actions = self._assign(next_attempt_at=None, updated_at=now, **_requested(requested_by, now))
+        asked = {} if requested_by is None else _requested(requested_by, now)
+        actions = self._assign(next_attempt_at=None, updated_at=now, **asked)
         return self._update(record, pending, actions)
 
     def of_session(self, logout_id: str, client_id: str, sid: str | None) -> list[DeliveryRecord]:
