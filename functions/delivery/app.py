@@ -1,8 +1,11 @@
-"""delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there."""
+"""delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there.
+
+Those of mass logouts stay in MassDeliveryQueue, which is to them what RetryQueue is to the others.
+"""
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -12,7 +15,7 @@ from backchannel.aws.clients import CONFIG
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
 from backchannel.deliveries.circuits import Circuits
-from backchannel.deliveries.consumer import DeliveryConsumer, count
+from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
@@ -45,6 +48,8 @@ class Settings:
     permit_private_networks: bool
     retry_queue_url: str
     retry_queue_arn: str
+    mass_delivery_queue_url: str
+    mass_delivery_queue_arn: str
     delivery_dead_letter_queue_url: str
 
 
@@ -84,6 +89,13 @@ consumer = DeliveryConsumer(
     dead_letters=DeadLetters(Queue(sqs, settings.delivery_dead_letter_queue_url)),
     slow_clients=slow_clients,
 )
+mass_queue = Queue(sqs, settings.mass_delivery_queue_url)
+mass_consumer = replace(  # whatever has to wait, waits in the queue that it came from
+    consumer,
+    worker=replace(worker, newer_logins=replace(worker.newer_logins, queue=mass_queue)),
+    retry_queue=mass_queue,
+    retry_queue_arn=settings.mass_delivery_queue_arn,
+)
 pool = ThreadPoolExecutor(BATCH, initializer=cpu.shared_by_threads())
 
 
@@ -93,6 +105,10 @@ def handler(event: dict[str, Any], _: LambdaContext) -> dict[str, Any]:
     """Attempt a batch; what waits in RetryQueue is reported as failed, so that SQS keeps it. Or show `admin` that a key signs."""
     if "probe" in event:
         return probe(signer, **event["probe"])
-    handled = list(pool.map(consumer.handle, map(SqsRecord.of, event["Records"])))
+    handled = list(pool.map(_handle, map(SqsRecord.of, event["Records"])))
     count(handled)
     return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in handled if each.stays]}
+
+
+def _handle(record: SqsRecord) -> Handled:
+    return (mass_consumer if record.queue_arn == settings.mass_delivery_queue_arn else consumer).handle(record)

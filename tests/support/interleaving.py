@@ -293,6 +293,8 @@ class World:
             self.deliveries,
             self.ended,
             self.to_deliver,
+            self.ended,
+            self.to_deliver,
             activities=NoActivities(),
         )
         self.worker = DeliveryWorker(

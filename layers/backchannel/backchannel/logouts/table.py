@@ -19,6 +19,7 @@ class Logout:
     """One session event being carried out; times in milliseconds since the epoch.
 
     ``matched`` is how many RP sessions the fan-out has found, None until it is through. ``note`` is what the operator said.
+    ``mass_logout`` is the mass logout that it is a part of.
     """
 
     logout_id: str
@@ -34,6 +35,7 @@ class Logout:
     fanned_out_at: int | None = None
     matched: int | None = None
     note: str | None = None
+    mass_logout: str | None = None
 
     def is_done(self, message: EndMessage) -> bool:
         """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
@@ -66,6 +68,7 @@ class Logouts:
             client_id=message.client_id,
             reason=message.reason,
             note=note,
+            mass_logout=message.mass_logout,
             source_event_id=message.source_event_id,
             ended_at=message.ended_at,
             expires_at=expiry(now),
@@ -128,4 +131,5 @@ def _logout(item: Item) -> Logout:
         fanned_out_at=optional_int(item.fanned_out_at),
         matched=optional_int(item.matched),
         note=item.note,
+        mass_logout=item.mass_logout,
     )

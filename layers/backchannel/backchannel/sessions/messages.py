@@ -1,4 +1,4 @@
-"""What travels through SessionEndedQueue."""
+"""What travels through SessionEndedQueue and MassLogoutEndedQueue."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -17,7 +17,8 @@ class EndMessage(Message):
     narrows the run to one client, for a start that came after its end; ``sweep`` marks the delayed second look; ``reopen``
     tells RP sessions again that another logout has taken care of in vain. ``passes_on`` names a client for which a token of the
     provider's is kept that nobody may be about to send.
-    ``source`` is the one whose webhook it was, which is told if nobody is found.
+    ``source`` is the one whose webhook it was, which is told if nobody is found. ``mass_logout`` is the one that this is
+    a part of.
     """
 
     provider: str
@@ -36,6 +37,7 @@ class EndMessage(Message):
     reopen: bool = False
     passes_on: str | None = None
     source: str | None = None
+    mass_logout: str | None = None
 
     @property
     def tenant(self) -> tuple[str]:
