@@ -16,6 +16,8 @@ from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
 from backchannel.egress.post import Egress
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -52,6 +54,8 @@ class Settings:
     key_wait: int
     key_grace: int
     source_activity_table: str
+    mass_logouts_table: str
+    mass_logout_queue_url: str
 
 
 settings = from_environment(Settings)
@@ -76,6 +80,9 @@ dependencies = Dependencies(
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), Function(lambda_, settings.delivery_function)),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
     activities=SourceActivities(dynamodb, settings.source_activity_table),
+    mass_logouts=MassLogouts(dynamodb, settings.mass_logouts_table),
+    mass_chunks=Chunks(dynamodb, settings.mass_logouts_table),
+    mass_logout_queue=Queue(sqs, settings.mass_logout_queue_url),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

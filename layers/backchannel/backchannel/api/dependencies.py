@@ -10,6 +10,8 @@ from backchannel.aws.secrets import OwnSecrets
 from backchannel.aws.sqs import Queue
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.table import Deliveries
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -38,6 +40,9 @@ class Dependencies:
     own_keys: OwnKeys
     periods: Periods
     activities: SourceActivities
+    mass_logouts: MassLogouts
+    mass_chunks: Chunks
+    mass_logout_queue: Queue
     permit_private_networks: bool
     permit_loopback: bool
 

@@ -7,7 +7,7 @@ from aws_lambda_powertools.event_handler import APIGatewayRestResolver, Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from backchannel import strict_json
-from backchannel.api import clients, key_check, keys, logouts, own_keys, providers, redeliveries, sessions, sources
+from backchannel.api import clients, key_check, keys, logouts, mass_logouts, own_keys, providers, redeliveries, sessions, sources
 from backchannel.api.event_handler import answer_with_problems, response
 from backchannel.api.problems import problem
 from backchannel.errors import MalformedRequestError, ParameterUnknownError
@@ -28,7 +28,7 @@ def _read_json(body: str) -> Any:
 
 app = APIGatewayRestResolver(enable_validation=True, json_body_deserializer=_read_json)
 answer_with_problems(app)
-for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, redeliveries):
+for routes in (providers, keys, own_keys, key_check, sources, clients, sessions, logouts, redeliveries, mass_logouts):
     app.include_router(routes.router)
 
 

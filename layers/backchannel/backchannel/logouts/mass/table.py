@@ -100,7 +100,7 @@ class MassLogouts:
 
     def page(self, after: str | None, limit: int) -> Page[MassLogout]:
         """Return a page of all mass logouts, the newest first."""
-        found = partition_page(self._items, LIST, self._items.sk > "", after=after, limit=limit)
+        found = partition_page(self._items, LIST, self._items.sk > "0", after=after, limit=limit)
         keys = [(each.mass_logout, MASS) for each in found.items]
         with storage():
             records = {item.pk: item for item in self._items.batch_get(keys, consistent_read=True)}
