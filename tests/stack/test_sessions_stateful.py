@@ -20,8 +20,18 @@ from backchannel.sessions.items import SessionItem
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
 from local.client import Stack
-from tests.support.interleaving import Tables, Turn, tables_of, taking_turns
-from tests.support.scenarios import Happening, Scenario, Seen, SessionEnds, Starts, SubjectEnds, check, scenarios
+from tests.support.interleaving import Tables, Turn, own_sessions, tables_of, taking_turns
+from tests.support.scenarios import (
+    Happening,
+    Scenario,
+    Seen,
+    SessionEnds,
+    Starts,
+    SubjectEnds,
+    check,
+    mass_scenarios,
+    scenarios,
+)
 
 pytestmark = pytest.mark.inside
 
@@ -55,6 +65,18 @@ class StoresMany(Sessions):
 @given(scenario=scenarios())
 def test_the_same_holds_for_starts_that_come_in_batches(scenario: Scenario, tables: Tables) -> None:
     check(replace(scenario, sessions_class=StoresMany), tables)
+
+
+@pytest.fixture(scope="module")
+def own_tables(stack: Stack) -> Iterator[Tables]:
+    with taking_turns(), own_sessions(stack) as tables:
+        yield tables
+
+
+@settings(STABLE, max_examples=EXAMPLES)
+@given(scenario=mass_scenarios())
+def test_the_same_holds_for_mass_logouts_of_a_provider_or_a_client(scenario: Scenario, own_tables: Tables) -> None:
+    check(scenario, own_tables)
 
 
 # --- teeth: with a write and a look the other way round, the same search finds a session that escaped -------------------

@@ -89,8 +89,8 @@ class MassLogoutView(BaseModel):
     """A mass logout and what has come of it.
 
     ``found``: whom it is about; everybody once ``is_read``. ``released``: whose logouts are on their way. ``fanned_out`` logouts
-    have their deliveries. ``deliveries`` are counted by status, ``clients`` has the same for each client; they may lag by seconds,
-    by ten minutes where a client is down for hours. ``finished_at``: when all that was released was settled.
+    have their deliveries. ``deliveries`` are counted by status, ``clients`` has the same for each client; they may lag by
+    seconds, by ten minutes where a client is down for hours. ``finished_at``: when all that was released was settled.
     """
 
     mass_logout_id: str

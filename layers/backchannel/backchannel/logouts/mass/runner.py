@@ -115,14 +115,12 @@ class _Turn:
             using.sessions.end_all(self.mass.issuer, self.mass.end, self.began)
         self.segments = chunks.segments(name, segments_of(self.mass))
         self.works = {(each.segment, each.number): each for each in chunks.work(name)}
-        due = self.began
+        due: float = self.began
         while due <= (now := using.now()) + PATIENCE and now < self.began + SLICE:
             using.sleep(min(max(0, due - now), CONTROL) / 1000)
             if not self._renew():
                 return False
-            due = math.ceil(self._step())
-            if due == math.inf:
-                break
+            due = self._step()
         return self._end_turn(due)
 
     def _renew(self) -> bool:
