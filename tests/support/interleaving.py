@@ -1,8 +1,8 @@
 """Tasks that take turns: the library over the real tables, one AWS call at a time, in an order that a test chooses.
 
-Every task - a webhook, a run of a fan-out, a turn of a mass logout, an attempt - runs in a thread of its own and stops before each
-call to AWS and before each POST, until it is let go on or killed there. Queues are lists that can deliver a message twice. The clock ticks
-with each step, and leaps when everybody waits.
+Every task - a webhook, a run of a fan-out, a turn of a mass logout, an attempt - runs in a thread of its own and stops before
+each call to AWS and before each POST, until it is let go on or killed there. Queues are lists that can deliver a message twice.
+The clock ticks with each step, and leaps when everybody waits.
 """
 
 from __future__ import annotations
