@@ -97,12 +97,12 @@ def listening() -> Iterator[tuple[Sink, str]]:
 # --- the fan-out's process --------------------------------------------------------------------------------------------
 
 
-def workers() -> list[int]:
-    """Return the processes in which this clone's emulator runs session_ended."""
+def workers(function: str = _FUNCTION) -> list[int]:
+    """Return the processes in which this clone's emulator runs a function, session_ended by default."""
     running = emulator.running()
     if running is None:
         return []
-    name = Stack.load().functions[_FUNCTION]
+    name = Stack.load().functions[function]
     found = []
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
