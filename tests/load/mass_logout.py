@@ -1,7 +1,8 @@
-"""`python -m tests.load.mass_logout [--sessions N] [--rate R] [--minutes M]`: a mass logout through the local stack, disturbed.
+"""`python -m tests.load.mass_logout [--sessions N] [--rate R] [--minutes M] [--undisturbed]`: a mass logout, disturbed.
 
 RP sessions of three clients, one of which is down, are ended at a rate. Meanwhile users log in, daily logouts go on, the run is
 killed twice, and paused and resumed once. Exits non-zero if anybody was missed, a newer login was ended, or a bound was passed.
+Undisturbed, it shows how soon progress is told of a large one, for so many minutes, and leaves the rest.
 """
 
 import argparse
@@ -160,6 +161,13 @@ class Run:
         assert is_paused
         return self.look()
 
+    def go_undisturbed(self, minutes: float) -> Json:
+        deadline = time.monotonic() + minutes * 60
+        self.mass = MassLogoutRun(self.provider, rate=self.rate, client_rate=self.rate)
+        while not self._is_through(self.look()) and time.monotonic() < deadline:
+            time.sleep(5)
+        return self.look()
+
     def _is_through(self, seen: Json) -> bool:
         counts = seen["clients"]
         accepted = all(counts.get(each, {}).get("accepted", 0) >= len(self.subjects) for each in self.up)
@@ -230,6 +238,7 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--rate", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--undisturbed", action="store_true")
     arguments = parser.parse_args()
     stack = Stack.load()
     with listening() as (tokens, uri):
@@ -238,6 +247,12 @@ def main() -> int:
         daily = Daily(provider, provider.register_client(uri, f"daily-{secrets.token_hex(4)}"), tokens)
         run = Run(arguments.sessions, arguments.rate, uri, daily)
         print(f"mass logout: {arguments.sessions} RP sessions, stored in {run.seed():.0f} s", flush=True)
+        if arguments.undisturbed:
+            seen = run.go_undisturbed(arguments.minutes)
+            run.mass.cancel()
+            slowest = max(each.answered_in for each in run.samples)
+            print(f"  found {seen['found']}, released {seen['released']}; progress answered within {slowest:.2f} s")
+            return 0 if slowest <= ANSWER else 1
         for _ in range(DAILY):
             daily.log_out()
         usual, daily.seconds = daily.seconds[3:], []

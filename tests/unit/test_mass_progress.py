@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 
 from backchannel.logouts.mass.progress import MOST_CLIENTS, OTHERS, SELDOM, SOON, is_settled, looked
-from backchannel.logouts.mass.records import FANNED_OUT, Tally, Work
+from backchannel.logouts.mass.records import FANNED_OUT, MassCounts, Work
 
 NOW = 1_788_256_800_000
 WORK = Work(0, 0, size=3, sent=3, left=(0, 1, 2))
 
 
-def standing(*statuses: str, fanned_out: bool = True) -> Tally:
+def standing(*statuses: str, fanned_out: bool = True) -> MassCounts:
     return Counter({FANNED_OUT: int(fanned_out), **Counter(f"{status} wiki" for status in statuses)})
 
 
@@ -26,7 +26,7 @@ def standing(*statuses: str, fanned_out: bool = True) -> Tally:
         (standing("accepted", fanned_out=False), False),
     ],
 )
-def test_a_logout_is_settled_once_it_is_fanned_out_and_all_is_final(tally: Tally, settled: bool) -> None:  # noqa: FBT001 - a row
+def test_a_logout_is_settled_once_it_is_fanned_out_and_all_is_final(tally: MassCounts, settled: bool) -> None:  # noqa: FBT001 - a row
     assert is_settled(tally) == settled
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from backchannel.api.mass_logout_bodies import shown
-from backchannel.logouts.mass.records import Entry, MassLogout, Scope, Tally, Totals, entries
+from backchannel.logouts.mass.records import Entry, MassCounts, MassLogout, Scope, Totals, entries
 from backchannel.reasons import Reason
 from backchannel.sessions.events import MassEnd, SessionEnded, SubjectSessionsEnded, logout_id
 from backchannel.sessions.rp_sessions import RpSession, end_in_mass
@@ -96,7 +96,7 @@ def test_the_same_scope_has_the_same_name_in_whichever_order_its_subjects_come()
 
 def test_totals_are_shown_by_status_and_by_client() -> None:
     mass = MassLogout("id", "acme", ISSUER, "scope", NOW, NOW, Reason.COMPROMISED, 10, 5, "arn")
-    tally: Tally = Totals().tally
+    tally: MassCounts = Totals().tally
     tally.update({"found subjects": 3, "found sessions": 5, "released subjects": 2, "released sessions": 4, "fanned_out": 1})
     tally.update({"accepted wiki": 2, "accepted my mail": 1, "retrying my mail": 4})
 

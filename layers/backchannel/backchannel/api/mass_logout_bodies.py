@@ -12,9 +12,9 @@ from backchannel.logouts.mass.records import (
     FOUND_SUBJECTS,
     RELEASED_SESSIONS,
     RELEASED_SUBJECTS,
+    MassCounts,
     MassLogout,
     State,
-    Tally,
     Totals,
 )
 from backchannel.providers.table import NAME
@@ -174,7 +174,7 @@ def shown(mass: MassLogout, totals: Totals) -> MassLogoutView:
     )
 
 
-def _by_client(tally: Tally) -> dict[str, dict[str, int]]:
+def _by_client(tally: MassCounts) -> dict[str, dict[str, int]]:
     clients: dict[str, dict[str, int]] = {}
     for name, number in tally.items():
         status, _, client = name.partition(" ")

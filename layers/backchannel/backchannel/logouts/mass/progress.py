@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backchannel.aws.dynamodb import bind, storage
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import LOGOUT, Item
-from backchannel.logouts.mass.records import FANNED_OUT, Entry, MassLogout, Tally, Work
+from backchannel.logouts.mass.records import FANNED_OUT, Entry, MassCounts, MassLogout, Work
 from backchannel.sessions.events import logout_id
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Standings:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def of(self, logout_id: str) -> Tally:
+    def of(self, logout_id: str) -> MassCounts:
         """Return whether a logout is fanned out, and how many of its deliveries have which status at which client."""
         with storage():
             found = list(
@@ -50,7 +50,7 @@ class Standings:
         tally[FANNED_OUT] = sum(item.sk == LOGOUT and item.fanned_out_at is not None for item in found)
         return tally
 
-    def look(self, mass: MassLogout, work: Work, entries: Sequence[Entry], known: Tally, now: int) -> Work:
+    def look(self, mass: MassLogout, work: Work, entries: Sequence[Entry], known: MassCounts, now: int) -> Work:
         """Look at what is released of a chunk and not settled; ``known`` are the totals, which name clients."""
         names = work.under_way
         with ThreadPoolExecutor(_CONCURRENCY) as pool:
@@ -59,7 +59,7 @@ class Standings:
         return looked(work, standing, known, now)
 
 
-def looked(work: Work, standing: dict[int, Tally], known: Tally, now: int) -> Work:
+def looked(work: Work, standing: dict[int, MassCounts], known: MassCounts, now: int) -> Work:
     """Return a chunk with what was seen of its logouts. Pure."""
     clients = {client for name in known for status, _, client in [name.partition(" ")] if status in _STATUSES}
     settled, counted = work.settled.copy(), work.settled.copy()
@@ -76,14 +76,14 @@ def looked(work: Work, standing: dict[int, Tally], known: Tally, now: int) -> Wo
     return replace(work, left=tuple(left), settled=+settled, counted=+counted, look_at=now + wait, wait=wait)
 
 
-def is_settled(tally: Tally) -> bool:
+def is_settled(tally: MassCounts) -> bool:
     """Whether a logout is fanned out and all of its deliveries are final."""
     return tally[FANNED_OUT] > 0 and not any(name.partition(" ")[0] in PENDING for name, number in tally.items() if number)
 
 
-def _by_known_clients(tally: Tally, clients: set[str]) -> Tally:
+def _by_known_clients(tally: MassCounts, clients: set[str]) -> MassCounts:
     """Count under the name of a client, as long as there are few; ``clients`` are those that have been counted so."""
-    counted: Tally = Counter()
+    counted: MassCounts = Counter()
     for name, number in tally.items():
         status, _, client = name.partition(" ")
         if client and client not in clients:

@@ -1,7 +1,7 @@
 """What a mass logout is, and whom it reaches. Pure.
 
 Reader, releases and progress share these: an ``Entry`` is one logout of the mass logout, a ``Work`` is a chunk of entries that is
-still to be released or to be settled, a ``Tally`` is what is counted.
+still to be released or to be settled, a ``MassCounts`` is what is counted.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from backchannel.sessions.rp_sessions import RpSession, end_in_mass, is_covered
 
 type State = Literal["running", "paused", "cancelled", "finished"]
 
-type Tally = Counter[str]
+type MassCounts = Counter[str]
 """How many of what: the names below, ``fanned_out`` (logouts), and ``<status> <client_id>`` (deliveries)."""
 
 FOUND_SUBJECTS, FOUND_SESSIONS = "found subjects", "found sessions"
@@ -112,8 +112,8 @@ class Work:
     size: int
     sent: int = 0
     left: tuple[int, ...] = ()
-    settled: Tally = field(default_factory=Counter)
-    counted: Tally = field(default_factory=Counter)
+    settled: MassCounts = field(default_factory=Counter)
+    counted: MassCounts = field(default_factory=Counter)
     look_at: int = 0
     wait: int = 0
     version: int = 0
@@ -128,7 +128,7 @@ class Work:
 class Totals:
     """What is counted in all; ``is_read`` once everybody is found."""
 
-    tally: Tally = field(default_factory=Counter)
+    tally: MassCounts = field(default_factory=Counter)
     is_read: bool = False
     version: int = 0
 

@@ -19,7 +19,7 @@ from backchannel.logouts.mass.pacing import Pace, after_release, ready_at
 from backchannel.logouts.mass.progress import SOON, Standings
 from backchannel.logouts.mass.reader import Reader, segments_of
 from backchannel.logouts.mass.records import RELEASED_SESSIONS, RELEASED_SUBJECTS, Entry, MassLogout, Totals, Work
-from backchannel.logouts.mass.table import Held, MassLogouts, Taken
+from backchannel.logouts.mass.table import Held, MassLogouts, TakenTurn
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.sessions.events import logout_id
@@ -36,6 +36,9 @@ PATIENCE = 2_000
 """The longest that a turn sleeps before something is due; what is due later is left to the next turn."""
 
 LONGEST_DELAY = 120_000
+LOOKS_APART = 5_000
+"""Milliseconds between two looks while there is something to release: a look must not hold the release up."""
+
 RELEASE = 50
 """Logouts that are released at once, at the most."""
 
@@ -65,7 +68,7 @@ class MassRunner:
 
         """
         taken = self.mass_logouts.take(message.mass_logout, message.turn, self.now())
-        if not isinstance(taken, Taken):
+        if not isinstance(taken, TakenTurn):
             return taken or True
         logger.append_keys(provider=taken.mass.provider)
         if not self._has_provider(taken.mass):
@@ -90,7 +93,7 @@ class _Turn:
     """What a turn knows: the table is written before this is."""
 
     using: MassRunner
-    taken: Taken
+    taken: TakenTurn
     pace: Pace = field(init=False)
     totals: Totals = field(init=False)
     segments: list[Segment] = field(init=False)
@@ -138,7 +141,9 @@ class _Turn:
         """Do one thing that is due; return when the next one is, infinity if there is none."""
         now = self.using.now()
         to_release, to_look = self._release_due(), self._look_due()
-        if to_look <= now and (to_release > now or now >= self.looked + CONTROL):
+        if to_release < math.inf:
+            to_look = max(to_look, self.looked + LOOKS_APART)
+        if to_look <= now:
             self._look(now)
         elif to_release <= now:
             self._release(now)

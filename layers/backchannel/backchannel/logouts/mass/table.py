@@ -44,7 +44,7 @@ _MOST_OCTETS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class TakenTurn:
     """The turn is ours, until the lease runs out."""
 
     mass: MassLogout
@@ -161,33 +161,33 @@ class MassLogouts:
 
     # --- its work -----------------------------------------------------------------------------------------------------
 
-    def take(self, mass_logout: str, turn: int, now: int) -> Taken | Held | None:
+    def take(self, mass_logout: str, turn: int, now: int) -> TakenTurn | Held | None:
         """Take a turn, if nobody works on the mass logout; None if the turn is out of date, or nothing is left to do."""
         items, item, lease = self._items, self._items(mass_logout, MASS), str(uuid.uuid4())
         is_free = items.leased_until.does_not_exist() | (items.leased_until <= now)
         is_due = (items.turn <= turn) & items.finished_at.does_not_exist()
         if update_if(item, is_due & is_free, assignments(items, turn=turn, lease=lease, leased_until=now + LEASE)):
-            return Taken(_mass_logout(item), lease)
+            return TakenTurn(_mass_logout(item), lease)
         found = read(items, mass_logout, MASS)
         if found is None or found.turn > turn or found.finished_at is not None:
             return None
         return Held(int(found.leased_until or now))
 
-    def renew(self, taken: Taken, pace: Pace, now: int) -> Taken | None:
+    def renew(self, taken: TakenTurn, pace: Pace, now: int) -> TakenTurn | None:
         """Keep a turn, and return the mass logout as it is by now; None if another has it."""
         item = self._items(taken.mass.mass_logout, MASS)
         actions = assignments(self._items, leased_until=now + LEASE, pace=asdict(pace))
         if not update_if(item, self._items.lease == taken.lease, actions):
             return None
-        return Taken(_mass_logout(item), taken.lease)
+        return TakenTurn(_mass_logout(item), taken.lease)
 
-    def give_back(self, taken: Taken, pace: Pace) -> bool:
+    def give_back(self, taken: TakenTurn, pace: Pace) -> bool:
         """End a turn, whose successor is on its way; False if another has the mass logout."""
         item = self._items(taken.mass.mass_logout, MASS)
         actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=asdict(pace))
         return update_if(item, self._items.lease == taken.lease, actions)
 
-    def rest(self, taken: Taken, pace: Pace) -> bool:
+    def rest(self, taken: TakenTurn, pace: Pace) -> bool:
         """End a turn that has no successor, since the mass logout is paused; False if it is not, or another has it."""
         item = self._items(taken.mass.mass_logout, MASS)
         actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=asdict(pace))
