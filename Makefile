@@ -163,6 +163,8 @@ soak: up ## Run the long tests of webhooks, sessions and deliveries; they stop b
 	@$(LOCALLY) $(PYTHON) -m pytest -q -m hypothesis --hypothesis-profile=search tests/unit
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.garbage
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.sessions
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.mass_logout
+	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.mass_logout --sessions 100000 --rate 200 --minutes 20 --undisturbed
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.deliveries
 	@$(LOCALLY) PYTHONPATH=layers/backchannel $(PYTHON) -m tests.load.backlog
 

@@ -18,6 +18,8 @@ from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.table import Deliveries
 from backchannel.egress.post import Egress
 from backchannel.logouts.listing import LogoutList
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -55,6 +57,8 @@ class Settings:
     key_grace: int
     source_activity_table: str
     client_counts_table: str
+    mass_logouts_table: str
+    mass_logout_queue_url: str
 
 
 settings = from_environment(Settings)
@@ -83,6 +87,9 @@ dependencies = Dependencies(
     activities=SourceActivities(dynamodb, settings.source_activity_table),
     client_counts=ClientCounts(dynamodb, settings.client_counts_table),
     logout_list=LogoutList(dynamodb, settings.deliveries_table),
+    mass_logouts=MassLogouts(dynamodb, settings.mass_logouts_table),
+    mass_chunks=Chunks(dynamodb, settings.mass_logouts_table),
+    mass_logout_queue=Queue(sqs, settings.mass_logout_queue_url),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

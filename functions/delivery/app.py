@@ -1,8 +1,11 @@
-"""delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there."""
+"""delivery: attempts the deliveries of a batch concurrently; those that must wait move to RetryQueue, or stay there.
+
+Those of mass logouts stay in MassDeliveryQueue, which is to them what RetryQueue is to the others.
+"""
 
 import functools
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -15,7 +18,7 @@ from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.client_counter import ClientCounter
 from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.client_tester import ClientTester
-from backchannel.deliveries.consumer import DeliveryConsumer, count
+from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.table import Deliveries
@@ -51,6 +54,8 @@ class Settings:
     retry_queue_url: str
     retry_queue_arn: str
     client_counts_table: str
+    mass_delivery_queue_url: str
+    mass_delivery_queue_arn: str
     delivery_dead_letter_queue_url: str
     events_out_queue_url: str
 
@@ -107,6 +112,13 @@ consumer = DeliveryConsumer(
     slow_clients=slow_clients,
     waker=Waker(providers.get, providers.get_client, deliveries, retry_queue),
 )
+mass_queue = Queue(sqs, settings.mass_delivery_queue_url)
+mass_consumer = replace(  # whatever has to wait, waits in the queue that it came from
+    consumer,
+    worker=replace(worker, newer_logins=replace(worker.newer_logins, queue=mass_queue)),
+    retry_queue=mass_queue,
+    retry_queue_arn=settings.mass_delivery_queue_arn,
+)
 
 
 @functools.cache
@@ -131,7 +143,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if "test" in event:
         return tester.test(**event["test"])
     records = [SqsRecord.of(record) for record in event["Records"]]
-    handled = list(pool.map(consumer.handle, records))
+    handled = list(pool.map(_handle, records))
     if announcer is not None:
         handled = consumer.announced(list(zip(records, handled, strict=True)), announcer)
     count(handled)
@@ -142,3 +154,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         side_by_side=pool.map,
     )
     return {"batchItemFailures": [{"itemIdentifier": each.message_id} for each in handled if each.stays]}
+
+
+def _handle(record: SqsRecord) -> Handled:
+    return (mass_consumer if record.queue_arn == settings.mass_delivery_queue_arn else consumer).handle(record)

@@ -36,6 +36,9 @@ class Settings:
     session_ended_queue_url: str
     session_ended_dead_letter_queue_url: str
     delivery_queue_url: str
+    mass_logout_ended_queue_url: str
+    mass_logout_ended_queue_arn: str
+    mass_delivery_queue_url: str
     session_lifetime_days: int
     source_activity_table: str
     events_out_queue_url: str
@@ -44,7 +47,7 @@ class Settings:
 settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
-queue = Queue(sqs, settings.session_ended_queue_url)
+queue, mass_queue = Queue(sqs, settings.session_ended_queue_url), Queue(sqs, settings.mass_logout_ended_queue_url)
 
 
 def announcer_if_on() -> "Announcer | None":
@@ -56,20 +59,21 @@ def announcer_if_on() -> "Announcer | None":
     return Announcer.over(dynamodb, settings.deliveries_table, Queue(sqs, settings.events_out_queue_url))
 
 
-consumer = FanOutConsumer(
-    FanOut(
-        Providers(dynamodb, settings.providers_table),
-        Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
-        Logouts(dynamodb, settings.deliveries_table),
-        Deliveries(dynamodb, settings.deliveries_table),
-        session_ended_queue=queue,
-        delivery_queue=Queue(sqs, settings.delivery_queue_url),
-        activities=SourceActivities(dynamodb, settings.source_activity_table),
-        announcer=announcer_if_on(),
-    ),
-    queue,
-    DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url)),
+fan_out = FanOut(
+    Providers(dynamodb, settings.providers_table),
+    Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
+    Logouts(dynamodb, settings.deliveries_table),
+    Deliveries(dynamodb, settings.deliveries_table),
+    session_ended_queue=queue,
+    delivery_queue=Queue(sqs, settings.delivery_queue_url),
+    mass_logout_ended_queue=mass_queue,
+    mass_delivery_queue=Queue(sqs, settings.mass_delivery_queue_url),
+    activities=SourceActivities(dynamodb, settings.source_activity_table),
+    announcer=announcer_if_on(),
 )
+dead_letters = DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url))
+consumer = FanOutConsumer(fan_out, queue, dead_letters)
+mass_consumer = FanOutConsumer(fan_out, mass_queue, dead_letters)
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -77,8 +81,12 @@ consumer = FanOutConsumer(
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Carry out a batch; what is not finished is reported, so that SQS delivers it again."""
     records = [SqsRecord.of(record) for record in event["Records"]]
-    failed = [each.message_id for each in records if not consumer.handle(each, lambda: _time_is_short(context))]
+    failed = [each.message_id for each in records if not _consumer_of(each).handle(each, lambda: _time_is_short(context))]
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failed]}
+
+
+def _consumer_of(record: SqsRecord) -> FanOutConsumer:
+    return mass_consumer if record.queue_arn == settings.mass_logout_ended_queue_arn else consumer
 
 
 def _time_is_short(context: LambdaContext) -> bool:

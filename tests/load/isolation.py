@@ -93,7 +93,8 @@ class TakingQueue(Queue):
 def handler_for(clients: dict[str, Client], deliveries: Deliveries) -> ModuleType:
     """Return the handler's module, with all but AWS as it is deployed."""
     logger.registered_handler.setStream(Path(os.devnull).open("w"))  # type: ignore[attr-defined]  # noqa: SIM115
-    names = "providers_table sessions_table deliveries_table circuits_table retry_queue_url delivery_dead_letter_queue_url"
+    names = "providers_table sessions_table deliveries_table circuits_table client_documents_table retry_queue_url"
+    names += " delivery_dead_letter_queue_url mass_delivery_queue_url mass_delivery_queue_arn"
     os.environ |= {name.upper(): name for name in names.split()}
     os.environ |= {"RETRY_QUEUE_ARN": "retry", "PERMIT_PRIVATE_NETWORKS": "true", "AWS_DEFAULT_REGION": "eu-central-1"}
     app, queue = load("delivery"), TakingQueue()

@@ -34,10 +34,10 @@ from local import emulator
 from local.client import Stack
 from tests.load.sink import Connection
 from tests.support.counted_calls import counted_fan_out
-from tests.support.interleaving import tables_of, taking_turns
+from tests.support.interleaving import own_sessions, taking_turns
 from tests.support.provider import Provider
 from tests.support.races import race
-from tests.support.scenarios import Scenario, check, scenarios
+from tests.support.scenarios import Scenario, check, mass_scenarios, scenarios
 from tests.support.signing import unverified_part
 
 MEMORY = 128
@@ -97,12 +97,12 @@ def listening() -> Iterator[tuple[Sink, str]]:
 # --- the fan-out's process --------------------------------------------------------------------------------------------
 
 
-def workers() -> list[int]:
-    """Return the processes in which this clone's emulator runs session_ended."""
+def workers(function: str = _FUNCTION) -> list[int]:
+    """Return the processes in which this clone's emulator runs a function, session_ended by default."""
     running = emulator.running()
     if running is None:
         return []
-    name = Stack.load().functions[_FUNCTION]
+    name = Stack.load().functions[function]
     found = []
     for process in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
@@ -261,20 +261,20 @@ def races(stack: Stack, pairs: int) -> bool:
 
 def search(stack: Stack, minutes: float) -> bool:
     print(f"search: {minutes:g} minutes of interleavings and crashes", flush=True)
-    tables = tables_of(stack)
     end = time.monotonic() + minutes * 60
     examples = 0
     first = number = int(time.time())
 
-    def one(scenario: Scenario) -> None:
-        nonlocal examples
-        if time.monotonic() < end:
-            examples += 1
-            check(scenario, tables)
+    with taking_turns(), own_sessions(stack) as tables:
 
-    with taking_turns():
+        def one(scenario: Scenario) -> None:
+            nonlocal examples
+            if time.monotonic() < end:
+                examples += 1
+                check(scenario, tables)
+
         while time.monotonic() < end:
-            of_this_number = seed(number)(given(scenarios())(one))
+            of_this_number = seed(number)(given(scenarios() | mass_scenarios())(one))
             settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))(
                 of_this_number
             )()

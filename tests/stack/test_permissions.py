@@ -21,8 +21,8 @@ from tests.support.unspeakable import new_id
 pytestmark = pytest.mark.alone
 
 ROLES = (
-    *("WebhookRole", "SessionEndedRole", "DeliveryRole", "KeyRotationRole", "SessionExpiryRole", "SourceSilenceRole"),
-    *("AdminRole", "DiscoveryRole", "SourceEventsRole", "CognitoSignInRole", "EventsOutRole"),
+    *("WebhookRole", "SessionEndedRole", "DeliveryRole", "MassLogoutRole", "KeyRotationRole", "SessionExpiryRole"),
+    *("SourceSilenceRole", "AdminRole", "DiscoveryRole", "SourceEventsRole", "CognitoSignInRole", "EventsOutRole"),
 )
 
 # --- What a caller waits for: without the permission it is told 503, with it the same request succeeds ----------------
@@ -78,6 +78,16 @@ def count_deliveries(provider: Provider) -> Response:
     return provider.stack.request("GET", f"{provider.path}/clients/{client_id}/counts", signed=True)
 
 
+def start_mass_logout(provider: Provider) -> Response:
+    request = {"scope": {"provider": provider.name}, "reason": "compromised"}
+    return provider.stack.request("POST", "/mass-logouts", request, signed=True)
+
+
+def dry_run(provider: Provider) -> Response:
+    request = {"scope": {"provider": provider.name}, "reason": "compromised", "dry_run": True}
+    return provider.stack.request("POST", "/mass-logouts", request, signed=True)
+
+
 SOURCE_METADATA = {"format": "standard-webhooks", "secret": new_secret()}
 
 
@@ -108,6 +118,9 @@ WAITED_FOR = {
     ("AdminRole", "dynamodb:GetItem", "SourceActivity"): (signed("GET", f"/sources/{SOURCE}"), "storage_unavailable"),
     ("AdminRole", "dynamodb:DeleteItem", "SourceActivity"): (signed("DELETE", "/sources/fresh"), "storage_unavailable"),
     ("AdminRole", "sqs:SendMessage*", ""): (signed("POST", "/logouts", {"sid": "s"}), "queue_unavailable"),
+    ("AdminRole", "dynamodb:PutItem", "MassLogouts"): (start_mass_logout, "storage_unavailable"),
+    ("AdminRole", "dynamodb:Scan", ""): (dry_run, "storage_unavailable"),
+    ("AdminRole", "sqs:SendMessage*", "MassLogoutQueue"): (start_mass_logout, "queue_unavailable"),
     ("AdminRole", "secretsmanager:CreateSecret", ""): (signed("PUT", "/sources/new", SOURCE_METADATA), "storage_unavailable"),
     ("AdminRole", "secretsmanager:DescribeSecret", ""): (replace_source, "storage_unavailable"),
     ("AdminRole", "secretsmanager:PutSecretValue", ""): (replace_source, "storage_unavailable"),

@@ -153,7 +153,7 @@ def test_a_late_start_writes_nothing_about_those_that_are_done_with(stack: Stack
     counted = CountedCalls(stack)
     dynamodb = counted.client("dynamodb")
     world = World(
-        Tables(dynamodb, stack.tables["SessionsTable"], stack.tables["DeliveriesTable"]),
+        Tables(dynamodb, stack.tables["SessionsTable"], stack.tables["DeliveriesTable"], stack.tables["MassLogoutsTable"]),
         f"https://idp.example/{uuid.uuid4()}",
         round(time.time() * 1000),
         [WIKI],

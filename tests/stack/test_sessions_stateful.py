@@ -16,16 +16,28 @@ from backchannel.deliveries import addressing
 from backchannel.deliveries.addressing import Named
 from backchannel.reasons import Reason
 from backchannel.sessions.events import Ended, RpSessionStarted
-from backchannel.sessions.items import SessionItem
+from backchannel.sessions.items import SessionItem, mass_tombstone_key
 from backchannel.sessions.rp_sessions import RpSession, has_newer_login
 from backchannel.sessions.table import Claim, Sessions
 from local.client import Stack
-from tests.support.interleaving import Tables, Turn, tables_of, taking_turns
-from tests.support.scenarios import Happening, Scenario, Seen, SessionEnds, Starts, SubjectEnds, check, scenarios
+from tests.support.interleaving import Tables, Turn, own_sessions, tables_of, taking_turns
+from tests.support.scenarios import (
+    AllEnd,
+    Happening,
+    Scenario,
+    Seen,
+    SessionEnds,
+    Starts,
+    SubjectEnds,
+    check,
+    mass_scenarios,
+    scenarios,
+)
 
 pytestmark = pytest.mark.inside
 
 EXAMPLES = 60
+MASS_EXAMPLES = 25
 """In `make test`; `make soak` takes the time it is given."""
 
 STABLE = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -55,6 +67,18 @@ class StoresMany(Sessions):
 @given(scenario=scenarios())
 def test_the_same_holds_for_starts_that_come_in_batches(scenario: Scenario, tables: Tables) -> None:
     check(replace(scenario, sessions_class=StoresMany), tables)
+
+
+@pytest.fixture(scope="module")
+def own_tables(stack: Stack) -> Iterator[Tables]:
+    with taking_turns(), own_sessions(stack) as tables:
+        yield tables
+
+
+@settings(STABLE, max_examples=MASS_EXAMPLES)
+@given(scenario=mass_scenarios())
+def test_the_same_holds_for_mass_logouts_of_a_provider_or_a_client(scenario: Scenario, own_tables: Tables) -> None:
+    check(scenario, own_tables)
 
 
 # --- teeth: with a write and a look the other way round, the same search finds a session that escaped -------------------
@@ -126,6 +150,14 @@ class EndsLaterLogins(Sessions):
         return super()._claim_item(item, session, replace(event, ended_at=event.ended_at + HOUR), claim, now)
 
 
+class SeesNoMassLogout(Sessions):
+    """A start does not look at the tombstone of a mass logout."""
+
+    def _tombstones(self, issuer: str, sessions: Sequence[RpSession]) -> dict[tuple[str, str], SessionItem]:
+        found = super()._tombstones(issuer, sessions)
+        return {names: item for names, item in found.items() if names != mass_tombstone_key(issuer, None)}
+
+
 class AlwaysBoth:
     """A token names ``sub`` beside ``sid``, whatever else the user has begun."""
 
@@ -140,6 +172,7 @@ ENDED_BEFORE: Happening = (SessionEnds("s1"), 9000)
 SUBJECT_ENDS: Happening = (SubjectEnds(), None)
 SUBJECT_ENDED_BEFORE: Happening = (SubjectEnds(reason=Reason.COMPROMISED), 6000)
 CLIENT_ENDS: Happening = (SessionEnds("s1", "wiki"), None)
+ALL_END: Happening = (AllEnd(), None)
 START_ANEW: Happening = (Starts("wiki", "s1"), None)
 BY_ITSELF: list[list[Turn]] = [[]]
 MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = {
@@ -149,6 +182,8 @@ MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = 
     QueriesFirst: ("escaped", [SESSION_ENDS, START], [[Turn(2, 1), Turn(after, 0)] for after in range(7)]),
     # a newer login comes between the end's fan-out and the delivery's attempt
     SeesNothingNewer: ("ended Login", [START, CLIENT_ENDS, START_ANEW], [[Turn(after, 1)] for after in range(4, 8)]),
+    # a late start comes after a mass logout has read the table
+    SeesNoMassLogout: ("escaped", [ALL_END, START], [[Turn(after, 1)] for after in range(2, 6)]),
     # one end's fan-out comes while the other's is between two of its steps
     ClaimsAll: ("2 tokens for 1", [START, SESSION_ENDS, SUBJECT_ENDS], [[Turn(after, 0)] for after in range(9, 16)]),
     # somebody logged in again in the same session before the end of the first login is reported
@@ -159,12 +194,12 @@ MISTAKES: dict[type[Sessions], tuple[str, list[Happening], list[list[Turn]]]] = 
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_search_finds_a_mistake_in_the_table(mistake: type[Sessions], tables: Tables) -> None:
+def test_the_search_finds_a_mistake_in_the_table(mistake: type[Sessions], own_tables: Tables) -> None:
     wrong, happenings, courses = MISTAKES[mistake]
 
     def wrongs(sessions_class: type[Sessions]) -> list[str]:
         scenarios = [Scenario(happenings, turns, sweeps=False, sessions_class=sessions_class) for turns in courses]
-        return [one for scenario in scenarios for one in Seen(scenario.run(tables)).wrongs]
+        return [one for scenario in scenarios for one in Seen(scenario.run(own_tables)).wrongs]
 
     assert any(wrong in one for one in wrongs(mistake))
     assert wrongs(Sessions) == []

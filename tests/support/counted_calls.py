@@ -79,6 +79,8 @@ def counted_fan_out(stack: Stack, rps: int, *, is_repeated: bool = False) -> Cou
         Deliveries(dynamodb, stack.tables["DeliveriesTable"]),
         Queue(sqs, queues[0]),
         Queue(sqs, queues[1]),
+        Queue(sqs, queues[0]),
+        Queue(sqs, queues[1]),
         SourceActivities(dynamodb, stack.tables["SourceActivityTable"]),
     )
     message = end_message(provider.provider, provider.issuer, SessionEnded("s1", now, "end"))

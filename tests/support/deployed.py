@@ -11,11 +11,12 @@ from typing import Any
 FUNCTIONS = Path(__file__).resolve().parents[2] / "functions"
 TABLES = (
     *("providers", "sessions", "deliveries", "circuits", "fetched_documents", "client_documents", "sender_documents"),
-    *("source_activity", "client_counts"),
+    *("source_activity", "client_counts", "mass_logouts"),
 )
 QUEUES = (
     *("session_ended", "session_ended_dead_letter", "delivery", "retry", "delivery_dead_letter"),
     *("source_events", "source_events_dead_letter"),
+    *("mass_logout", "mass_logout_dead_letter", "mass_logout_ended", "mass_delivery"),
 )
 ACCOUNT = "eu-central-1:000000000000"
 
@@ -23,6 +24,8 @@ ENVIRONMENT: Mapping[str, str] = {
     **{f"{table}_table".upper(): table for table in TABLES},
     **{f"{queue}_queue_url".upper(): f"https://sqs.example/000000000000/{queue}" for queue in QUEUES},
     "RETRY_QUEUE_ARN": f"arn:aws:sqs:{ACCOUNT}:retry",
+    "MASS_DELIVERY_QUEUE_ARN": f"arn:aws:sqs:{ACCOUNT}:mass_delivery",
+    "MASS_LOGOUT_ENDED_QUEUE_ARN": f"arn:aws:sqs:{ACCOUNT}:mass_logout_ended",
     "SESSION_LIFETIME_DAYS": "30",
     "PERMIT_PRIVATE_NETWORKS": "true",
     "PUBLIC_URL": "",

@@ -1,15 +1,16 @@
 """Tasks that take turns: the library over the real tables, one AWS call at a time, in an order that a test chooses.
 
-Every task - a webhook, a run of a fan-out, a delivery's attempt - runs in a thread of its own and stops before each call to AWS
-and before each POST, until it is let go on or killed there. Queues are lists that can deliver a message twice. The clock ticks
-with each step, and leaps when everybody waits.
+Every task - a webhook, a run of a fan-out, a turn of a mass logout, an attempt - runs in a thread of its own and stops before
+each call to AWS and before each POST, until it is let go on or killed there. Queues are lists that can deliver a message twice.
+The clock ticks with each step, and leaps when everybody waits.
 """
 
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import batched
@@ -29,12 +30,30 @@ from backchannel.deliveries.table import Deliveries
 from backchannel.deliveries.verdicts import Done, RetryIn, Verdict
 from backchannel.deliveries.worker import DeliveryWorker
 from backchannel.egress.post import Response
+from backchannel.errors import NotFoundError
 from backchannel.logouts.fan_out import FanOut
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.messages import MassLogoutMessage
+from backchannel.logouts.mass.progress import Standings
+from backchannel.logouts.mass.records import MassLogout, Scope
+from backchannel.logouts.mass.runner import MassRunner
+from backchannel.logouts.mass.table import Held as HeldByAnother
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers, Recipients
+from backchannel.reasons import Reason
 from backchannel.runtime.observability import logger, metrics
-from backchannel.sessions.events import Ended, RpSessionStarted, SessionEvent, event_time, logout_id
+from backchannel.sessions.events import (
+    Ended,
+    MassEnd,
+    RpSessionStarted,
+    SessionEnded,
+    SessionEvent,
+    SubjectSessionsEnded,
+    event_time,
+    logout_id,
+)
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
@@ -49,6 +68,9 @@ MAX_STEPS = 3000
 MAX_RUNNING = 4
 MAX_CRASHES = 3
 MAX_REPEATS = 2
+MAX_IDLE_TURNS = 8
+"""Turns of mass logouts one after another while nothing else happens: what they wait for may never come."""
+
 PAGE = 2
 """RP sessions in a page of a fan-out: few, so that there are several pages."""
 
@@ -163,13 +185,13 @@ class Held:
 class Webhook:
     """An event on its way to us; with ``at`` None it has happened when it is first sent."""
 
-    event: Callable[[int], SessionEvent]
+    event: Callable[[int], SessionEvent | MassEnd]
     at: int | None
     began: int | None = None
     taken: int | None = None
     """The step after which it was answered."""
 
-    received: list[SessionEvent] = field(default_factory=list)
+    received: list[SessionEvent | MassEnd] = field(default_factory=list)
     """What was taken in, each time that it was sent: a time that was ahead is cut each time."""
 
 
@@ -218,10 +240,11 @@ class Tables:
     dynamodb: DynamoDBClient
     sessions: str
     deliveries: str
+    mass_logouts: str
 
 
-def tables_of(stack: Stack) -> Tables:
-    """Return the stack's tables through a client each of whose calls is a step."""
+def tables_of(stack: Stack, sessions: str | None = None) -> Tables:
+    """Return the stack's tables, or another one of sessions, through a client each of whose calls is a step."""
     dynamodb = boto3.client(
         "dynamodb",
         endpoint_url=stack.endpoint_url,
@@ -235,7 +258,24 @@ def tables_of(stack: Stack) -> Tables:
         step(model.name)
 
     dynamodb.meta.events.register("before-call.dynamodb", stop)
-    return Tables(dynamodb, stack.tables["SessionsTable"], stack.tables["DeliveriesTable"])
+    names = [stack.tables[name] for name in ("DeliveriesTable", "MassLogoutsTable")]
+    return Tables(dynamodb, sessions or stack.tables["SessionsTable"], *names)
+
+
+@contextmanager
+def own_sessions(stack: Stack) -> Iterator[Tables]:
+    """Yield tables of which that of sessions is nobody else's: mass logouts read all of it."""
+    tables = tables_of(stack, f"sessions-{uuid.uuid4()}")
+    tables.dynamodb.create_table(
+        TableName=tables.sessions,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk")],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        yield tables
+    finally:
+        tables.dynamodb.delete_table(TableName=tables.sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +303,16 @@ class World:
     sweeps: bool = True
     sessions_class: type[Sessions] = Sessions
     recipients: Recipients = "sessions"
+    sub: str = "ada"
+    """The subject whom mass logouts reach here."""
     steps: int = 0
     posted: list[Posted] = field(default_factory=list)
     posted_in_vain: list[Posted] = field(default_factory=list)
     """By attempts that died before they could note it."""
     trace: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """The ids of mass logouts that were asked for; some may be of none, since another was active."""
+    _idle_turns: int = 0
     _leapt: int = 0
     _crashes: int = 0
     _repeats: int = 0
@@ -283,7 +328,7 @@ class World:
         providers = KnownProviders(self.provider, self.clients)
         self.sessions = self.sessions_class(dynamodb, self.tables.sessions)
         self.deliveries = Deliveries(dynamodb, self.tables.deliveries)
-        self.ended, self.to_deliver = ListQueue(self.now), ListQueue(self.now)
+        self.ended, self.to_deliver, self.to_work = (ListQueue(self.now) for _ in range(3))
         self.logouts = Logouts(dynamodb, self.tables.deliveries)
         self.intake = Intake(self.sessions, self.ended)
         self.fan_out = FanOut(
@@ -293,7 +338,22 @@ class World:
             self.deliveries,
             self.ended,
             self.to_deliver,
+            self.ended,
+            self.to_deliver,
             activities=NoActivities(),
+        )
+        self.mass_logouts = MassLogouts(dynamodb, self.tables.mass_logouts)
+        self.chunks = Chunks(dynamodb, self.tables.mass_logouts)
+        self.mass_runner = MassRunner(
+            self.mass_logouts,
+            self.chunks,
+            self.sessions,
+            providers,
+            Standings(dynamodb, self.tables.deliveries),
+            queue=self.to_work,
+            ended_queue=self.ended,
+            now=self.now,
+            sleep=self._leap,
         )
         self.worker = DeliveryWorker(
             provider=providers.get,
@@ -362,6 +422,7 @@ class World:
                 possible.append(self._send_webhook)
             possible += [partial(self._fan_out, held) for held in self.ended.held]
             possible += [partial(self._attempt, held) for held in self.to_deliver.held if held.due <= self.now()]
+            possible += [partial(self._turn, held) for held in self.to_work.held if held.due <= self.now()]
             if current in self._in_flight and self._repeats < MAX_REPEATS:
                 possible.append(partial(self._repeat, current))
         if current in self._running and self._crashes < MAX_CRASHES:
@@ -375,17 +436,24 @@ class World:
         if len(self._running) < MAX_RUNNING:
             if self._unsent:
                 return self._send_webhook()
-            for queue, begin in ((self.ended, self._fan_out), (self.to_deliver, self._attempt)):
+            for queue, begin in self._queues:
                 for message in queue.held:
                     if message.due <= self.now():
                         return begin(message)
         if self._running:
             return self._running[0]
-        waiting = [message.due for queue in (self.ended, self.to_deliver) for message in queue.held]
-        if not waiting:
+        waiting = [message.due for queue, _ in self._queues for message in queue.held]
+        if not waiting or self._idle_turns > MAX_IDLE_TURNS:
             return None
         self._leapt += min(waiting) - self.now()
         return self._next()
+
+    @property
+    def _queues(self) -> list[tuple[ListQueue, Callable[[Held], Task]]]:
+        return [(self.ended, self._fan_out), (self.to_deliver, self._attempt), (self.to_work, self._turn)]
+
+    def _leap(self, seconds: float) -> None:
+        self._leapt += round(seconds * 1000)
 
     def _send_webhook(self) -> Task:
         webhook = self._unsent.pop(0)
@@ -397,7 +465,10 @@ class World:
         webhook.received.append(received)
 
         def take() -> None:
-            self.intake.take(self.provider, [received], self.now())
+            if isinstance(received, MassEnd):
+                self.ask_for(received)
+            else:
+                self.intake.take(self.provider, [received], self.now())
 
         def done(task: Task) -> None:
             if task.crashed:
@@ -407,7 +478,50 @@ class World:
 
         return self._begin(f"webhook {received}", take, done)
 
+    def ask_for(self, end: MassEnd, subjects: Sequence[str] | None = None, rate: int = 10_000) -> MassLogout:
+        """Ask for a mass logout, as the operator's interface does."""
+        scope = Scope(self.issuer, end.client_id, None if subjects is None else tuple(subjects))
+        mass = MassLogout(
+            mass_logout=str(uuid.uuid4()),
+            provider=self.provider.provider,
+            issuer=self.issuer,
+            scope=scope.name,
+            ended_at=end.ended_at,
+            created_at=self.now(),
+            reason=end.reason or Reason.LOGOUT,
+            rate=rate,
+            client_rate=rate,
+            requested_by="arn",
+            client_id=end.client_id,
+            subjects=None if subjects is None else len(subjects),
+        )
+        self.asked.append(mass.mass_logout)
+        stored = self.mass_logouts.create(mass, subjects or ())
+        self.to_work.send([MassLogoutMessage(stored.mass_logout, stored.turn + 1).outgoing()])
+        return stored
+
+    def _turn(self, held: Held, *, is_copy: bool = False) -> Task:
+        """Let a mass logout go on for a turn."""
+        self._idle_turns += 1
+        if not is_copy:
+            self.to_work.held.remove(held)
+        worked: HeldByAnother | bool = False
+
+        def work() -> None:
+            nonlocal worked
+            worked = self.mass_runner.run(MassLogoutMessage.from_json(held.body))
+
+        def done(task: Task) -> None:
+            if not is_copy and (task.crashed or worked is not True):
+                due = worked.until if isinstance(worked, HeldByAnother) else self.now() + 30_000
+                self.to_work.held.append(Held(held.body, due))
+
+        task = self._begin(f"turn {held.body}", work, done)
+        self._in_flight[task] = lambda: self._turn(held, is_copy=True)
+        return task
+
     def _fan_out(self, held: Held, *, is_copy: bool = False) -> Task:
+        self._idle_turns = 0
         if not is_copy:
             self.ended.held.remove(held)
         finished = False
@@ -430,6 +544,7 @@ class World:
         return task
 
     def _attempt(self, held: Held, *, is_copy: bool = False) -> Task:
+        self._idle_turns = 0
         if not is_copy:
             self.to_deliver.held.remove(held)
         message = DeliveryMessage.from_json(held.body)
@@ -489,8 +604,18 @@ class World:
     @property
     def ends(self) -> list[Ended]:
         """The ends that were carried out: of one that was sent again, the receipt whose time its logout has kept."""
-        received = [each for webhook in self.webhooks for each in webhook.received if not isinstance(each, RpSessionStarted)]
-        return [each for each in received if self._is_kept(each)]
+        ended = (SessionEnded, SubjectSessionsEnded)
+        received = [each for webhook in self.webhooks for each in webhook.received if isinstance(each, ended)]
+        return [each for each in received if self._is_kept(each)] + [mass.end.of(self.sub) for mass in self.masses]
+
+    @property
+    def masses(self) -> list[MassLogout]:
+        """The mass logouts that there were."""
+        found = []
+        for each in self.asked:
+            with suppress(NotFoundError):
+                found.append(self.mass_logouts.get(each))
+        return found
 
     def _is_kept(self, end: Ended) -> bool:
         logout = self.logouts.find(logout_id(self.issuer, end))
@@ -526,6 +651,8 @@ def taking_turns() -> Iterator[None]:
         with (
             mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE),
             mock.patch("backchannel.sessions.intake.ThreadPoolExecutor", _Serially),
+            mock.patch("backchannel.logouts.mass.progress.ThreadPoolExecutor", _Serially),
+            mock.patch.multiple("backchannel.logouts.mass.reader", ThreadPoolExecutor=_Serially, SEGMENTS=2),
             mock.patch.object(metrics, "add_metric"),
         ):
             yield

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from backchannel.deliveries.outcomes import PENDING
 from backchannel.providers.clients import Client
 from backchannel.reasons import Reason, is_emergency
-from backchannel.sessions.events import Ended, RpSessionStarted, SessionEnded, SessionEvent, SubjectSessionsEnded, logout_id
+from backchannel.sessions.events import (
+    Ended,
+    MassEnd,
+    RpSessionStarted,
+    SessionEnded,
+    SessionEvent,
+    SubjectSessionsEnded,
+    logout_id,
+)
 from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
 from backchannel.sessions.table import Sessions
 from tests.support.interleaving import Posted, Tables, Turn, Webhook, World
@@ -22,7 +30,7 @@ WIKI = Client("wiki", backchannel_logout_uri="https://wiki.example/logout", id_t
 MAIL = replace(WIKI, client_id="mail", backchannel_logout_session_required=True)
 CHAT = replace(WIKI, client_id="chat", subject="sub_only")
 CLIENTS = (WIKI, MAIL, CHAT)
-type Happening = tuple[Callable[[int], SessionEvent], int | None]
+type Happening = tuple[Callable[[int], SessionEvent | MassEnd], int | None]
 """An event without its time, and how long before the first step it happened; None: when it is sent."""
 
 
@@ -77,6 +85,18 @@ class SubjectEnds:
         return SubjectSessionsEnded(SUB, at, self.event_id, self.client_id, self.reason)
 
 
+@dataclass(frozen=True)
+class AllEnd:
+    """An operator asks for a mass logout, of whoever logged in until then."""
+
+    client_id: str | None = None
+    event_id: str = "end"
+    reason: Reason = Reason.ADMIN_LOGOUT
+
+    def __call__(self, at: int) -> MassEnd:
+        return MassEnd(at, self.event_id, self.client_id, self.reason)
+
+
 CLIENT_IDS = st.sampled_from(["wiki", "wiki", "wiki", "mail", "mail", "chat"])
 SIDS = st.sampled_from(["s1", "s2", "s3"])
 BEFORE = st.none() | st.sampled_from([12_000, 9000, 6000, 3000, -3000])
@@ -89,13 +109,24 @@ ENDS = (
     | st.builds(SubjectEnds, st.none(), reason=REASONS)
     | st.builds(SubjectEnds, st.none() | CLIENT_IDS, reason=REASONS)
 )
+MASS_ENDS = st.builds(AllEnd, st.none() | CLIENT_IDS, reason=REASONS)
 TURNS = st.lists(st.builds(Turn, st.integers(0, 15), st.integers(0, 9)), max_size=12)
 
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
+    return drawn(draw, ENDS)
+
+
+@st.composite
+def mass_scenarios(draw: st.DrawFn) -> Scenario:
+    """Draw scenarios whose ends are mass logouts, beside others."""
+    return drawn(draw, MASS_ENDS | MASS_ENDS | ENDS)
+
+
+def drawn(draw: st.DrawFn, of_ends: st.SearchStrategy[SessionEnds | SubjectEnds | AllEnd]) -> Scenario:
     starts: list[tuple[Starts, int | None]] = draw(st.lists(st.tuples(STARTS, BEFORE), min_size=1, max_size=4))
-    ends = draw(st.lists(st.tuples(ENDS, BEFORE), min_size=1, max_size=2))
+    ends = draw(st.lists(st.tuples(of_ends, BEFORE), min_size=1, max_size=2))
     named: list[Happening] = [(replace(end, event_id=f"end-{n}"), before) for n, (end, before) in enumerate(ends)]
     happenings: list[Happening] = draw(st.permutations([*starts, *named]))
     if draw(st.booleans()):

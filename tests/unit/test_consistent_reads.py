@@ -14,6 +14,10 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.settlements import Settlements
 from backchannel.deliveries.table import Deliveries
 from backchannel.errors import NotFoundError
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.progress import Standings
+from backchannel.logouts.mass.records import Work
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 
 ISSUER = "https://idp.example"
 NOW = 1_788_256_800_000
-READS = {"GetItem", "Query", "BatchGetItem"}
+READS = {"GetItem", "Query", "BatchGetItem", "Scan"}
 
 
 @dataclass
@@ -59,6 +63,7 @@ class EmptyTable:
 _ANSWERS: dict[str, tuple[int, dict[str, Any]]] = {
     "GetItem": (200, {}),
     "Query": (200, {"Items": [], "Count": 0, "ScannedCount": 0}),
+    "Scan": (200, {"Items": [], "Count": 0, "ScannedCount": 0}),
     "BatchGetItem": (200, {"Responses": {"table": []}, "UnprocessedKeys": {}}),
     "UpdateItem": (400, {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}),
 }
@@ -81,6 +86,7 @@ OF_SESSIONS: dict[str, Read[Sessions]] = {
     "a session's page of a client": lambda at: at.page(ISSUER, BY_SESSION, client_id="wiki", after=None, limit=2, now=NOW),
     "a subject's page": lambda at: at.page(ISSUER, BY_SUBJECT, client_id=None, after=None, limit=2, now=NOW),
     "a subject's page of a client": lambda at: at.page(ISSUER, BY_SUBJECT, client_id="wiki", after=None, limit=2, now=NOW),
+    "a mass logout's segment": lambda at: at.of_provider(ISSUER, None, (0, 2), after=None, limit=2, now=NOW),
     "another run's claim": lambda at: at.mark_again(ISSUER, ADA, NOW),
     "the operator's look at a subject": lambda at: at.of_subject(ISSUER, "ada", after=None, limit=2, now=NOW),
     "the operator's look at a session": lambda at: at.of_session(ISSUER, "s1", after=None, limit=2, now=NOW),
@@ -97,6 +103,19 @@ OF_SETTLEMENTS: dict[str, Read[Settlements]] = {
 OF_LOGOUTS: dict[str, Read[Logouts]] = {
     "a logout": lambda at: at.get("acme", "l1"),
     "how far a run has come": lambda at: at.progress("l1", "run"),
+}
+OF_MASS_LOGOUTS: dict[str, Read[MassLogouts]] = {
+    "a mass logout": lambda at: at.get("m1"),
+    "all of them": lambda at: at.page(None, 2),
+    "whose turn it is": lambda at: at.take("m1", 1, NOW),
+}
+OF_CHUNKS: dict[str, Read[Chunks]] = {
+    "listed subjects": lambda at: at.subjects("m1", 0),
+    "totals": lambda at: at.totals("m1"),
+    "totals of several": lambda at: at.totals_of(["m1"]),
+    "segments": lambda at: at.segments("m1", 2),
+    "work": lambda at: at.work("m1"),
+    "a chunk": lambda at: at.entries("m1", Work(0, 0, 1)),
 }
 OF_PROVIDERS: dict[str, Read[Providers]] = {
     "a provider": lambda at: at.get("acme"),
@@ -137,6 +156,20 @@ def test_a_look_for_a_settled_logout_is_consistent(read: Read[Settlements]) -> N
 @pytest.mark.parametrize("read", OF_LOGOUTS.values(), ids=OF_LOGOUTS)
 def test_a_read_of_logouts_is_consistent(read: Read[Logouts]) -> None:
     check(Logouts, read)
+
+
+@pytest.mark.parametrize("read", OF_MASS_LOGOUTS.values(), ids=OF_MASS_LOGOUTS)
+def test_a_read_of_mass_logouts_is_consistent(read: Read[MassLogouts]) -> None:
+    check(MassLogouts, read)
+
+
+@pytest.mark.parametrize("read", OF_CHUNKS.values(), ids=OF_CHUNKS)
+def test_a_read_of_a_mass_logout_s_chunks_is_consistent(read: Read[Chunks]) -> None:
+    check(Chunks, read)
+
+
+def test_a_look_at_a_logout_of_a_mass_logout_is_consistent() -> None:
+    check(Standings, lambda at: at.of("l1"))
 
 
 @pytest.mark.parametrize("read", OF_PROVIDERS.values(), ids=OF_PROVIDERS)

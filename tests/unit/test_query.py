@@ -18,6 +18,7 @@ BODIES: dict[str, dict[str, object]] = {
     },
     "post /providers/{provider}/sources/{source}/preview": {"payload": {}},
     "post /providers/{provider}/sessions": {"sub": "ada", "client_id": "wiki"},
+    "post /mass-logouts": {"scope": {"provider": "acme"}, "reason": "compromised"},
     "post /providers/{provider}/clients/{client_id}/redeliveries": {"since": "2026-09-01T10:00:00Z"},
 }
 """The least that a route's request must have, beside its query; others take an empty object."""
@@ -36,6 +37,7 @@ def ask(method: str, path: str, given: dict[str, str]) -> tuple[int, dict[str, A
     query = QUERIES.get(route, {}) | given
     for name in ("provider", "source", "logout_id", "client_id", "alg"):
         path = path.replace(f"{{{name}}}", "acme")
+    path = path.replace("{mass_logout_id}", "0a7a0000-0000-4000-8000-000000000001")
     event: Any = {
         "httpMethod": method.upper(),
         "path": path,

@@ -12,6 +12,8 @@ from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.client_counts import ClientCounts
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.listing import LogoutList
+from backchannel.logouts.mass.chunks import Chunks
+from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
@@ -43,6 +45,9 @@ class Dependencies:
     activities: SourceActivities
     client_counts: ClientCounts
     logout_list: LogoutList
+    mass_logouts: MassLogouts
+    mass_chunks: Chunks
+    mass_logout_queue: Queue
     permit_private_networks: bool
     permit_loopback: bool
 

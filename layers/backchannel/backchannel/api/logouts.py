@@ -85,7 +85,7 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
 
 def _event(request: LogoutRequest) -> session_events.Ended:
     client_id = None if request.client_id is None else session_events.identifier("client_id", request.client_id)
-    event_id, ended_at, reason = str(uuid.uuid4()), now(), _reason(request.reason)
+    event_id, ended_at, reason = str(uuid.uuid4()), now(), reason_of(request.reason)
     if request.sid is not None and request.sub is None:
         sid = session_events.identifier("sid", request.sid)
         return session_events.SessionEnded(sid, ended_at, event_id, client_id, reason)
@@ -95,7 +95,7 @@ def _event(request: LogoutRequest) -> session_events.Ended:
     raise MalformedRequestError("one of sub and sid is needed")
 
 
-def _reason(text: str | None) -> Reason:
+def reason_of(text: str | None) -> Reason:
     """Return the reason that an operator gives. Whatever else they say, it is an administrator who ends the session."""
     return Reason.read(text) or Reason.LOGOUT if text is not None and Reason.is_known(text) else Reason.ADMIN_LOGOUT
 

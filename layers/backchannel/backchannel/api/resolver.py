@@ -15,6 +15,7 @@ from backchannel.api import (
     keys,
     logout_list,
     logouts,
+    mass_logouts,
     merge_patch,
     own_keys,
     providers,
@@ -43,7 +44,7 @@ app: APIGatewayRestResolver = _Resolver(enable_validation=True, json_body_deseri
 answer_with_problems(app)
 for routes in (
     *(providers, keys, own_keys, key_check, sources, clients, client_counts, client_tests),
-    *(sessions, logouts, logout_list, deliveries, redeliveries),
+    *(sessions, logouts, logout_list, deliveries, redeliveries, mass_logouts),
 ):
     app.include_router(routes.router)
 

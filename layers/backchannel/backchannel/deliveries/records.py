@@ -188,6 +188,7 @@ class Item(Model):
     client_sub = UnicodeAttribute(null=True)
     reason = UnicodeAttribute(null=True)
     note = UnicodeAttribute(null=True)
+    mass_logout = UnicodeAttribute(null=True)
     source_event_id = UnicodeAttribute(null=True)
     status = UnicodeAttribute(null=True)
     attempts = NumberAttribute(null=True)

@@ -1,4 +1,4 @@
-"""How the records of SessionEndedQueue leave or stay."""
+"""How the records of SessionEndedQueue and MassLogoutEndedQueue leave or stay."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from backchannel.sessions.messages import EndMessage
 
 @dataclass(frozen=True, slots=True)
 class FanOutConsumer:
-    """Fans ended sessions out, one record after the other."""
+    """Fans the ended sessions of a queue out, one record after the other."""
 
     fan_out: FanOut
     queue: Queue

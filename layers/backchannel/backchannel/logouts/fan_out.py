@@ -56,6 +56,8 @@ class FanOut:
     deliveries: Deliveries
     session_ended_queue: Queue
     delivery_queue: Queue
+    mass_logout_ended_queue: Queue
+    mass_delivery_queue: Queue
     activities: SourceActivities
     announcer: "Announcer | None" = None
 
@@ -108,6 +110,14 @@ class FanOut:
             since = 0 if is_closed or is_repeated else began
             self.announcer.fanned_out(message.logout_id, since, is_closed=is_closed)
 
+    def ended_queue_of(self, message: EndMessage) -> Queue:
+        """Return the queue for what follows from an end."""
+        return self.session_ended_queue if message.mass_logout is None else self.mass_logout_ended_queue
+
+    def delivery_queue_of(self, message: EndMessage) -> Queue:
+        """Return the queue for an end's deliveries: those of mass logouts have one of their own, and hold no others up."""
+        return self.delivery_queue if message.mass_logout is None else self.mass_delivery_queue
+
     def _count_unmatched(self, message: EndMessage) -> None:
         logger.warning("session.unmatched")
         metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
@@ -136,7 +146,7 @@ class FanOut:
             )
             source, by = message.source, message.requested_by
             following.append((end_message(message.provider, issuer, end, source=source, requested_by=by), 0))
-        self.session_ended_queue.send(each.outgoing(delay) for each, delay in following)
+        self.ended_queue_of(message).send(each.outgoing(delay) for each, delay in following)
         self.logouts.close(message, matched, now)
 
 
@@ -314,11 +324,11 @@ class _PageFanOut:
         reopen_all = functools.partial(using.deliveries.reopen, requested_by=message.requested_by)
         reopen = reopen_all if self._tells_all else using.deliveries.reopen_suppressed
         reopened = list(compress(records, self.pool.map(lambda record: reopen(record, self.now), records)))
-        using.delivery_queue.send(each.message.outgoing() for each in reopened)
+        using.delivery_queue_of(message).send(each.message.outgoing() for each in reopened)
 
     def _queue(self, keys: Sequence[DeliveryKey]) -> None:
         provider, logout_id = self.message.provider, self.message.logout_id
-        self.using.delivery_queue.send(
+        self.using.delivery_queue_of(self.message).send(
             DeliveryMessage(provider, logout_id, client_id, sid).outgoing() for client_id, sid in dict.fromkeys(keys)
         )
 

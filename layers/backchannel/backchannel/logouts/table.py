@@ -25,6 +25,7 @@ class Logout:
 
     ``matched`` is how many RP sessions the fan-out has found, None until it is through. ``note`` is what the operator said.
     Who asked for it last is a ``source`` by its webhook, or the operator ``requested_by``.
+    ``mass_logout`` is the mass logout that it is a part of.
     """
 
     logout_id: str
@@ -42,6 +43,7 @@ class Logout:
     note: str | None = None
     source: str | None = None
     requested_by: str | None = None
+    mass_logout: str | None = None
 
     def is_done(self, message: EndMessage) -> bool:
         """Whether the end that a message is about, or a later one of the same logout, has been fanned out."""
@@ -74,6 +76,7 @@ class Logouts:
             client_id=message.client_id,
             reason=message.reason,
             note=note,
+            mass_logout=message.mass_logout,
             source_event_id=message.source_event_id,
             source=message.source,
             requested_by=message.requested_by,
@@ -148,4 +151,5 @@ def logout_of(item: Item) -> Logout:
         note=item.note,
         source=item.source,
         requested_by=item.requested_by,
+        mass_logout=item.mass_logout,
     )

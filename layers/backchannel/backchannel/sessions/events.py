@@ -77,6 +77,29 @@ class SubjectSessionsEnded:
 
 
 type Ended = SessionEnded | SubjectSessionsEnded
+
+
+@dataclass(frozen=True, slots=True)
+class MassEnd:
+    """All sessions of a provider that started at or before ``ended_at`` are over; with ``client_id``, only at that client.
+
+    ``source_event_id`` is the mass logout's id. It is carried out as one end for each subject.
+    """
+
+    ended_at: int
+    source_event_id: str
+    client_id: str | None = None
+    reason: Reason | None = None
+
+    def of(self, sub: str) -> SubjectSessionsEnded:
+        """Return the end of one subject's sessions."""
+        return SubjectSessionsEnded(sub, self.ended_at, self.source_event_id, self.client_id, self.reason)
+
+    def of_nobody(self, sid: str, client_id: str) -> SessionEnded:
+        """Return the end of a session whose subject nobody knows, at the client that has it: of what started until then."""
+        return SessionEnded(sid, self.ended_at, self.source_event_id, client_id, self.reason)
+
+
 type SessionEvent = RpSessionStarted | Ended
 type EventKind = Literal["rp_session_started", "session_ended", "subject_sessions_ended"]
 

@@ -6,6 +6,8 @@
 | ``SUB#<issuer>#<sub>`` | ``RP#<client_id>#<sid>`` | the same, found by its subject; without ``sid`` the only one |
 | ``SID#…`` or ``SUB#…`` | ``ENDED#`` | tombstone: this session, or this subject's sessions until then, are over |
 | ``SID#…`` or ``SUB#…`` | ``ENDED#<client_id>`` | the same for one client |
+| ``ENDED#<issuer>`` | ``ENDED#`` | tombstone of a mass logout: all of the provider's sessions until then are over |
+| ``ENDED#<issuer>`` | ``ENDED#<client_id>`` | the same for one client |
 
 A tombstone keeps the latest end, and beside it the latest one that was an emergency: a mere logout must not hide it.
 
@@ -79,6 +81,10 @@ def partition(issuer: str, event: Ended) -> str:
 
 def tombstone_key(issuer: str, event: Ended) -> tuple[str, str]:
     return partition(issuer, event), key("ENDED", part(event.client_id or ""))
+
+
+def mass_tombstone_key(issuer: str, client_id: str | None) -> tuple[str, str]:
+    return key("ENDED", issuer), key("ENDED", part(client_id or ""))
 
 
 def item_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:

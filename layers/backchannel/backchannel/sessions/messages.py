@@ -1,4 +1,4 @@
-"""What travels through SessionEndedQueue."""
+"""What travels through SessionEndedQueue and MassLogoutEndedQueue."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -18,6 +18,7 @@ class EndMessage(Message):
     tells RP sessions again that another logout has taken care of in vain. ``passes_on`` names a client for which a token of the
     provider's is kept that nobody may be about to send.
     Who asks for it is the ``source`` whose webhook it was, which is told if nobody is found, or the operator ``requested_by``.
+    ``mass_logout`` is the one that this is a part of.
     """
 
     provider: str
@@ -37,11 +38,12 @@ class EndMessage(Message):
     passes_on: str | None = None
     source: str | None = None
     requested_by: str | None = None
+    mass_logout: str | None = None
 
     @property
     def is_listed(self) -> bool:
-        """Whether its logout is in the list of logouts: somebody asked for this one."""
-        return self.source is not None or self.requested_by is not None
+        """Whether its logout is in the list of logouts: somebody asked for this very one."""
+        return self.mass_logout is None and (self.source is not None or self.requested_by is not None)
 
     @property
     def tenant(self) -> tuple[str]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from backchannel.reasons import Reason
-from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, is_whole_session
+from backchannel.sessions.events import CLOCK_TOLERANCE, Ended, MassEnd, is_whole_session
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +55,10 @@ def is_covered(session: RpSession, event: Ended) -> bool:
 def has_newer_login(session: RpSession, event: Ended) -> bool:
     """Whether the latest login came after the end. One without a time of its own belongs to the session that ended."""
     return session.started_at > last_covered(event) and not (session.untimed and is_whole_session(event))
+
+
+def end_in_mass(session: RpSession, mass: MassEnd) -> Ended:
+    """Return the end by which a mass logout ends an RP session."""
+    if session.sub or session.sid is None:
+        return mass.of(session.sub)
+    return mass.of_nobody(session.sid, session.client_id)

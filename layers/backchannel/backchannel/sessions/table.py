@@ -35,14 +35,24 @@ from backchannel.errors import StorageUnavailable
 from backchannel.reasons import Reason, is_emergency
 from backchannel.sessions.events import (
     Ended,
+    MassEnd,
     RpSessionStarted,
     SessionEnded,
     SubjectSessionsEnded,
     is_whole_session,
     logout_id,
 )
-from backchannel.sessions.items import SessionItem, client_key, item_keys, partition, rp_session, shard_of, tombstone_key
-from backchannel.sessions.rp_sessions import RpSession, is_covered, last_covered
+from backchannel.sessions.items import (
+    SessionItem,
+    client_key,
+    item_keys,
+    mass_tombstone_key,
+    partition,
+    rp_session,
+    shard_of,
+    tombstone_key,
+)
+from backchannel.sessions.rp_sessions import RpSession, end_in_mass, is_covered, last_covered
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -83,7 +93,7 @@ class Sessions:
     def start_many(self, issuer: str, starts: Sequence[RpSessionStarted], now: int) -> list[tuple[RpSessionStarted, Ended]]:
         """Store logins, at most ``STARTS_AT_ONCE``; return those that an end covers, each with that end.
 
-        It does as ``start`` does, with four calls in all for logins that are new, and three for those that are stored already.
+        It does as ``start`` does, with five calls in all for logins that are new, and four for those that are stored already.
         """
         sessions = [_rp_session(each) for each in starts]
         keys = Counter(names for session in sessions for names in item_keys(issuer, session))
@@ -161,8 +171,14 @@ class Sessions:
 
     def end(self, issuer: str, event: Ended, now: int) -> None:
         """Write the tombstone; of two tombstones with one key, the later stays."""
+        self._end(self._items(*tombstone_key(issuer, event)), event, now)
+
+    def end_all(self, issuer: str, event: MassEnd, now: int) -> None:
+        """Write the tombstone of a mass logout, which every start looks at."""
+        self._end(self._items(*mass_tombstone_key(issuer, event.client_id)), event, now)
+
+    def _end(self, tombstone: SessionItem, event: Ended | MassEnd, now: int) -> None:
         actions = self._set(now, ended_at=event.ended_at, source_event_id=event.source_event_id, reason=event.reason)
-        tombstone = self._items(*tombstone_key(issuer, event))
         update_if(tombstone, _absent_or_before(self._items.ended_at, event.ended_at), actions)
         if is_emergency(event.reason):
             urgent = self._set(
@@ -255,6 +271,33 @@ class Sessions:
                         yield issuer, rp_session(item)
                 if time_is_short():
                     return
+
+    def of_provider(
+        self, issuer: str, client_id: str | None, segment: tuple[int, int], *, after: dict[str, str] | None, limit: int, now: int
+    ) -> Page[RpSession, dict[str, str]]:
+        """Read ``limit`` items of a segment of the table, and return the RP sessions of an issuer among them, each once.
+
+        ``segment`` is its number and how many there are. All RP sessions of one subject are in one segment, one after another.
+        """
+        items, (number, segments) = self._items, segment
+        is_of_nobody: Condition = items.pk.startswith(key("SID", issuer, "")) & (items.sub.does_not_exist() | (items.sub == ""))
+        wanted = items.sk.startswith(key("RP", "")) & (items.pk.startswith(key("SUB", issuer, "")) | is_of_nobody)
+        if client_id is not None:
+            wanted &= items.client_id == client_id
+        start = None if after is None else {name: {"S": value} for name, value in after.items()}
+        with storage():
+            found = items.scan(
+                wanted,
+                segment=number,
+                total_segments=segments,
+                page_size=limit,
+                last_evaluated_key=start,
+                consistent_read=True,
+            ).page_iter
+            page = next(found)
+        live = [item for item in map(items.from_raw_data, page["Items"]) if item.expires_at * 1000 > now]
+        last = page.get("LastEvaluatedKey")
+        return Page([rp_session(item) for item in live], last and {name: value["S"] for name, value in last.items()})
 
     def _claim_item(self, item: SessionItem, session: RpSession, event: Ended, claim: Claim, now: int) -> bool:
         items, last = self._items, last_covered(event)
@@ -356,7 +399,8 @@ def _tells_of(item: SessionItem, session: RpSession) -> bool:
 
 def _tombstone_keys(issuer: str, session: RpSession) -> list[tuple[str, str]]:
     partitions = [pk for pk, _ in item_keys(issuer, session)]
-    return [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
+    own = [(pk, key("ENDED", part(client))) for pk in partitions for client in ("", session.client_id)]
+    return [*own, *(mass_tombstone_key(issuer, client) for client in (None, session.client_id))]
 
 
 def _ends(issuer: str, session: RpSession, tombstones: Mapping[tuple[str, str], SessionItem]) -> list[Ended]:
@@ -373,7 +417,9 @@ def _ends(issuer: str, session: RpSession, tombstones: Mapping[tuple[str, str], 
             if ended_at is None:
                 continue
             reason = Reason.read(word)
-            if pk == keys[0][0] and session.sid is not None:
+            if pk == keys[-1][0]:
+                ends.append(end_in_mass(session, MassEnd(int(ended_at), event_id, client_id, reason)))
+            elif pk == keys[0][0] and session.sid is not None:
                 ends.append(SessionEnded(session.sid, int(ended_at), event_id, client_id, reason))
             else:
                 ends.append(SubjectSessionsEnded(session.sub, int(ended_at), event_id, client_id, reason))

@@ -1,0 +1,95 @@
+"""What has become of what a mass logout has released: asked of the logouts' own records, so no delivery costs a write more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from backchannel.aws.dynamodb import bind, storage
+from backchannel.deliveries.outcomes import PENDING, Status
+from backchannel.deliveries.records import LOGOUT, Item
+from backchannel.logouts.mass.records import FANNED_OUT, Entry, MassCounts, MassLogout, Work
+from backchannel.sessions.events import logout_id
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+SOON, SELDOM = 3_000, 600_000
+"""Milliseconds to the next look at a chunk: after something has changed, and at most if a client is down for hours."""
+
+MOST_CLIENTS = 50
+"""How many clients have totals of their own."""
+
+OTHERS = "*"
+"""The rest of them; no client has this name in the totals before there are too many."""
+
+_CONCURRENCY = 8
+_STATUSES = frozenset(map(str, Status))
+
+
+class Standings:
+    """Reads how logouts stand."""
+
+    def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
+        self._items = bind(Item, dynamodb, table_name)
+
+    def of(self, logout_id: str) -> MassCounts:
+        """Return whether a logout is fanned out, and how many of its deliveries have which status at which client."""
+        with storage():
+            found = list(
+                self._items.query(
+                    logout_id,
+                    consistent_read=True,
+                    attributes_to_get=["pk", "sk", "status", "client_id", "fanned_out_at"],
+                )
+            )
+        tally = Counter(f"{item.status} {item.client_id}" for item in found if item.status is not None)
+        tally[FANNED_OUT] = sum(item.sk == LOGOUT and item.fanned_out_at is not None for item in found)
+        return tally
+
+    def look(self, mass: MassLogout, work: Work, entries: Sequence[Entry], known: MassCounts, now: int) -> Work:
+        """Look at what is released of a chunk and not settled; ``known`` are the totals, which name clients."""
+        names = work.under_way
+        with ThreadPoolExecutor(_CONCURRENCY) as pool:
+            ids = [logout_id(mass.issuer, entries[each].end(mass.end)) for each in names]
+            standing = dict(zip(names, pool.map(self.of, ids), strict=True))
+        return looked(work, standing, known, now)
+
+
+def looked(work: Work, standing: dict[int, MassCounts], known: MassCounts, now: int) -> Work:
+    """Return a chunk with what was seen of its logouts. Pure."""
+    clients = {client for name in known for status, _, client in [name.partition(" ")] if status in _STATUSES}
+    settled, counted = work.settled.copy(), work.settled.copy()
+    left = []
+    for index in work.left:
+        tally = _by_known_clients(standing[index], clients) if index in standing else Counter()
+        counted.update(tally)
+        if index in standing and is_settled(tally):
+            settled.update(tally)
+        else:
+            left.append(index)
+    is_changed = counted != work.counted
+    wait = SOON if is_changed or not work.wait else min(2 * work.wait, SELDOM)
+    return replace(work, left=tuple(left), settled=+settled, counted=+counted, look_at=now + wait, wait=wait)
+
+
+def is_settled(tally: MassCounts) -> bool:
+    """Whether a logout is fanned out and all of its deliveries are final."""
+    return tally[FANNED_OUT] > 0 and not any(name.partition(" ")[0] in PENDING for name, number in tally.items() if number)
+
+
+def _by_known_clients(tally: MassCounts, clients: set[str]) -> MassCounts:
+    """Count under the name of a client, as long as there are few; ``clients`` are those that have been counted so."""
+    counted: MassCounts = Counter()
+    for name, number in tally.items():
+        status, _, client = name.partition(" ")
+        if client and client not in clients:
+            if len(clients) < MOST_CLIENTS:
+                clients.add(client)
+            else:
+                client = OTHERS
+        counted[f"{status} {client}" if client else name] += number
+    return counted
