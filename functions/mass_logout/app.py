@@ -32,6 +32,7 @@ class Settings:
     mass_logout_dead_letter_queue_url: str
     mass_logout_ended_queue_url: str
     session_lifetime_days: int
+    events_out_queue_url: str
 
 
 settings = from_environment(Settings)
@@ -47,6 +48,7 @@ consumer = MassLogoutConsumer(
         Standings(dynamodb, settings.deliveries_table),
         queue=queue,
         ended_queue=Queue(sqs, settings.mass_logout_ended_queue_url),
+        events_out=Queue(sqs, settings.events_out_queue_url) if settings.events_out_queue_url else None,
     ),
     queue,
     DeadLetters(Queue(sqs, settings.mass_logout_dead_letter_queue_url)),

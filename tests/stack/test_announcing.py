@@ -233,8 +233,10 @@ def test_a_fan_out_that_dies_at_any_call_announces_in_the_end(
         Deliveries(dynamodb, tables["DeliveriesTable"]),
         ends,
         FakeQueue(),
-        SourceActivities(dynamodb, tables["SourceActivityTable"]),
-        Announcer.over(dynamodb, tables["DeliveriesTable"], Queue(sqs, announced.url)),
+        mass_logout_ended_queue=FakeQueue(),
+        mass_delivery_queue=FakeQueue(),
+        activities=SourceActivities(dynamodb, tables["SourceActivityTable"]),
+        announcer=Announcer.over(dynamodb, tables["DeliveriesTable"], Queue(sqs, announced.url)),
     )
 
     def carry_out(sid: str, *, is_repeated: bool) -> None:

@@ -22,6 +22,7 @@ from tests.support.aws import Aws
 from tests.support.counted_calls import CountedCalls
 from tests.support.delivery_function import delivery_function
 from tests.support.provider import SOURCE, Provider
+from tests.support.queues import FakeQueue
 from tests.support.recorded import all_of_logout
 from tests.support.unspeakable import new_id
 
@@ -55,7 +56,9 @@ def fan_out(counted: CountedCalls, provider: Provider, sid: str, queues: list[st
         Deliveries(dynamodb, tables["DeliveriesTable"]),
         Queue(sqs, queues[0]),
         Queue(sqs, queues[1]),
-        SourceActivities(dynamodb, tables["SourceActivityTable"]),
+        mass_logout_ended_queue=FakeQueue(),
+        mass_delivery_queue=FakeQueue(),
+        activities=SourceActivities(dynamodb, tables["SourceActivityTable"]),
     )
     now = round(time.time() * 1000)
     message = end_message(provider.name, provider.issuer, SessionEnded(sid, now, new_id("event")), source=SOURCE)

@@ -8,6 +8,7 @@ import pytest
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
 from tests.support.event_rule import Event, Heard, event_rule
+from tests.support.mass_logouts import MassLogoutRun
 from tests.support.polling import until
 from tests.support.provider import Provider
 from tests.support.relying_party import Answer
@@ -76,6 +77,18 @@ def test_whom_no_token_can_name_is_a_failed_delivery(heard: Heard, provider: Pro
     (failed,), (settled,) = of_kind(found, "delivery.failed"), of_kind(found, "logout.settled")
     assert (failed["status"], failed["attempts"], failed["code"], failed["sid_hash"]) == ("unaddressable", 0, None, None)
     assert settled["counts"] == {"unaddressable": 1}
+
+
+def test_a_mass_logout_that_is_over_is_heard_of(heard: Heard, provider: Provider, relying_party: MakeRelyingParty) -> None:
+    client_id = provider.register_client(relying_party())
+    for _ in range(2):
+        provider.start(client_id, sub=new_id("sub"), sid=new_id("sid"))
+
+    mass = MassLogoutRun(provider)
+    (finished,) = of_kind(heard.wait_until("mass_logout.finished", seconds=60), "mass_logout.finished")
+
+    assert (finished["mass_logout_id"], finished["status"]) == (mass.id, "finished")
+    assert (finished["subjects"], finished["counts"]) == (2, {"accepted": 2})
 
 
 @pytest.mark.alone

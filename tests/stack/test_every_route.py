@@ -74,6 +74,13 @@ CALLS: dict[str, Call] = {  # in this order: what is made is removed at the end
     "post /providers/{provider}/logouts/{logout_id}/redeliveries": Call({}, status=202),
     "post /providers/{provider}/clients/{client_id}/redeliveries": Call({"since": "2026-01-01T00:00:00Z"}, status=202),
     "get /providers/{provider}/deliveries": Call(query="client_id=wiki&status=queued&status=retrying&since=2026-01-01T00:00:00Z"),
+    "post /mass-logouts": Call({"scope": {"provider": "{provider}"}, "reason": "compromised", "rate": 1}, status=202),
+    "get /mass-logouts": Call(query="limit=1"),
+    "get /mass-logouts/{mass_logout_id}": Call(),
+    "patch /mass-logouts/{mass_logout_id}": Call({"rate": 2}),
+    "post /mass-logouts/{mass_logout_id}/pause": Call(),
+    "post /mass-logouts/{mass_logout_id}/resume": Call(),
+    "post /mass-logouts/{mass_logout_id}/cancel": Call(),
     "delete /providers/{provider}/clients/{client_id}": Call(status=204),
     "delete /providers/{provider}/sources/{source}": Call(status=204),
     "delete /providers/{provider}": Call(status=204),
@@ -99,7 +106,11 @@ def made(provider: Provider, route: str, call: Call, more: str = "") -> Response
     names = NAMES | {"provider": provider.name, "logout_id": provider.logout_of_session(SID)}
     for name, value in names.items():
         path = path.replace(f"{{{name}}}", value)
-    document = json.loads(json.dumps(call.document).replace("{issuer}", provider.issuer))
+    if "{mass_logout_id}" in path:
+        _, listed = provider.stack.admin("GET", "/mass-logouts")
+        (name,) = [each["mass_logout_id"] for each in listed["mass_logouts"] if each["provider"] == provider.name]
+        path = path.replace("{mass_logout_id}", name)
+    document = json.loads(json.dumps(call.document).replace("{issuer}", provider.issuer).replace("{provider}", provider.name))
     query = "&".join(each for each in (call.query, more) if each)
     return provider.stack.request(method.upper(), f"{path}?{query}" if query else path, document, signed=not is_open(route))
 

@@ -2,6 +2,7 @@
 
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
+from tests.support.mass_logouts import MassLogoutRun
 from tests.support.polling import until
 from tests.support.principal import principal
 from tests.support.provider import SOURCE, Json, Provider
@@ -92,3 +93,40 @@ def test_who_ordered_this(provider: Provider, relying_party: MakeRelyingParty, a
     for query in (f"requested_by={alex.arn}", "reason=compromised"):
         assert [each["logout_id"] for each in provider.get(f"/logouts?{query}")["logouts"]] == [ordered]
     assert provider.get(f"/logouts?requested_by={kim.arn}")["logouts"] == []
+
+
+def test_who_is_signed_in_at_y_and_log_everybody_of_y_out(provider: Provider, relying_party: MakeRelyingParty) -> None:
+    wiki, mail, people = relying_party(), relying_party(), [new_id("sub") for _ in range(3)]
+    for client_id, rp in {"wiki": wiki, "mail": mail}.items():
+        provider.register_client(rp, client_id)
+        for sub in people:
+            provider.start(client_id, sub=sub, sid=f"s-{sub}")
+
+    def signed_in(client_id: str) -> set[str]:
+        sessions = provider.get(f"/sessions?client_id={client_id}")["sessions"]
+        return {each["sub"] for each in sessions if each["ended_at"] is None}
+
+    assert until(lambda: signed_in("wiki"), holds=lambda found: len(found) == 3) == set(people)
+    finished = MassLogoutRun(provider, scope={"client_id": "wiki"}).wait_until_finished()
+
+    assert finished["clients"] == {"wiki": {"accepted": 3}}
+    assert (len(wiki.tokens), len(mail.tokens)) == (3, 0)
+    assert (signed_in("wiki"), signed_in("mail")) == (set(), set(people))
+
+
+def test_stop_z_and_lose_nothing_of_it(provider: Provider, relying_party: MakeRelyingParty) -> None:
+    rp, sid = relying_party(), new_id("sid")
+    path = f"/clients/{provider.register_client(rp)}"
+    provider.start(path.rpartition("/")[2], sub=new_id("sub"), sid=sid)
+
+    stopped = provider.post(f"{path}/pause", {})
+    logout = provider.end_session(sid)
+    waiting = until(
+        lambda: provider.get(f"/logouts/{logout}")["deliveries"],
+        holds=lambda found: found and found[0]["last_code"] == "client_paused",
+    )
+    provider.post(f"{path}/resume", {})
+    provider.wait_until(logout, "accepted")
+
+    assert stopped["paused_by"].startswith("arn:aws:iam::")
+    assert (waiting[0]["status"], waiting[0]["attempts"], len(rp.tokens)) == ("queued", 0, 1)

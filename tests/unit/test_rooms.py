@@ -22,7 +22,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
         "providers": "errors reasons aws announcements egress tokens",
         "sessions": "errors reasons aws providers",
         "deliveries": "errors reasons runtime aws announcements egress tokens providers sessions",
-        "logouts": "errors reasons runtime aws providers sessions deliveries",
+        "logouts": "errors reasons runtime aws announcements providers sessions deliveries",
         "webhooks": "errors reasons strict_json sessions",
         "api": "errors reasons strict_json runtime aws tokens providers sessions deliveries logouts webhooks",
     }.items()

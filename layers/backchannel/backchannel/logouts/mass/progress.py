@@ -81,6 +81,16 @@ def is_settled(tally: MassCounts) -> bool:
     return tally[FANNED_OUT] > 0 and not any(name.partition(" ")[0] in PENDING for name, number in tally.items() if number)
 
 
+def by_status(tally: MassCounts) -> dict[str, int]:
+    """Return how many deliveries have which status."""
+    counts = Counter[str]()
+    for name, number in tally.items():
+        status = name.partition(" ")[0]
+        if status in _STATUSES:
+            counts[status] += number
+    return dict(+counts)
+
+
 def _by_known_clients(tally: MassCounts, clients: set[str]) -> MassCounts:
     """Count under the name of a client, as long as there are few; ``clients`` are those that have been counted so."""
     counted: MassCounts = Counter()

@@ -9,14 +9,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
+from backchannel.announcements.details import mass_logout_finished
 from backchannel.aws.dynamodb import ConditionFailedError
 from backchannel.aws.sqs import Queue
 from backchannel.errors import NotFoundError
 from backchannel.logouts.mass.chunks import Chunks, Segment
 from backchannel.logouts.mass.messages import MassLogoutMessage
 from backchannel.logouts.mass.pacing import Pace, after_release, ready_at
-from backchannel.logouts.mass.progress import SOON, Standings
+from backchannel.logouts.mass.progress import SOON, Standings, by_status
 from backchannel.logouts.mass.reader import Reader, segments_of
 from backchannel.logouts.mass.records import RELEASED_SESSIONS, RELEASED_SUBJECTS, Entry, MassLogout, Totals, Work
 from backchannel.logouts.mass.table import Held, MassLogouts, TakenTurn
@@ -48,7 +50,10 @@ TICK = 250
 
 @dataclass(frozen=True, slots=True)
 class MassRunner:
-    """Works on mass logouts; ``now`` is in milliseconds since the epoch, ``sleep`` takes seconds."""
+    """Works on mass logouts; ``now`` is in milliseconds since the epoch, ``sleep`` takes seconds.
+
+    ``events_out`` is told when one is finished, None without an event bus.
+    """
 
     mass_logouts: MassLogouts
     chunks: Chunks
@@ -57,6 +62,7 @@ class MassRunner:
     standings: Standings
     queue: Queue
     ended_queue: Queue
+    events_out: Queue | None = None
     now: Callable[[], int] = lambda: round(time.time() * 1000)
     sleep: Callable[[float], None] = time.sleep
 
@@ -72,7 +78,7 @@ class MassRunner:
             return taken or True
         logger.append_keys(provider=taken.mass.provider)
         if not self._has_provider(taken.mass):
-            self.mass_logouts.finish(taken.mass, self.now(), "cancelled")
+            self.finish(replace(taken.mass, state="cancelled"), self.chunks.totals(taken.mass.mass_logout))
             logger.warning("mass_logout.dropped")
             return True
         try:
@@ -80,6 +86,26 @@ class MassRunner:
         except ConditionFailedError:
             logger.warning("mass_logout.lease_lost")
             return False
+
+    def finish(self, mass: MassLogout, totals: Totals) -> None:
+        """Announce that a mass logout is over, then note it: whoever dies in between announces it again."""
+        now = self.now()
+        state: Literal["finished", "cancelled"] = "cancelled" if mass.state == "cancelled" else "finished"
+        if self.events_out is not None:
+            announcement = mass_logout_finished(
+                mass.mass_logout,
+                provider=mass.provider,
+                issuer=mass.issuer,
+                client_id=mass.client_id,
+                reason=mass.reason,
+                status=state,
+                subjects=totals.tally[RELEASED_SUBJECTS],
+                counts=by_status(totals.tally),
+                started_at=mass.created_at,
+                finished_at=now,
+            )
+            self.events_out.send([announcement.outgoing()])
+        self.mass_logouts.finish(mass, now, state)
 
     def _has_provider(self, mass: MassLogout) -> bool:
         try:
@@ -239,7 +265,7 @@ class _Turn:
         using, now, mass = self.using, self.using.now(), self.mass
         logger.info("mass_logout.turn", turn=mass.turn, state=mass.state, ms=now - self.began, chunks=len(self.works))
         if self._is_complete():
-            using.mass_logouts.finish(mass, now, "cancelled" if mass.state == "cancelled" else "finished")
+            using.finish(mass, self.totals)
             return True
         if due == math.inf and using.mass_logouts.rest(self.taken, self.pace):
             return True  # paused, and all that was released is settled
