@@ -121,6 +121,7 @@ def test_stop_z_and_lose_nothing_of_it(provider: Provider, relying_party: MakeRe
 
     stopped = provider.post(f"{path}/pause", {})
     logout = provider.end_session(sid)
+    provider.wait_until(logout, "queued")
     waiting = until(
         lambda: provider.get(f"/logouts/{logout}")["deliveries"],
         holds=lambda found: found and found[0]["last_code"] == "client_paused",
