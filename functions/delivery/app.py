@@ -145,7 +145,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     records = [SqsRecord.of(record) for record in event["Records"]]
     handled = list(pool.map(_handle, records))
     if announcer is not None:
-        handled = consumer.announced(list(zip(records, handled, strict=True)), announcer)
+        batch = list(zip(records, handled, strict=True))
+        handled = _consumer_of(records[0]).announced(batch, announcer, time_left=context.get_remaining_time_in_millis())
     count(handled)
     counter.count(
         (each.verdict for each in handled),
@@ -157,4 +158,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def _handle(record: SqsRecord) -> Handled:
-    return (mass_consumer if record.queue_arn == settings.mass_delivery_queue_arn else consumer).handle(record)
+    return _consumer_of(record).handle(record)
+
+
+def _consumer_of(record: SqsRecord) -> DeliveryConsumer:
+    return mass_consumer if record.queue_arn == settings.mass_delivery_queue_arn else consumer

@@ -17,7 +17,10 @@ CONFIGURATION = {
     "package_name_override": "backchannel_client",
     "project_name_override": "backchannel-client",
     "post_hooks": [],  # it need not be pretty
-    "content_type_overrides": {"application/secevent+jwt": "application/octet-stream"},  # what the generator does not know
+    "content_type_overrides": {  # what the generator does not know
+        "application/secevent+jwt": "application/octet-stream",
+        "application/x-ndjson": "application/octet-stream",
+    },
 }
 
 

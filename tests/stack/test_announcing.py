@@ -4,7 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.table import Providers
 from backchannel.sessions.events import SessionEnded
 from backchannel.sessions.intake import end_message
+from backchannel.sessions.messages import EndMessage
 from backchannel.sessions.table import Sessions
 from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
@@ -215,18 +216,23 @@ def test_a_circuit_that_opens_and_closes_is_announced(
     assert [kind for kind, _ in announced.take()] == ["circuit.closed"]
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_fan_out_that_dies_at_any_call_announces_in_the_end(
-    aws: Aws,
-    provider: Provider,
-    announced: Announced,
-    after: bool,  # noqa: FBT001 - a row
-) -> None:
-    fresh = Aws(aws.stack)
-    dynamodb, sqs = fresh.client("dynamodb"), fresh.client("sqs")
-    mortal, tables = Mortal(dynamodb, sqs), aws.stack.tables
-    ends = FakeQueue()
-    fan_out = FanOut(
+def test_a_fan_out_that_cannot_announce_is_not_repeated_for_that(aws: Aws, provider: Provider, announced: Announced) -> None:
+    dynamodb, tables, ends = aws.client("dynamodb"), aws.stack.tables, FakeQueue()
+    message = end_message(provider.name, provider.issuer, SessionEnded(new_id("sid"), round(time.time() * 1000), "end"))
+    message = replace(message, reopen=True)
+
+    is_done = fan_out_with(dynamodb, tables, ends, FakeQueue(broken=True)).carry_out(
+        message, now=lambda: message.ended_at + 1, time_is_short=lambda: False, is_repeated=False
+    )
+    (*_, last) = [EndMessage.from_json(each.body) for each in ends.sent]
+    fan_out_with(dynamodb, tables, ends, Queue(aws.client("sqs"), announced.url)).announce(last)
+
+    assert (is_done, last) == (True, replace(message, only_announces=True))
+    assert kinds(announced.take()) == ["logout.settled"]
+
+
+def fan_out_with(dynamodb: Any, tables: dict[str, str], ends: Queue, events_out: Queue) -> FanOut:
+    return FanOut(
         Providers(dynamodb, tables["ProvidersTable"]),
         Sessions(dynamodb, tables["SessionsTable"]),
         Logouts(dynamodb, tables["DeliveriesTable"]),
@@ -236,8 +242,21 @@ def test_a_fan_out_that_dies_at_any_call_announces_in_the_end(
         mass_logout_ended_queue=FakeQueue(),
         mass_delivery_queue=FakeQueue(),
         activities=SourceActivities(dynamodb, tables["SourceActivityTable"]),
-        announcer=Announcer.over(dynamodb, tables["DeliveriesTable"], Queue(sqs, announced.url)),
+        announcer=Announcer.over(dynamodb, tables["DeliveriesTable"], events_out),
     )
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_fan_out_that_dies_at_any_call_announces_in_the_end(
+    aws: Aws,
+    provider: Provider,
+    announced: Announced,
+    after: bool,  # noqa: FBT001 - a row
+) -> None:
+    fresh = Aws(aws.stack)
+    dynamodb, sqs = fresh.client("dynamodb"), fresh.client("sqs")
+    mortal = Mortal(dynamodb, sqs)
+    fan_out = fan_out_with(dynamodb, aws.stack.tables, FakeQueue(), Queue(sqs, announced.url))
 
     def carry_out(sid: str, *, is_repeated: bool) -> None:
         message = end_message(provider.name, provider.issuer, SessionEnded(sid, round(time.time() * 1000), "end"))

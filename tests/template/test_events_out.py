@@ -18,6 +18,7 @@ PRODUCERS = {
     "SessionEnded": {("dynamodb:Query", "DeliveriesTable"), ("sqs:SendMessage*", "EventsOutQueue")},
     "Delivery": {("dynamodb:Query", "DeliveriesTable"), ("sqs:SendMessage*", "EventsOutQueue")},
     "KeyRotation": {("sqs:SendMessage*", "EventsOutQueue")},
+    "MassLogout": {("sqs:SendMessage*", "EventsOutQueue")},
 }
 """Who tells what happened, and what it may do for that alone."""
 

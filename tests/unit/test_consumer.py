@@ -8,7 +8,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Outgoing, SqsRecord
 from backchannel.deliveries.announcer import Announcer
-from backchannel.deliveries.consumer import DeliveryConsumer, Handled, count
+from backchannel.deliveries.consumer import ANNOUNCING, RENEWED, DeliveryConsumer, Handled, count
 from backchannel.deliveries.messages import DeliveryMessage, WakeMessage
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
@@ -257,10 +257,12 @@ def test_what_internal_failures_hold_up_for_days_becomes_a_dead_letter(source: s
     assert [(line["message"], line["code"]) for line in log.lines] == [("message.dead_lettered", "message_stuck")]
 
 
-def test_what_merely_waits_for_days_is_no_dead_letter() -> None:
+@pytest.mark.parametrize(("age", "stays"), [(RENEWED, True), (RENEWED + 1, False), (DEADLINE_MAX * 1000, False)])
+def test_what_merely_waits_for_days_is_sent_anew_before_sqs_forgets_it(age: int, stays: bool) -> None:  # noqa: FBT001 - a row
     world = ConsumerWorld()
 
-    assert world.handle(RETRY_QUEUE, age=DEADLINE_MAX * 1000).stays
+    assert world.handle(RETRY_QUEUE, age=age).stays is stays
+    assert [each.body for each in world.retry_queue.sent] == ([] if stays else [MESSAGE.to_json()])
     assert world.dead_letter_queue.sent == []
 
 
@@ -353,9 +355,11 @@ class FakeAnnouncer:
             raise self.error
 
 
-def announced(world: ConsumerWorld, announcer: FakeAnnouncer, *batch: tuple[Handled, str, int], age: int = 0) -> list[Handled]:
+def announced(
+    world: ConsumerWorld, announcer: FakeAnnouncer, *batch: tuple[Handled, str, int], age: int = 0, time_left: int = ANNOUNCING
+) -> list[Handled]:
     records = [(_record(source, MESSAGE.to_json(), received, age), handled) for handled, source, received in batch]
-    return world.consumer.announced(records, cast("Announcer", announcer))
+    return world.consumer.announced(records, cast("Announcer", announcer), time_left=time_left)
 
 
 @pytest.mark.parametrize(
@@ -396,6 +400,15 @@ def test_what_cannot_be_announced_comes_again_in_the_retry_queue(error: Exceptio
     assert world.retry_queue.sent == [Outgoing(MESSAGE.to_json(), ("idp", "wiki"), 10_000)]
     assert world.retry_queue.given_back == [("receipt-1", 20_000)]
     assert [line["message"][:14] for line in log.lines] == ["announcements."]
+
+
+def test_with_little_time_left_what_is_final_is_announced_later() -> None:
+    world, announcer, done = ConsumerWorld(), FakeAnnouncer(), Handled("m1", FINISHED)
+
+    after = announced(world, announcer, (done, DELIVERY_QUEUE, 1), time_left=ANNOUNCING - 1)
+
+    assert (after, announcer.finals) == ([replace(done, unannounced=True)], [])
+    assert [each.body for each in world.retry_queue.sent] == [MESSAGE.to_json()]
 
 
 def test_what_can_neither_be_announced_nor_moved_stays() -> None:

@@ -584,7 +584,8 @@ def test_with_an_event_bus_a_batch_is_announced_and_what_cannot_be_stays(load: L
     first, *_ = [record["messageId"] for record in event["Records"]]
     batches: list[Any] = []
 
-    def announced(batch: list[tuple[SqsRecord, Handled]], announcer: object) -> list[Handled]:
+    def announced(batch: list[tuple[SqsRecord, Handled]], announcer: object, *, time_left: int) -> list[Handled]:
+        assert time_left == Context().get_remaining_time_in_millis()
         batches.append(([record.message_id for record, _ in batch], announcer))
         return [replace(handled, stays=handled.message_id == first, unannounced=True) for _, handled in batch]
 

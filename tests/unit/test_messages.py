@@ -60,6 +60,7 @@ def test_a_message_holds_ids_and_times_only() -> None:
         "source_event_id": "e1",
         "sid": "sid-1",
         "sweep": False,
+        "only_announces": False,
         "reopen": False,
     }
 

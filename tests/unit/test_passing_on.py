@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from backchannel.deliveries.history import PastAttempt, with_attempt
 from backchannel.deliveries.outcomes import RETRY_SCHEDULE, Outcome, Status
-from backchannel.deliveries.passing_on import TOKEN_EXPIRED, WAIT_FOR_TOKEN, Passing, passing
+from backchannel.deliveries.passing_on import TOKEN_EXPIRED, WAIT_FOR_TOKEN, Passing, attempts_since, passing
 from backchannel.deliveries.records import DeliveryRecord, PassedOnToken
 from backchannel.deliveries.table import CheckedOut
 from backchannel.egress.post import Response
@@ -250,3 +251,12 @@ def test_of_a_session_without_a_known_subject_our_token_names_the_sid_alone() ->
 
 def _payload(token: str) -> bytes:
     return base64.urlsafe_b64decode(token.split(".")[1] + "==")
+
+
+def test_when_a_client_is_resumed_the_schedule_of_its_deliveries_begins_anew() -> None:
+    history = None
+    for at in (1_000, 2_000, 5_000):
+        history = with_attempt(history, PastAttempt(at, "http_503", 7, None))
+    record = replace(RECORD, attempts=3, history=history, created_at=900)
+
+    assert [attempts_since(record, since) for since in (900, 2_000, 5_001)] == [3, 2, 0]

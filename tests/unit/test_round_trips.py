@@ -415,6 +415,17 @@ def test_a_format_without_a_secret_takes_the_place_of_one_with_it() -> None:
     assert (world.secrets, world.sources["app"].secret_name) == ({}, None)
 
 
+def test_what_a_format_must_be_told_was_not_said_of_another() -> None:
+    world = World()
+    world.done("PUT", "/sources/app", {"format": "keycloak", "secret": "s" * 24, "sid_trust": "claim"})
+
+    refused = world.ask("PATCH", "/sources/app", {"format": "workos", "secret": SECRET})
+    world.done("PATCH", "/sources/app", {"format": "workos", "secret": SECRET, "sid_trust": "claim"})
+
+    assert (refused[0], refused[1]["detail"]) == (400, "sid_trust is needed for this format")
+    assert world.sources["app"].format == "workos"
+
+
 # --- Pauses -----------------------------------------------------------------------------------------------------------
 
 
@@ -465,3 +476,15 @@ def test_nobody_is_paused_whom_nobody_has_registered(route: str) -> None:
     status, answer = World().ask("POST", f"/clients/wiki/{route}")
 
     assert (status, answer["code"]) == (NotFoundError.status, NotFoundError.code)
+
+
+def test_a_client_that_was_resumed_long_ago_is_not_woken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, world, woken = 1_788_256_800_000, World(), []
+    world.done("PUT", "/clients/wiki", {"paused": True})
+
+    for after in (0, 299_999, 300_000):
+        monkeypatch.setattr("backchannel.api.clients.now", lambda at=began + after: at)
+        world.done("POST", "/clients/wiki/resume")
+        woken.append(len(world.queue.sent))
+
+    assert woken == [2, 4, 4]

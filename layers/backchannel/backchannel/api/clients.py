@@ -24,7 +24,7 @@ from backchannel.api.views import (
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.waking import wake_up
 from backchannel.errors import NotFoundError
-from backchannel.providers.clients import Client, with_pauses
+from backchannel.providers.clients import Client, was_just_resumed, with_pauses
 from backchannel.providers.registration import register
 from backchannel.providers.table import Provider
 from backchannel.reasons import Reason
@@ -135,7 +135,7 @@ def _store(
         return with_pauses(client, known, requester(router), now())
 
     client = using.providers.change_client(provider.provider, client_id, stored)
-    if (was_paused or says_paused) and not client.paused:
+    if not client.paused and (was_paused or (says_paused and was_just_resumed(client, now()))):
         wake_up(using.delivery_queue, provider.provider, client_id, now())
     return client_shown(client)
 
@@ -152,7 +152,7 @@ def _set_paused(provider: str, client_id: str, *, paused: bool) -> ClientView:
         return with_pauses(replace(known, paused=paused), known, requester(router), now())
 
     client = using.providers.change_client(provider, client_id, stored)
-    if not paused:
+    if was_just_resumed(client, now()):
         wake_up(using.delivery_queue, provider, client_id, now())
     return client_shown(client)
 

@@ -64,5 +64,5 @@ def now() -> int:
 
 
 def requester(router: APIGatewayRouter) -> str:
-    """Return the ARN of the IAM principal who makes this request, as API Gateway has verified it."""
-    return str(router.current_event.raw_event["requestContext"]["identity"]["userArn"])
+    """Return the ARN of the IAM principal who makes this request, as API Gateway has verified it, or else ``unknown``."""
+    return router.current_event.raw_event["requestContext"]["identity"]["userArn"] or "unknown"

@@ -22,7 +22,7 @@ from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit
 from backchannel.api.requests import milliseconds
 from backchannel.api.views import responses
-from backchannel.errors import MalformedRequestError
+from backchannel.errors import ConflictError, MalformedRequestError
 from backchannel.logouts.mass.estimate import Estimator, Reach
 from backchannel.logouts.mass.messages import MassLogoutMessage
 from backchannel.logouts.mass.records import Change, MassLogout, Scope, Totals
@@ -78,6 +78,8 @@ def post(request: MassLogoutRequest) -> tuple[MassLogoutView | MassLogoutEstimat
     if request.dry_run:
         return _estimate(using, scope, mass), HTTPStatus.OK
     stored = using.mass_logouts.create(mass, scope.subjects or ())
+    if (stored.reason, stored.note, stored.started_before) != (mass.reason, mass.note, mass.started_before):
+        raise ConflictError(f"mass logout {stored.mass_logout} of this scope, with another reason or time, is {stored.state}")
     _wake(using, stored)
     is_new = stored.mass_logout == mass.mass_logout
     return _shown(using, stored), HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
@@ -110,6 +112,8 @@ def patch(mass_logout_id: MassLogoutId, request: MassLogoutRates) -> MassLogoutV
     using = dependencies(router)
     found = using.mass_logouts.get(mass_logout_id)
     rate, client_rate = request.rate or found.rate, request.client_rate or found.client_rate
+    if (rate, client_rate) == (found.rate, found.client_rate):
+        return _shown(using, found)
     change = Change(now(), requester(router), f"rate {rate}, client_rate {client_rate}")
     changed = using.mass_logouts.set_rates(found, change, rate, client_rate)
     _wake(using, changed)

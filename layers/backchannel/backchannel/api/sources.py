@@ -1,6 +1,7 @@
 """``/providers/{provider}/sources``."""
 
 import json
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from http import HTTPStatus
 
@@ -79,6 +80,8 @@ def patch(provider: Name, source: Name, changes: SourcePatch) -> SourceView:
         if known is None:
             raise NotFoundError.of("source", source)
         metadata = changed(SourceMetadata, _shown(known), changes)
+        if metadata.format != known.format:
+            _check_said(metadata, changes.model_fields_set)  # what GET shows was said of another format
         return _configured(found, source, metadata, known, using, gives_secrets=gives_secrets, is_patch=True)
 
     return _shown(using.providers.change_source(provider, source, patched))
@@ -179,12 +182,17 @@ def check_settings(metadata: SourceMetadata) -> None:
     given = {name for name in _SETTINGS if getattr(metadata, name) != getattr(defaults, name)}
     for name in sorted(given - row.settings):
         raise RegistrationInvalidError(f"{name} is not for this format")
-    said = {name for name in metadata.model_fields_set if getattr(metadata, name) is not None}  # also what is the default
-    for name in sorted(row.required - said):
-        raise RegistrationInvalidError(f"{name} is needed for this format")
+    _check_said(metadata, metadata.model_fields_set)
     check_algorithm(metadata.algorithm)
     if metadata.pass_on and metadata.audience is not None:
         raise RegistrationInvalidError("pass_on contradicts audience: a token of that client is no token for another one")
+
+
+def _check_said(metadata: SourceMetadata, said: Collection[str]) -> None:
+    """Check that what the format needs was said, be it the default."""
+    for name in sorted(FORMATS[metadata.format].required):
+        if name not in said or getattr(metadata, name) is None:
+            raise RegistrationInvalidError(f"{name} is needed for this format")
 
 
 def checked_secrets(metadata: SourceMetadata) -> list[str]:

@@ -18,12 +18,18 @@ from backchannel.deliveries.slow_clients import SlowClients
 from backchannel.deliveries.verdicts import Done, Postponed, RetryIn, Verdict
 from backchannel.deliveries.waking import Waker
 from backchannel.deliveries.worker import DeliveryWorker
-from backchannel.errors import InternalFailure, MessageNotUnderstood, MessageStuck, QueueUnavailable
+from backchannel.errors import InternalFailure, MessageNotUnderstood, MessageStuck, OutOfTime, QueueUnavailable
 from backchannel.providers.clients import DEADLINE_MAX
 from backchannel.runtime.observability import logger, metrics
 
 if TYPE_CHECKING:
     from backchannel.deliveries.announcer import Announcer
+
+ANNOUNCING = 12_000
+"""Milliseconds that announcing a batch may take: a few calls to AWS. With less left, the function could be killed at it."""
+
+RENEWED = 86_400_000
+"""The age of a message, in milliseconds, at which another takes its place: SQS forgets it four days after it was sent."""
 
 _ANSWERED = "http_"
 """How the code of an outcome begins if the RP answered."""
@@ -98,17 +104,19 @@ class DeliveryConsumer:
             case Done():
                 return Handled(record.message_id, verdict)
             case RetryIn(delay):
-                return self._retry(record, message, verdict, delay)
+                return self._retry(record, message, verdict, delay, is_moved=self.worker.now() - record.sent_at > RENEWED)
             case Postponed(overdue):
                 return self._retry(record, message, verdict, backoff(record.receive_count, self.worker.rng, overdue))
 
-    def announced(self, batch: Sequence[tuple[SqsRecord, Handled]], announcer: "Announcer") -> list[Handled]:
+    def announced(self, batch: Sequence[tuple[SqsRecord, Handled]], announcer: "Announcer", *, time_left: int) -> list[Handled]:
         """Announce what a batch has made final. If that fails, its messages come again: they find it final, and announce it.
 
-        So does a message that may have been received by a process which died before it announced.
+        So does a message that may have been received by a process which died before it announced. ``time_left`` in milliseconds.
         """
         finals = [_to_announce(record, each, self.retry_queue_arn) for record, each in batch]
         try:
+            if time_left < ANNOUNCING:
+                raise OutOfTime("too little time is left to announce")  # noqa: TRY301 - handled as every other failure is
             announcer.finished([final for final in finals if final is not None])
         except Exception as failure:  # noqa: BLE001 - the deliveries are made, whatever becomes of their announcements
             if isinstance(failure, InternalFailure):
@@ -130,9 +138,18 @@ class DeliveryConsumer:
     def _is_stuck(self, record: SqsRecord, verdict: Verdict) -> bool:
         return isinstance(verdict, Postponed) and self.worker.now() - record.sent_at >= DEADLINE_MAX * 1000
 
-    def _retry(self, record: SqsRecord, message: DeliveryMessage | WakeMessage, verdict: Verdict | None, delay: int) -> Handled:
+    def _retry(
+        self,
+        record: SqsRecord,
+        message: DeliveryMessage | WakeMessage,
+        verdict: Verdict | None,
+        delay: int,
+        *,
+        is_moved: bool = False,
+    ) -> Handled:
+        """Let a message come again: it stays where it is, if that is RetryQueue and another one need not take its place."""
         try:
-            if record.queue_arn == self.retry_queue_arn:
+            if record.queue_arn == self.retry_queue_arn and not is_moved:
                 self.retry_queue.give_back(record, delay)
                 return Handled(record.message_id, verdict, stays=True)
             self.retry_queue.send([message.outgoing(delay)])

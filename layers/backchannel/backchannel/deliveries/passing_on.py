@@ -4,6 +4,7 @@ import base64
 import json
 from dataclasses import dataclass, field, replace
 
+from backchannel.deliveries.history import past_attempts
 from backchannel.deliveries.outcomes import Outcome, Status
 from backchannel.deliveries.records import DeliveryRecord
 from backchannel.providers.clients import Client
@@ -58,6 +59,13 @@ def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outco
 def tried_since(record: DeliveryRecord, client: Client) -> int:
     """Return from when the time counts after which a delivery is given up: while its client was paused, it was not tried."""
     return max(record.created_at, client.resumed_at or 0)
+
+
+def attempts_since(record: DeliveryRecord, since: int) -> int:
+    """Return how many attempts count: the schedule begins anew when a client is resumed."""
+    if since <= record.created_at:
+        return record.attempts
+    return sum(each.at >= since for each in past_attempts(record.history))
 
 
 def as_addressed(client: Client, token: str) -> Client:

@@ -15,7 +15,7 @@ from backchannel.deliveries.log_lines import log_attempt, log_postponed, log_set
 from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.newer_logins import NewerLogins
 from backchannel.deliveries.outcomes import Outcome, Status
-from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, passing, tried_since
+from backchannel.deliveries.passing_on import TOKEN_EXPIRED, Passing, as_addressed, attempts_since, passing, tried_since
 from backchannel.deliveries.records import AttemptReport, DeliveryRecord
 from backchannel.deliveries.table import LEASE, CheckedOut, Deliveries, NotDue, NothingToDo
 from backchannel.deliveries.token_parts import token_parts
@@ -195,10 +195,11 @@ class DeliveryWorker:
 
     def _decide(self, record: DeliveryRecord, client: Client, attempted: AttemptResult, passed: Passing | None = None) -> Outcome:
         ends_at, since = passed.until if passed is not None and passed.is_last else None, tried_since(record, client)
+        attempts = attempts_since(record, since)
         outcome = outcomes.decide(
             attempted.result,
-            attempts=record.attempts + 1,
-            last_status_code=record.last_status_code,
+            attempts=attempts + 1,
+            last_status_code=record.last_status_code if attempts else None,
             age=self.now() - since,
             deadline=client.give_up_after * 1000 if ends_at is None else ends_at - since,
             retry_after=outcomes.parse_retry_after(attempted.retry_after, self.now()),

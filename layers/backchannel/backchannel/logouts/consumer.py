@@ -35,6 +35,9 @@ class FanOutConsumer:
         try:
             message = EndMessage.from_json(record.body)
             logger.append_keys(provider=message.provider, logout_id=message.logout_id)
+            if message.only_announces:
+                self.fan_out.announce(message)
+                return True
             finished = self.fan_out.carry_out(
                 message, now=self.now, time_is_short=time_is_short, is_repeated=record.receive_count > 1
             )

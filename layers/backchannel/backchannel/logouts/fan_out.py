@@ -19,7 +19,7 @@ from backchannel.deliveries.messages import DeliveryMessage
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import Run
 from backchannel.deliveries.table import Deliveries
-from backchannel.errors import NotFoundError, StorageUnavailable
+from backchannel.errors import InternalFailure, NotFoundError, StorageUnavailable
 from backchannel.logouts.recipients import delivery_without_session, planned_deliveries
 from backchannel.logouts.table import Logout, Logouts, Progress
 from backchannel.providers.clients import Client
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PAGE = 100
 SWEEP_DELAY = 30_000
+_ANNOUNCED_AGAIN = 10_000
 """Milliseconds: longer than a start can take between its write and its look."""
 
 _CONCURRENCY = 8
@@ -105,9 +106,26 @@ class FanOut:
         return True
 
     def _announce(self, message: EndMessage, told: Progress, began: int, *, is_closed: bool, is_repeated: bool) -> None:
-        """Announce what this run has made final; a sweep that found nothing has made nothing final."""
-        if self.announcer is not None and (is_closed or told.matched > 0):
-            since = 0 if is_closed or is_repeated else began
+        """Announce what this run has made final; a sweep that found nothing has made nothing final.
+
+        If that fails, a message of its own does it: this one, repeated, could tell relying parties again.
+        """
+        if not is_closed and told.matched == 0:
+            return
+        try:
+            self.announce(message, since=0 if is_closed or is_repeated else began, is_closed=is_closed)
+        except InternalFailure as failure:
+            logger.error("announcements.postponed", code=failure.code, detail=str(failure))
+            self.ended_queue_of(message).send([replace(message, only_announces=True).outgoing(_ANNOUNCED_AGAIN)])
+
+    def announce(self, message: EndMessage, *, since: int = 0, is_closed: bool = True) -> None:
+        """Tell the event bus, if there is one, what the fan-out of an end has made final.
+
+        Raises:
+            InternalFailure: not all is told; to be repeated.
+
+        """
+        if self.announcer is not None:
             self.announcer.fanned_out(message.logout_id, since, is_closed=is_closed)
 
     def ended_queue_of(self, message: EndMessage) -> Queue:
@@ -119,6 +137,8 @@ class FanOut:
         return self.delivery_queue if message.mass_logout is None else self.mass_delivery_queue
 
     def _count_unmatched(self, message: EndMessage) -> None:
+        if message.mass_logout is not None:
+            return  # whoever was listed need not be logged in
         logger.warning("session.unmatched")
         metrics.add_metric("LogoutsUnmatched", MetricUnit.Count, 1)
         if message.source is None:

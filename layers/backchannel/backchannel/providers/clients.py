@@ -76,3 +76,14 @@ def with_pauses(client: Client, known: Client | None, by: str, now: int) -> Clie
     if known is not None and was_paused:
         by, now = known.paused_by or by, known.paused_at or now
     return replace(client, paused_by=by, paused_at=now, resumed_at=resumed_at)
+
+
+def was_just_resumed(client: Client, now: int) -> bool:
+    """Whether a client was resumed so recently that whoever asks for it again may have been told that it failed.
+
+    Waking adds a message for each delivery that waits, so it is not done for nothing.
+    """
+    return not client.paused and client.resumed_at is not None and now - client.resumed_at < _JUST
+
+
+_JUST = 300_000

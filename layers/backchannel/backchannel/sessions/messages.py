@@ -18,7 +18,7 @@ class EndMessage(Message):
     tells RP sessions again that another logout has taken care of in vain. ``passes_on`` names a client for which a token of the
     provider's is kept that nobody may be about to send.
     Who asks for it is the ``source`` whose webhook it was, which is told if nobody is found, or the operator ``requested_by``.
-    ``mass_logout`` is the one that this is a part of.
+    ``mass_logout`` is the one that this is a part of. ``only_announces``: all of it is done, but the event bus was not told.
     """
 
     provider: str
@@ -39,6 +39,7 @@ class EndMessage(Message):
     source: str | None = None
     requested_by: str | None = None
     mass_logout: str | None = None
+    only_announces: bool = False
 
     @property
     def is_listed(self) -> bool:

@@ -144,6 +144,7 @@ class _Turn:
             using.sessions.end_all(self.mass.issuer, self.mass.end, self.began)
         self.segments = chunks.segments(name, segments_of(self.mass))
         self.works = {(each.segment, each.number): each for each in chunks.work(name)}
+        self.began = using.now()  # a turn is not over before it has done anything, however long that took
         due: float = self.began
         while due <= (now := using.now()) + PATIENCE and now < self.began + SLICE:
             using.sleep(min(max(0, due - now), CONTROL) / 1000)
@@ -262,11 +263,15 @@ class _Turn:
     # --- the end of a turn --------------------------------------------------------------------------------------------
 
     def _end_turn(self, due: float) -> bool:
-        using, now, mass = self.using, self.using.now(), self.mass
-        logger.info("mass_logout.turn", turn=mass.turn, state=mass.state, ms=now - self.began, chunks=len(self.works))
+        using, now = self.using, self.using.now()
+        logger.info("mass_logout.turn", turn=self.mass.turn, state=self.mass.state, ms=now - self.began, chunks=len(self.works))
         if self._is_complete():
-            using.finish(mass, self.totals)
+            self.renewed = 0
+            if not self._renew():  # it may have been cancelled meanwhile
+                return False
+            using.finish(self.mass, self.totals)
             return True
+        mass = self.mass
         if due == math.inf and using.mass_logouts.rest(self.taken, self.pace):
             return True  # paused, and all that was released is settled
         delay = 0 if due == math.inf else min(max(0, int(due) - now), LONGEST_DELAY) // 1000 * 1000

@@ -37,6 +37,7 @@ LEASE = 15_000
 """Milliseconds without a renewal after which another run goes on with a mass logout. A call to AWS may take nearly as long."""
 
 ACTIVE: tuple[State, ...] = ("running", "paused")
+_HAS_JUST_ENDED = "a mass logout of this scope has just ended"
 
 _LATEST = 9_999_999_999_999
 _MOST_OCTETS = 200_000
@@ -82,8 +83,11 @@ class MassLogouts:
         except ConditionFailedError:
             found = read(self._items, *_scope(mass.scope))
             if found is None:
-                raise StorageUnavailable("a mass logout of this scope has just ended") from None
-            return self.get(found.mass_logout)
+                raise StorageUnavailable(_HAS_JUST_ENDED) from None
+            active = self.get(found.mass_logout)
+            if active.state not in ACTIVE:
+                raise StorageUnavailable(_HAS_JUST_ENDED) from None
+            return active
         return mass
 
     def get(self, mass_logout: str) -> MassLogout:
