@@ -68,13 +68,13 @@ def _operation_id(method: str, path: str) -> str:
 
 
 def _describe_starts(document: dict[str, Any]) -> None:
-    """Describe the bodies of a route that reads them by itself."""
+    """Describe the bodies of a route that reads them by itself; not as ``required``, for generators that then take one type alone."""
     model = RpSessionStart.model_json_schema()
     document["components"]["schemas"][RpSessionStart.__name__] = model
     one = {"$ref": f"#/components/schemas/{RpSessionStart.__name__}"}
     lines = {"type": "string", "description": f"up to {MAX_LINES} lines, each an RpSessionStart in JSON that has its started_at"}
     content = {kind: {"schema": schema} for kind, schema in zip(sessions.BODIES, (one, lines), strict=True)}
-    document["paths"]["/providers/{provider}/sessions"]["post"]["requestBody"] = {"required": True, "content": content}
+    document["paths"]["/providers/{provider}/sessions"]["post"]["requestBody"] = {"content": content}
 
 
 if __name__ == "__main__":

@@ -67,18 +67,18 @@ def test_who_ordered_this(provider: Provider, relying_party: MakeRelyingParty, a
     for each in (sid, other_sid):
         provider.start(client_id, sub=new_id("sub"), sid=each)
 
-    with principal(aws, "alex") as alex, principal(aws, "kim") as kim:
-        ordered = alex.ask("POST", f"{provider.path}/logouts", {"sid": sid, "reason": "compromised"}).body["logout_id"]
+    with principal(aws, "first") as first, principal(aws, "second") as second:
+        ordered = first.ask("POST", f"{provider.path}/logouts", {"sid": sid, "reason": "compromised"}).body["logout_id"]
         provider.wait_until(ordered, "rejected")
-        assert kim.ask("POST", f"{provider.path}/logouts/{ordered}/redeliveries").status == 202
+        assert second.ask("POST", f"{provider.path}/logouts/{ordered}/redeliveries").status == 202
     reported = provider.end_session(other_sid)
     provider.wait_until(reported, "rejected")
 
     # Of a logout, whoever has its id.
     shown = provider.get(f"/logouts/{ordered}")
-    assert (shown["requested_by"], shown["source"]) == (alex.arn, None)
+    assert (shown["requested_by"], shown["source"]) == (first.arn, None)
     (delivery,) = shown["deliveries"]
-    assert delivery["requested_by"] == kim.arn
+    assert delivery["requested_by"] == second.arn
     assert delivery["requested_at"] > shown["ended_at"]
     shown = provider.get(f"/logouts/{reported}")
     assert (shown["requested_by"], shown["source"]) == (None, SOURCE)
@@ -88,11 +88,11 @@ def test_who_ordered_this(provider: Provider, relying_party: MakeRelyingParty, a
     logouts = until(lambda: provider.get("/logouts")["logouts"], holds=lambda found: len(found) == 2)
     assert [(each["logout_id"], each["requested_by"], each["source"]) for each in logouts] == [
         (reported, None, SOURCE),
-        (ordered, alex.arn, None),
+        (ordered, first.arn, None),
     ]
-    for query in (f"requested_by={alex.arn}", "reason=compromised"):
+    for query in (f"requested_by={first.arn}", "reason=compromised"):
         assert [each["logout_id"] for each in provider.get(f"/logouts?{query}")["logouts"]] == [ordered]
-    assert provider.get(f"/logouts?requested_by={kim.arn}")["logouts"] == []
+    assert provider.get(f"/logouts?requested_by={second.arn}")["logouts"] == []
 
 
 def test_who_is_signed_in_at_y_and_log_everybody_of_y_out(provider: Provider, relying_party: MakeRelyingParty) -> None:
