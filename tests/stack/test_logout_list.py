@@ -27,7 +27,7 @@ from tests.support.provider import Json
 pytestmark = pytest.mark.inside
 
 BEGAN = round(time.time() * 1000) - 3_600_000
-ALEX, KIM = "arn:aws:iam::000000000000:user/alex", "arn:aws:iam::000000000000:user/kim"
+FIRST, SECOND = "arn:aws:iam::000000000000:user/first", "arn:aws:iam::000000000000:user/second"
 
 
 class Operator:
@@ -126,16 +126,16 @@ def test_a_time_has_those_that_ended_in_it(operator: Operator) -> None:
 def test_filters_find_all_in_pages_that_read_a_limited_number(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logout_list, "PAGE", 5)
     monkeypatch.setattr(logout_list, "MOST_READ", 10)
-    by = {3: ALEX, 25: ALEX, 26: KIM}
+    by = {3: FIRST, 25: FIRST, 26: SECOND}
     opened = side_by_side(lambda number: operator.open(number, source=None if number in by else "app", by=by.get(number)), 30)
 
-    assert operator.pages(requested_by=ALEX) == [[opened[25]], [], [opened[3]], []]
-    assert operator.pages(requested_by=ALEX, limit=1) == [[opened[25]], [], [], [opened[3]], []]
-    assert operator.pages(requested_by=KIM, since=at(25)) == [[opened[26]]]
+    assert operator.pages(requested_by=FIRST) == [[opened[25]], [], [opened[3]], []]
+    assert operator.pages(requested_by=FIRST, limit=1) == [[opened[25]], [], [], [opened[3]], []]
+    assert operator.pages(requested_by=SECOND, since=at(25)) == [[opened[26]]]
 
 
 def test_a_logout_without_a_reason_is_found_by_logout(operator: Operator) -> None:
-    plain, compromised = operator.open(1, source="app"), operator.open(2, by=ALEX, reason=Reason.COMPROMISED)
+    plain, compromised = operator.open(1, source="app"), operator.open(2, by=FIRST, reason=Reason.COMPROMISED)
 
     assert operator.pages(reason="logout") == [[plain]]
     assert operator.pages(reason="compromised") == [[compromised]]
@@ -144,12 +144,12 @@ def test_a_logout_without_a_reason_is_found_by_logout(operator: Operator) -> Non
 
 def test_a_later_end_moves_its_logout_to_the_front_with_who_asked_for_it(operator: Operator) -> None:
     first, second = operator.open(1, source="app", sid="s1"), operator.open(2, source="app", sid="s2")
-    assert operator.open(3, by=KIM, sid="s1") == first
+    assert operator.open(3, by=SECOND, sid="s1") == first
 
     _, answer = operator.ask()
 
     shown = [(each["logout_id"], each["source"], each["requested_by"]) for each in answer["logouts"]]
-    assert shown == [(first, None, KIM), (second, "app", None)]
+    assert shown == [(first, None, SECOND), (second, "app", None)]
 
 
 def test_what_nobody_asked_for_is_not_listed(operator: Operator) -> None:
