@@ -68,7 +68,10 @@ def _operation_id(method: str, path: str) -> str:
 
 
 def _describe_starts(document: dict[str, Any]) -> None:
-    """Describe the bodies of a route that reads them by itself; not as ``required``, for generators that then take one type alone."""
+    """Describe the bodies of a route that reads them by itself.
+
+    Not as ``required``: of a required body of two types, a generator makes a client that cannot be imported.
+    """
     model = RpSessionStart.model_json_schema()
     document["components"]["schemas"][RpSessionStart.__name__] = model
     one = {"$ref": f"#/components/schemas/{RpSessionStart.__name__}"}
