@@ -14,6 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.aws.clients import CONFIG, IMPATIENT
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
+from backchannel.deliveries.announcing import announcer_if_on
 from backchannel.deliveries.circuits import Circuits
 from backchannel.deliveries.client_counter import ClientCounter
 from backchannel.deliveries.client_counts import ClientCounts
@@ -35,7 +36,6 @@ from backchannel.tokens.kms import KmsSigner
 from backchannel.tokens.probe import probe
 
 if TYPE_CHECKING:
-    from backchannel.deliveries.announcer import Announcer
     from backchannel.deliveries.encryption import Encryption
 
 BATCH = 10
@@ -68,18 +68,7 @@ providers = Providers(dynamodb, settings.providers_table, permit_private_network
 deliveries = Deliveries(dynamodb, settings.deliveries_table)
 signer = KmsSigner(boto3.client("kms", config=CONFIG))
 slow_clients = SlowClients()
-
-
-def announcer_if_on() -> "Announcer | None":
-    """Return what announces, None without an event bus: then it is not imported, either."""
-    if not settings.events_out_queue_url:
-        return None
-    from backchannel.deliveries.announcer import Announcer  # noqa: PLC0415
-
-    return Announcer.over(dynamodb, settings.deliveries_table, Queue(sqs, settings.events_out_queue_url))
-
-
-announcer = announcer_if_on()
+announcer = announcer_if_on(dynamodb, settings.deliveries_table, sqs, settings.events_out_queue_url)
 
 
 @functools.cache

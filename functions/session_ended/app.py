@@ -1,7 +1,7 @@
 """session_ended: fans an ended session out. It writes a tombstone, finds the relying parties, queues one delivery for each."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -9,6 +9,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from backchannel.aws.clients import CONFIG
 from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord
+from backchannel.deliveries.announcing import announcer_if_on
 from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.consumer import FanOutConsumer
 from backchannel.logouts.fan_out import FanOut
@@ -18,9 +19,6 @@ from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
 from backchannel.sessions.table import Sessions
-
-if TYPE_CHECKING:
-    from backchannel.deliveries.announcer import Announcer
 
 TIME_RESERVE = 15_000
 """Milliseconds: with less than this left, the message is given back instead of another page begun."""
@@ -48,17 +46,6 @@ settings = from_environment(Settings)
 dynamodb = boto3.client("dynamodb", config=CONFIG)
 sqs = boto3.client("sqs", config=CONFIG)
 queue, mass_queue = Queue(sqs, settings.session_ended_queue_url), Queue(sqs, settings.mass_logout_ended_queue_url)
-
-
-def announcer_if_on() -> "Announcer | None":
-    """Return what announces, None without an event bus: then it is not imported, either."""
-    if not settings.events_out_queue_url:
-        return None
-    from backchannel.deliveries.announcer import Announcer  # noqa: PLC0415
-
-    return Announcer.over(dynamodb, settings.deliveries_table, Queue(sqs, settings.events_out_queue_url))
-
-
 fan_out = FanOut(
     Providers(dynamodb, settings.providers_table),
     Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
@@ -69,7 +56,7 @@ fan_out = FanOut(
     mass_logout_ended_queue=mass_queue,
     mass_delivery_queue=Queue(sqs, settings.mass_delivery_queue_url),
     activities=SourceActivities(dynamodb, settings.source_activity_table),
-    announcer=announcer_if_on(),
+    announcer=announcer_if_on(dynamodb, settings.deliveries_table, sqs, settings.events_out_queue_url),
 )
 dead_letters = DeadLetters(Queue(sqs, settings.session_ended_dead_letter_queue_url))
 consumer = FanOutConsumer(fan_out, queue, dead_letters)
