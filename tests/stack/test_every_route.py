@@ -20,6 +20,9 @@ ROUTES: dict[str, dict[str, Any]] = {
 }
 
 SID, SUB = new_id("sid"), new_id("sub")
+LISTED = [f"{SUB}-{number}" for number in range(600)]
+"""So many that, at one a second, the mass logout is not over before its last call."""
+
 NAMES = {"source": SOURCE, "client_id": "wiki", "alg": "ES256"}
 """What stands in a path, beside the provider and the logout."""
 
@@ -74,7 +77,9 @@ CALLS: dict[str, Call] = {  # in this order: what is made is removed at the end
     "post /providers/{provider}/logouts/{logout_id}/redeliveries": Call({}, status=202),
     "post /providers/{provider}/clients/{client_id}/redeliveries": Call({"since": "2026-01-01T00:00:00Z"}, status=202),
     "get /providers/{provider}/deliveries": Call(query="client_id=wiki&status=queued&status=retrying&since=2026-01-01T00:00:00Z"),
-    "post /mass-logouts": Call({"scope": {"provider": "{provider}"}, "reason": "compromised", "rate": 1}, status=202),
+    "post /mass-logouts": Call(
+        {"scope": {"provider": "{provider}", "subjects": LISTED}, "reason": "compromised", "rate": 1}, status=202
+    ),
     "get /mass-logouts": Call(query="limit=1"),
     "get /mass-logouts/{mass_logout_id}": Call(),
     "patch /mass-logouts/{mass_logout_id}": Call({"rate": 2}),
