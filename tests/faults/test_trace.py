@@ -20,6 +20,7 @@ from backchannel.errors import (
     DnsFailure,
     ReadTimeout,
     RelyingPartyFault,
+    TlsAborted,
     TlsFailed,
     TlsTimeout,
 )
@@ -105,6 +106,32 @@ def test_a_refused_certificate_says_why(name: str, egress: Egress, authority: tr
         assert (step, server.requests) == (Step.TLS, [])
     assert trace.certificate is None
     assert meanings.of_fault(TlsFailed(), trace.refusal).code == code
+
+
+def test_a_client_certificate_that_is_wanted_after_the_handshake_does_not_say_nothing_was_sent(
+    egress: Egress, authority: trustme.CA, ca_bundle: str
+) -> None:
+    mutual = server_context(authority, "rp.test")
+    authority.configure_trust(mutual)
+    mutual.verify_mode = ssl.CERT_REQUIRED
+    with Server(answers(OK), mutual) as server:
+        step, trace = failed_at(egress, f"https://rp.test:{server.port}/", TlsAborted, ca_bundle)
+
+        assert (step, server.requests) == (Step.ANSWER, [])
+    assert (trace.tls_version, trace.certificate is None) == ("TLSv1.3", False)
+    assert "may have been sent" in meanings.of_fault(TlsAborted(), trace.refusal).text
+
+
+def test_a_client_certificate_that_is_wanted_within_the_handshake_fails_at_tls(
+    egress: Egress, authority: trustme.CA, ca_bundle: str
+) -> None:
+    mutual = server_context(authority, "rp.test")
+    authority.configure_trust(mutual)
+    mutual.verify_mode, mutual.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
+    with Server(answers(OK), mutual) as server:
+        step, _ = failed_at(egress, f"https://rp.test:{server.port}/", TlsFailed, ca_bundle)
+
+    assert step is Step.TLS
 
 
 def test_a_server_without_tls_fails_at_tls(egress: Egress, ca_bundle: str) -> None:

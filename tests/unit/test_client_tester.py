@@ -140,6 +140,7 @@ FAULTS: list[tuple[RelyingPartyFault, Step, str, str]] = [
     (errors.ConnectFailed("refused"), Step.CONNECT, "connect_failed", "undeliverable"),
     (errors.ConnectTimeout("timed out"), Step.CONNECT, "connect_timeout", "undeliverable"),
     (errors.TlsFailed("no protocols"), Step.TLS, "tls_failed", "blocked"),
+    (errors.TlsAborted("alert certificate required"), Step.ANSWER, "tls_aborted", "undeliverable"),
     (errors.TlsTimeout("timed out"), Step.TLS, "tls_timeout", "undeliverable"),
     (errors.ConnectionReset("reset"), Step.TLS, "connection_reset", "undeliverable"),
     (errors.ConnectionReset("reset"), Step.ANSWER, "connection_reset", "undeliverable"),

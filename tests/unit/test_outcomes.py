@@ -32,6 +32,7 @@ FAULTS: Mapping[type[RelyingPartyFault], Status] = {
     errors.DnsFailure: Status.UNDELIVERABLE,
     errors.ConnectFailed: Status.UNDELIVERABLE,
     errors.ConnectTimeout: Status.UNDELIVERABLE,
+    errors.TlsAborted: Status.UNDELIVERABLE,
     errors.TlsTimeout: Status.UNDELIVERABLE,
     errors.ReadTimeout: Status.UNDELIVERABLE,
     errors.DeadlineExceeded: Status.UNDELIVERABLE,

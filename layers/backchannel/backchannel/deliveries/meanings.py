@@ -128,6 +128,11 @@ FAULTS: Mapping[type[RelyingPartyFault], Meaning] = {
         "Nothing was sent, since there is no TLS with this server: detail says why. It may speak no TLS at this port, or nothing"
         " newer than TLS 1.1, or want a client certificate.",
     ),
+    errors.TlsAborted: Meaning(
+        "tls_aborted",
+        "The server ended TLS after the handshake; detail has its alert. The token may have been sent by then, and there is no"
+        " answer. Most likely it wants a client certificate, which this service does not have: exempt the path from that.",
+    ),
     errors.TlsTimeout: Meaning("tls_timeout", "The server took the connection, and did not end the TLS handshake in time."),
     errors.ReadTimeout: Meaning(
         "read_timeout",

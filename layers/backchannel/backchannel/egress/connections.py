@@ -24,6 +24,7 @@ from backchannel.errors import (
     ConnectionReset,
     ConnectTimeout,
     RelyingPartyFault,
+    TlsAborted,
     TlsFailed,
     TlsTimeout,
 )
@@ -55,14 +56,24 @@ _OCTETS_IN_A_RECEIVE = 256
 
 _TRUST_LOCK = threading.Lock()
 
-_FAULTS: Sequence[tuple[type[Exception] | tuple[type[Exception], ...], type[RelyingPartyFault]]] = (
-    (TimeoutError, TlsTimeout),  # every other wait names its own fault
-    ((ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError), ConnectionReset),
+type _Faults = Sequence[tuple[type[Exception] | tuple[type[Exception], ...], type[RelyingPartyFault]]]
+"""What the libraries raise, and what happened then; the first row that fits decides. Waits after the handshake name their own."""
+
+_BROKEN = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+_HANDSHAKE: _Faults = (
+    (TimeoutError, TlsTimeout),
+    (_BROKEN, ConnectionReset),
     (ssl.SSLError, TlsFailed),
     (ValueError, TlsFailed),  # a name that no certificate can be for
     (OSError, ConnectionReset),
 )
-"""What the libraries raise once TCP is connected, and what happened then; the first row that fits decides."""
+_EXCHANGE: _Faults = (
+    (_BROKEN, ConnectionReset),
+    # With TLS 1.3, a server looks at the client's certificate when our request may be on its way (RFC 8446, section 4.4.2.4).
+    (ssl.SSLError, TlsAborted),
+    (ValueError, AnswerMalformed),
+    (OSError, ConnectionReset),
+)
 
 
 class Key(NamedTuple):
@@ -124,13 +135,15 @@ class Connection(HTTPConnection):
             self._limits.clock, deadline, self._limits.read_timeout, method.max_octets, method.max_receives
         )
         if self.sock is None:
-            self.connect()
+            with _faults(_HANDSHAKE):
+                self.connect()
         sock = cast("BoundedSocket", self.sock)
         sock.budget = budget
-        with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
-            sock.sendall(self._head(method, target, len(body)) + body)
-        self._done(Step.SEND)
-        response = self._read(method, sock)
+        with _faults(_EXCHANGE):
+            with contextlib.suppress(ConnectionError):  # it may have answered without reading all that we sent
+                sock.sendall(self._head(method, target, len(body)) + body)
+            self._done(Step.SEND)
+            response = self._read(method, sock)
         self._done(Step.ANSWER)
         is_clean = response.is_whole and not budget.is_closed_by_peer and not budget.has_surplus
         self.is_reusable = is_clean and not response.will_close
@@ -232,10 +245,10 @@ def _trust(ca_bundle: str | None) -> ssl.SSLContext:
 
 
 @contextlib.contextmanager
-def faults() -> Iterator[None]:
+def _faults(table: _Faults) -> Iterator[None]:
     try:
         yield
     except RelyingPartyFault:
         raise
     except (OSError, ValueError) as error:
-        raise next(fault for kind, fault in _FAULTS if isinstance(error, kind))(str(error)) from error
+        raise next(fault for kind, fault in table if isinstance(error, kind))(str(error)) from error

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from backchannel.egress.connections import POST, Connection, Key, Limits, Method, TlsConnection, faults, trust
+from backchannel.egress.connections import POST, Connection, Key, Limits, Method, TlsConnection, trust
 from backchannel.egress.names import Resolve, Resolver
 from backchannel.egress.sockets import Clock
 from backchannel.egress.trace import Trace
@@ -132,8 +132,7 @@ class Egress:
 
     def _exchange(self, connection: Connection, method: Method, target: str, body: bytes, deadline: float) -> Response:
         try:
-            with faults():
-                response = connection.exchange(method, target, body, deadline)
+            response = connection.exchange(method, target, body, deadline)
         except RelyingPartyFault as fault:
             fault.address = connection.address
             raise

@@ -49,6 +49,12 @@ class TlsFailed(RelyingPartyFault):
     nothing_sent = True
 
 
+class TlsAborted(RelyingPartyFault):
+    """The server ended TLS with an alert after the handshake, such as for want of a client certificate. The token may be sent."""
+
+    code = "tls_aborted"
+
+
 class TlsTimeout(RelyingPartyFault):
     """The TLS handshake did not end in time."""
 
