@@ -82,6 +82,7 @@ def test_a_change_of_paused_pauses_and_wakes_as_the_two_routes_do(
     assert paused["paused_at"] is not None
     assert again == {**paused, "exp": 60}
     assert (resumed["paused_by"], resumed["paused_at"]) == (None, None)
+    assert (paused["resumed_by"], resumed["resumed_by"]) == (None, paused["paused_by"])
     assert resumed["resumed_at"] > paused["paused_at"]
 
 

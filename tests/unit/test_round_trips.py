@@ -217,6 +217,7 @@ def test_a_client_takes_what_get_shows(name: str) -> None:
         ("/clients/wiki", {"client_id": "other"}),
         ("/clients/wiki", {"paused_by": "somebody"}),
         ("/clients/wiki", {"paused_at": "2026-01-01T00:00:00Z"}),
+        ("/clients/wiki", {"resumed_by": "somebody"}),
         ("/clients/wiki", {"resumed_at": "2026-01-01T00:00:00Z"}),
     ],
 )
@@ -441,6 +442,38 @@ def test_who_paused_a_client_is_who_did_it_first(monkeypatch: pytest.MonkeyPatch
 
     assert again == [first, first]
     assert first["paused_by"] == BY
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "document"),
+    [("POST", "/resume", None), ("PATCH", "", {"paused": False}), ("PATCH", "", {"paused": None}), ("PUT", "", {})],
+)
+def test_who_resumed_a_client_is_shown_from_then_on(
+    method: str, path: str, document: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = "arn:aws:iam::123456789012:user/other"
+    world = World()
+    world.done("PUT", "/clients/wiki", {"paused": True})
+
+    monkeypatch.setattr("backchannel.api.clients.requester", lambda _: other)
+    resumed = world.done(method, f"/clients/wiki{path}", document)
+    monkeypatch.undo()
+    world.done("POST", "/clients/wiki/resume")
+    world.done("PATCH", "/clients/wiki", {"exp": 60})
+    world.done("PUT", "/clients/wiki", {})
+    paused = world.done("POST", "/clients/wiki/pause")
+
+    assert (resumed["resumed_by"], resumed["paused_by"]) == (other, None)
+    assert (paused["resumed_by"], paused["resumed_at"], paused["paused_by"]) == (other, resumed["resumed_at"], BY)
+
+
+def test_a_client_that_nobody_has_paused_was_resumed_by_nobody() -> None:
+    world = World()
+    world.done("PUT", "/clients/wiki", {})
+
+    resumed = world.done("POST", "/clients/wiki/resume")
+
+    assert (resumed["resumed_by"], resumed["resumed_at"]) == (None, None)
 
 
 def test_a_client_that_could_not_be_registered_any_more_can_be_paused_all_the_same() -> None:

@@ -182,4 +182,4 @@ def _read_only(client_id: str, known: Client | None) -> dict[str, Any]:
     return {name: getattr(shown, name) for name in _READ_ONLY - {"circuit"}}
 
 
-_READ_ONLY = {"client_id", "paused_by", "paused_at", "resumed_at", "circuit"}
+_READ_ONLY = {"client_id", "paused_by", "paused_at", "resumed_by", "resumed_at", "circuit"}

@@ -227,6 +227,7 @@ class ClientMetadata(_Request):
     client_id: Annotated[str | None, Field(description=_READ_ONLY)] = None
     paused_by: Annotated[str | None, Field(description=_READ_ONLY)] = None
     paused_at: Annotated[AwareDatetime | None, Field(description=_READ_ONLY)] = None
+    resumed_by: Annotated[str | None, Field(description=_READ_ONLY)] = None
     resumed_at: Annotated[AwareDatetime | None, Field(description=_READ_ONLY)] = None
     circuit: Annotated[dict[str, Any] | None, Field(description=_MEASURED)] = None
 

@@ -201,6 +201,7 @@ class ClientView(_ClientMembers):  # type: ignore[misc] # made of the fields of 
     typ: str | None
     paused_by: Annotated[str | None, Field(description="the IAM principal who paused it")]
     paused_at: Timestamp | None
+    resumed_by: Annotated[str | None, Field(description="the IAM principal who ended the last pause")]
     resumed_at: Annotated[Timestamp | None, Field(description="when the last pause ended: give_up_after counts from then")]
 
 

@@ -34,8 +34,8 @@ class Client:
     - ``allowed_networks``: the private networks that its URI may lead into
     - ``ca_bundle``: certificate authorities of a private PKI, in PEM
     - ``give_up_after``: seconds that its deliveries are tried
-    - ``paused``: its deliveries wait. ``paused_by`` is the IAM principal who paused it, at ``paused_at``; ``resumed_at`` is when
-      the last pause ended. Times are in milliseconds since the epoch
+    - ``paused``: its deliveries wait. ``paused_by`` is the IAM principal who paused it, at ``paused_at``; ``resumed_by`` ended
+      its last pause, at ``resumed_at``. Times are in milliseconds since the epoch
     - ``logout_reasons``: it is told of sessions that ended for these reasons
     - ``own_tokens``: whether it trusts a key of this service; if not, it is sent the provider's own tokens alone
     """
@@ -60,6 +60,7 @@ class Client:
     own_tokens: bool = True
     paused_by: str | None = None
     paused_at: int | None = None
+    resumed_by: str | None = None
     resumed_at: int | None = None
 
     @property
@@ -70,12 +71,15 @@ class Client:
 
 def with_pauses(client: Client, known: Client | None, by: str, now: int) -> Client:
     """Return the client as somebody stores it in the place of ``known``, with what is kept of its pauses."""
-    was_paused, resumed_at = known is not None and known.paused, None if known is None else known.resumed_at
+    if known is not None:
+        client = replace(client, resumed_by=known.resumed_by, resumed_at=known.resumed_at)
+    was_paused = known is not None and known.paused
     if not client.paused:
-        return replace(client, paused_by=None, paused_at=None, resumed_at=now if was_paused else resumed_at)
+        client = replace(client, paused_by=None, paused_at=None)
+        return replace(client, resumed_by=by, resumed_at=now) if was_paused else client
     if known is not None and was_paused:
         by, now = known.paused_by or by, known.paused_at or now
-    return replace(client, paused_by=by, paused_at=now, resumed_at=resumed_at)
+    return replace(client, paused_by=by, paused_at=now)
 
 
 def was_just_resumed(client: Client, now: int) -> bool:
