@@ -160,6 +160,25 @@ def test_a_token_that_never_comes_is_an_outcome() -> None:
     assert world.outcome == Outcome(Status.UNDELIVERABLE, "passed_on_token_missing")
 
 
+@pytest.mark.parametrize("age", [0, WAIT_FOR_TOKEN, 86_400_000])
+def test_while_the_client_is_paused_a_missing_token_ends_no_delivery(age: int) -> None:
+    world = _world(CheckedOut(replace(RECORD, created_at=NOW - age), "lease-1"), replace(UNTRUSTING, paused=True))
+
+    world.attempt()
+
+    assert (world.outcome.status, world.outcome.code) == (Status.QUEUED, "client_paused")
+
+
+@pytest.mark.parametrize(("resumed", "status"), [(WAIT_FOR_TOKEN - 1, Status.QUEUED), (WAIT_FOR_TOKEN, Status.UNDELIVERABLE)])
+def test_the_wait_for_a_token_begins_anew_when_the_client_is_resumed(resumed: int, status: Status) -> None:
+    created = NOW - 86_400_000
+    world = _world(CheckedOut(replace(RECORD, created_at=created), "lease-1"), replace(UNTRUSTING, resumed_at=NOW - resumed))
+
+    world.attempt()
+
+    assert (world.outcome.status, world.outcome.code) == (status, "passed_on_token_missing")
+
+
 def test_a_paused_client_s_token_runs_out_all_the_same() -> None:
     paused = replace(UNTRUSTING, paused=True)
     waiting, over = _world(_begun(), paused), _world(_begun(lives=0), paused)

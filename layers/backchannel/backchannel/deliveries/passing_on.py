@@ -37,6 +37,7 @@ class Passing:
 def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outcome | None:
     """Return the token to pass on; None if one of ours is sent; or what becomes of the delivery without either.
 
+    None, too, while the client is paused and the token is missing: nothing is given up meanwhile, and it may still come.
     Tokens for a client that wants them encrypted are ours: what is passed on was not encrypted.
     """
     passed = record.passed_on
@@ -48,9 +49,9 @@ def passing(record: DeliveryRecord, client: Client, now: int) -> Passing | Outco
             return Passing(passed.token, passed.ended_at, until, is_last=runs_out and not client.own_tokens)
         if not client.own_tokens:
             return TOKEN_EXPIRED
-    if client.own_tokens:
+    if client.own_tokens or client.paused:
         return None
-    age = now - record.created_at
+    age = now - tried_since(record, client)
     if age >= WAIT_FOR_TOKEN:
         return Outcome(Status.UNDELIVERABLE, TOKEN_MISSING)
     return Outcome(record.status, TOKEN_MISSING, max(_FIRST_WAIT, age // 2))
