@@ -22,6 +22,7 @@ from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
+from backchannel.providers.source_changes import SourceChanges
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger
 from backchannel.runtime.settings import from_environment
@@ -84,6 +85,7 @@ dependencies = Dependencies(
     delivery=delivery,
     own_keys=OwnKeys(boto3.client("kms", config=CONFIG), delivery),
     periods=Periods(wait=settings.key_wait * 1000, grace=settings.key_grace * 1000),
+    source_changes=SourceChanges(dynamodb, settings.providers_table),
     activities=SourceActivities(dynamodb, settings.source_activity_table),
     client_counts=ClientCounts(dynamodb, settings.client_counts_table),
     logout_list=LogoutList(dynamodb, settings.deliveries_table),

@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -62,6 +63,8 @@ class World:
     secrets: dict[str, list[str]] = field(default_factory=dict)
     documents_fail: bool = False
     writes: int = 0
+    is_alone: bool = False
+    touched: list[tuple[str, bool]] = field(default_factory=list)
     queue: FakeQueue = field(default_factory=FakeQueue)
 
     # --- ProvidersTable -----------------------------------------------------------------------------------------------
@@ -78,6 +81,7 @@ class World:
         return self.sources[source]
 
     def change_source(self, _: str, source: str, change: Callable[[Source | None], Source]) -> Source:
+        self.touched.append(("settings", self.is_alone))
         self.writes += (changed := change(self.sources.get(source))) != self.sources.get(source)
         self.sources[source] = changed
         return changed
@@ -89,6 +93,26 @@ class World:
         self.writes += (changed := change(self.clients.get(client_id))) != self.clients.get(client_id)
         self.clients[client_id] = changed
         return changed
+
+    def delete_source(self, _: str, source: str) -> None:
+        self.touched.append(("settings", self.is_alone))
+        del self.sources[source]
+
+    @contextmanager
+    def alone(self, *_: str) -> Iterator[None]:
+        self.is_alone = True
+        yield
+        self.is_alone = False
+
+    # --- SecretsManager ---------------------------------------------------------------------------------------------
+
+    def put(self, name: str, secrets: list[str]) -> None:
+        self.touched.append(("secrets", self.is_alone))
+        self.secrets[name] = secrets
+
+    def delete(self, name: str) -> None:
+        self.touched.append(("secrets", self.is_alone))
+        self.secrets.pop(name, None)
 
     # --- what is beside it --------------------------------------------------------------------------------------------
 
@@ -102,10 +126,11 @@ class World:
     def ask(self, method: str, path: str, document: object = None, content_type: str = "application/json") -> tuple[int, Any]:
         using = SimpleNamespace(
             providers=self,
-            secrets=SimpleNamespace(put=self.secrets.__setitem__, delete=lambda name: self.secrets.pop(name, None)),
+            secrets=self,
+            source_changes=self,
             secret_prefix="backchannel/test",
             documents=self,
-            activities=SimpleNamespace(begin=lambda *_: None, get=lambda *_: SourceActivity()),
+            activities=SimpleNamespace(begin=lambda *_: None, delete=lambda *_: None, get=lambda *_: SourceActivity()),
             key_rotation=SimpleNamespace(call=lambda **_: None),
             circuits=SimpleNamespace(get=lambda *_: Circuit("open", 1_788_256_800_000)),
             delivery_queue=self.queue,
@@ -121,7 +146,7 @@ class World:
             "requestContext": {"stage": "live", "identity": {"userArn": BY}},
         }
         answer = app.resolve(event, CONTEXT)  # type: ignore[arg-type]
-        return answer["statusCode"], json.loads(answer["body"])
+        return answer["statusCode"], json.loads(answer["body"] or "null")
 
     def done(self, method: str, path: str, document: object = None, content_type: str = "application/json") -> Any:
         status, body = self.ask(method, path, document, content_type)
@@ -393,6 +418,29 @@ def test_a_source_is_not_left_without_what_proves_its_sender(method: str, docume
 
     assert (status, answer["code"]) == (400, "registration_invalid")
     assert (world.done("GET", "/sources/app"), world.secrets) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "document", "touches"),
+    [
+        ("PUT", {"format": "keycloak", "secret": "u" * 24}, {"settings", "secrets"}),
+        ("PATCH", {"secret": "u" * 24}, {"settings", "secrets"}),
+        ("PATCH", {"format": "cognito"}, {"settings", "secrets"}),
+        ("PATCH", {"expected_interval": 600}, {"settings"}),
+        ("DELETE", None, {"settings", "secrets"}),
+    ],
+)
+def test_settings_and_secrets_of_a_source_are_changed_by_one_request_at_a_time(
+    method: str, document: object, touches: set[str]
+) -> None:
+    world = World()
+    world.done("PUT", "/sources/app", {"format": "keycloak", "secret": "s" * 24})
+    world.touched.clear()
+
+    status, _ = world.ask(method, "/sources/app", document)
+
+    assert status == (204 if method == "DELETE" else 200)
+    assert {*world.touched} == {(each, True) for each in touches}
 
 
 def test_a_secret_that_is_not_needed_can_be_removed() -> None:

@@ -16,6 +16,7 @@ from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.table import MassLogouts
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
+from backchannel.providers.source_changes import SourceChanges
 from backchannel.providers.table import Providers
 from backchannel.sessions.intake import Intake
 from backchannel.sessions.table import Sessions
@@ -42,6 +43,7 @@ class Dependencies:
     delivery: Function
     own_keys: OwnKeys
     periods: Periods
+    source_changes: SourceChanges
     activities: SourceActivities
     client_counts: ClientCounts
     logout_list: LogoutList

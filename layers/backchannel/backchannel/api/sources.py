@@ -1,7 +1,7 @@
 """``/providers/{provider}/sources``."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from http import HTTPStatus
 
@@ -62,7 +62,7 @@ def put(provider: Name, source: Name, metadata: SourceMetadata) -> SourceView:
     def replaced(known: Source | None) -> Source:
         return _configured(found, source, metadata, known, using, gives_secrets=gives_secrets)
 
-    return _shown(using.providers.change_source(provider, source, replaced))
+    return _stored(provider, source, replaced)
 
 
 @router.patch("/providers/<provider>/sources/<source>", summary="Change a webhook sender", responses=responses(SourceView, 200))
@@ -84,7 +84,7 @@ def patch(provider: Name, source: Name, changes: SourcePatch) -> SourceView:
             _check_said(metadata, changes.model_fields_set)  # what GET shows was said of another format
         return _configured(found, source, metadata, known, using, gives_secrets=gives_secrets, is_patch=True)
 
-    return _shown(using.providers.change_source(provider, source, patched))
+    return _stored(provider, source, patched)
 
 
 @router.get("/providers/<provider>/sources", summary="List webhook senders", responses=responses(SourcesView, 200))
@@ -112,12 +112,20 @@ def get(provider: Name, source: Name) -> SourceWithActivity:
 def delete(provider: Name, source: Name) -> tuple[None, int]:
     """Remove the source, its secrets and its counts."""
     using = dependencies(router)
-    found = using.providers.get_source(provider, source)
-    if found.secret_name is not None:
-        using.secrets.delete(found.secret_name)
-    using.activities.delete(provider, source)
-    using.providers.delete_source(provider, source)
+    with using.source_changes.alone(provider, source):
+        found = using.providers.get_source(provider, source)
+        if found.secret_name is not None:
+            using.secrets.delete(found.secret_name)
+        using.activities.delete(provider, source)
+        using.providers.delete_source(provider, source)
     return None, HTTPStatus.NO_CONTENT
+
+
+def _stored(provider: str, source: str, change: Callable[[Source | None], Source]) -> SourceView:
+    """Store a source and its secrets, which nobody else changes meanwhile."""
+    using = dependencies(router)
+    with using.source_changes.alone(provider, source):
+        return _shown(using.providers.change_source(provider, source, change))
 
 
 def _shown(source: Source) -> SourceView:

@@ -6,6 +6,7 @@
 | ``PROVIDER#<provider>`` | ``SOURCE#<source>`` | format, sid_trust, the secret's name |
 | ``PROVIDER#<provider>`` | ``CLIENT#<client_id>`` | registered metadata |
 | ``ISSUER#<issuer>`` | ``ISSUER`` | whose issuer this is |
+| ``CHANGE#<provider>`` | ``<source>`` | somebody changes this source now: ``source_changes.py`` |
 | ``PROVIDERS`` | ``<provider>`` | the list of providers, and of those that were removed |
 """
 
