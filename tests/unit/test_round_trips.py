@@ -475,6 +475,23 @@ def test_what_a_format_must_be_told_was_not_said_of_another() -> None:
     assert world.sources["app"].format == "workos"
 
 
+# --- Encryption -------------------------------------------------------------------------------------------------------
+
+
+def test_a_patch_that_ends_encryption_removes_both_members_and_is_told_so() -> None:
+    alg, enc = "id_token_encrypted_response_alg", "id_token_encrypted_response_enc"
+    world = World()
+    encrypted = world.done("PUT", "/clients/wiki", {alg: "RSA-OAEP", "jwks": {"keys": [public_jwk("RSA")]}})
+
+    status, refused = world.ask("PATCH", "/clients/wiki", {alg: None})
+    plain = world.done("PATCH", "/clients/wiki", {alg: None, enc: None})
+
+    assert encrypted[enc] == "A128CBC-HS256"  # the operator has never named it
+    assert (status, refused["code"]) == (400, "registration_invalid")
+    assert all(word in refused["detail"] for word in (alg, enc, "null for both"))
+    assert (plain[alg], plain[enc]) == (None, None)
+
+
 # --- Pauses -----------------------------------------------------------------------------------------------------------
 
 

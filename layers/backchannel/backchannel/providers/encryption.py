@@ -41,7 +41,7 @@ def check_encryption(client: Client) -> Client:
     alg, enc = client.id_token_encrypted_response_alg, client.id_token_encrypted_response_enc
     if alg is None:
         if enc is not None:
-            refuse(f"{_ENC} needs {_ALG}")
+            refuse(f"{_ENC} needs {_ALG}: a client without encryption has neither (a PATCH that removes one gives null for both)")
         return replace(client, jwks=jwks)
     _check_algorithm(alg)
     enc = enc or DEFAULT_ENC
