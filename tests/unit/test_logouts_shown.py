@@ -5,7 +5,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from backchannel.api import logouts
+import pytest
+
+from backchannel.api import logout_list, logouts
 from backchannel.aws.dynamodb import Page
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import DeliveryRecord
@@ -27,6 +29,24 @@ class JustAccepted:
 
     def count(self, _: str) -> Counter[Status]:
         return Counter([next(self._looks).status])
+
+
+@pytest.mark.parametrize("mass_logout", [None, "m1"])
+def test_a_logout_names_the_mass_logout_that_it_is_a_part_of(mass_logout: str | None) -> None:
+    found = Logout("l1", "idp", QUEUED.issuer, AT, AT, sub="ada", mass_logout=mass_logout)
+    listing = SimpleNamespace(newest=lambda *_, **__: ["place"], read=lambda _: {"place": found})
+    using = SimpleNamespace(
+        providers=SimpleNamespace(get=lambda _: SimpleNamespace(issuer=QUEUED.issuer)),
+        logouts=SimpleNamespace(get=lambda *_: found),
+        deliveries=JustAccepted(),
+        logout_list=listing,
+    )
+    for router in (logouts.router, logout_list.router):
+        router.append_context(dependencies=using)
+
+    shown, listed = logouts.get("idp", "l1"), logout_list.list_logouts("idp")
+
+    assert (shown.mass_logout_id, [each.mass_logout_id for each in listed.logouts]) == (mass_logout, [mass_logout])
 
 
 def test_a_logout_that_is_settled_is_not_shown_with_a_delivery_that_is_pending() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
@@ -63,7 +63,7 @@ def list_logouts(
 
     size = limit if reason is None and requested_by is None else PAGE
     found, place = _Search(using.logout_list, issuer, within, size, is_wanted).page(before, limit)
-    return LogoutsView(logouts=[_shown(each) for each in found], next=cursor(place, listed))
+    return LogoutsView(logouts=[ListedLogoutView(**logout_members(each)) for each in found], next=cursor(place, listed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +96,19 @@ class _Search:
                 return found, after
 
 
-def _shown(logout: Logout) -> ListedLogoutView:
-    return ListedLogoutView(
-        logout_id=logout.logout_id,
-        sid=logout.sid,
-        sub=logout.sub,
-        client_id=logout.client_id,
-        reason=logout.reason,
-        note=logout.note,
-        source=logout.source,
-        requested_by=logout.requested_by,
-        ended_at=timestamp(logout.ended_at),
-        fanned_out=logout.fanned_out_at is not None,
-        matched=logout.matched,
-    )
+def logout_members(logout: Logout) -> dict[str, Any]:
+    """Return what the API shows of a logout wherever it shows one."""
+    return {
+        "logout_id": logout.logout_id,
+        "sid": logout.sid,
+        "sub": logout.sub,
+        "client_id": logout.client_id,
+        "reason": logout.reason,
+        "note": logout.note,
+        "source": logout.source,
+        "requested_by": logout.requested_by,
+        "mass_logout_id": logout.mass_logout,
+        "ended_at": timestamp(logout.ended_at),
+        "fanned_out": logout.fanned_out_at is not None,
+        "matched": logout.matched,
+    }

@@ -7,6 +7,7 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 
 from backchannel.api.deliveries import delivery_members
 from backchannel.api.dependencies import dependencies, now, requester
+from backchannel.api.logout_list import logout_members
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
@@ -61,22 +62,12 @@ def get(provider: Name, logout_id: LogoutId, after: After = None, limit: Limit =
     using = dependencies(router)
     found = using.logouts.get(using.providers.get(provider).issuer, logout_id)
     listed = f"logouts/{logout_id}"
-    fanned_out, counts = found.fanned_out_at is not None, using.deliveries.count(logout_id) if after is None else None
+    counts = using.deliveries.count(logout_id) if after is None else None
     # After they are counted: what is settled is not shown as it was before.
     page = using.deliveries.of_logout(logout_id, sort_key(after, listed, key("RP", "")), limit)
     return LogoutView(
-        logout_id=logout_id,
-        sid=found.sid,
-        sub=found.sub,
-        client_id=found.client_id,
-        reason=found.reason,
-        note=found.note,
-        source=found.source,
-        requested_by=found.requested_by,
-        ended_at=timestamp(found.ended_at),
-        fanned_out=fanned_out,
-        matched=found.matched,
-        settled=None if counts is None else fanned_out and not PENDING & counts.keys(),
+        **logout_members(found),
+        settled=None if counts is None else found.fanned_out_at is not None and not PENDING & counts.keys(),
         counts=None if counts is None else {str(status): count for status, count in counts.items()},
         deliveries=[_of_logout(record) for record in page.items],
         next=cursor(page.cursor, listed),

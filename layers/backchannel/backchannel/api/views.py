@@ -337,6 +337,7 @@ class ListedLogoutView(BaseModel):
     note: Annotated[str | None, Field(description="the operator's own words")]
     source: str | None
     requested_by: Annotated[str | None, Field(description="the IAM principal who asked for it")]
+    mass_logout_id: Annotated[str | None, Field(description="the mass logout that it is a part of")]
     ended_at: Timestamp
     fanned_out: bool
     matched: int | None
