@@ -20,14 +20,14 @@ from local.client import Stack
 BUILD = Path(".local/build")
 LAYERS = [BUILD / "DependenciesLayer", BUILD / "BackchannelLayer"]
 FUNCTIONS = [
-    *(
-        "WebhookFunction",
-        "SourceEventsFunction",
-        "SessionEndedFunction",
-        "DeliveryFunction",
-        "AdminFunction",
-        "DiscoveryFunction",
-    ),
+    "WebhookFunction",
+    "SourceEventsFunction",
+    "SessionEndedFunction",
+    "DeliveryFunction",
+    "MassLogoutFunction",
+    "EventsOutFunction",
+    "AdminFunction",
+    "DiscoveryFunction",
     "CognitoSignInFunction",
 ]
 LIMITS = {

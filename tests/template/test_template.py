@@ -106,6 +106,17 @@ def _settings(function: str) -> set[str]:
     }
 
 
+def _dashboard(*, has_event_bus: bool) -> str:
+    """Return the body of the dashboard, with the names of resources in the place of what they are called."""
+    text, parts = RESOURCES["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    for name, part in parts.items():
+        condition, *either = part["Fn::If"]
+        assert condition == "HasEventBus"
+        chosen = either[0 if has_event_bus else 1]
+        text = text.replace(f"${{{name}}}", chosen["Fn::Sub"] if isinstance(chosen, dict) else chosen)
+    return re.sub(r"\$\{([\w:.]+)\}", r"\1", text)
+
+
 STATEMENTS = list(_statements())
 SOURCES = list(_sources())
 
@@ -814,3 +825,30 @@ def _equalities(condition: dict[str, Any]) -> list[list[Any]]:
 
 def _text(resource: Any) -> str:
     return resource if isinstance(resource, str) else str(resource.get("Fn::Sub", ""))
+
+
+@pytest.mark.parametrize("has_event_bus", [False, True])
+def test_the_dashboard_shows_every_function_every_queue_and_every_dead_letter(*, has_event_bus: bool) -> None:
+    widgets = json.loads(_dashboard(has_event_bus=has_event_bus))["widgets"]
+    found = {each["properties"]["title"]: each["properties"]["metrics"] for each in widgets}
+
+    optional = {name for name, resource in RESOURCES.items() if resource.get("Condition") == "HasEventBus"}
+    absent = set[str]() if has_event_bus else optional
+    shown = {title: {word for metric in metrics for word in metric if isinstance(word, str)} for title, metrics in found.items()}
+    failing, consumers = shown["Internal failures"], {source.function for source in SOURCES} - absent
+    assert {name for name in failing if name.endswith("Function")} == {*FUNCTIONS} - absent
+    assert {name for name in failing if name.endswith(".QueueName")} == _queue_names({*REDRIVES.values()} - absent)
+    assert {name for name in shown["Waiting"] if name.endswith(".QueueName")} == _queue_names({*REDRIVES} - absent)
+    assert {FUNCTIONS[name]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] for name in consumers} <= failing
+
+
+def _queue_names(queues: set[str]) -> set[str]:
+    return {f"{queue}.QueueName" for queue in queues}
+
+
+def test_the_coverage_of_every_function_is_measured() -> None:
+    paths = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["coverage"]["paths"]
+
+    for name, properties in FUNCTIONS.items():
+        directory = properties["CodeUri"]
+        assert paths[directory.removeprefix("functions/")] == [directory, f"*/ministack-lambda-*-{name}-*/code"]
