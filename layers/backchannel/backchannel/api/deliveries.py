@@ -12,6 +12,7 @@ from backchannel.api.paging import cursor, index_key, position
 from backchannel.api.parameters import After, Limit, Name
 from backchannel.api.requests import milliseconds
 from backchannel.api.views import DeliveriesView, DeliveryView, optional_timestamp, responses, timestamp
+from backchannel.deliveries.client_walk import Place, walk
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import FOREVER, DeliveryRecord, status_range
 from backchannel.deliveries.table import Deliveries
@@ -43,8 +44,8 @@ def list_deliveries(  # noqa: PLR0917 - one for each parameter of the query
     client_id = identifier("client_id", client_id)
     ranges = _ranges(status, 0 if since is None else milliseconds(since), FOREVER if until is None else milliseconds(until))
     listed = f"deliveries/{provider}/{client_id}/{','.join(status or ())}/{since}/{until}"
-    name, start = _place(position(after, listed, dict), ranges)
-    page, place = _page(using.deliveries, (issuer, client_id), _from(ranges, name), start, limit)
+    start = _place(position(after, listed, dict), ranges)
+    page, place = _page(using.deliveries, (issuer, client_id), ranges, start, limit)
     return DeliveriesView(deliveries=[DeliveryView(**delivery_members(record)) for record in page], next=cursor(place, listed))
 
 
@@ -62,8 +63,8 @@ def _ranges(statuses: Sequence[Status] | None, since: int, until: int) -> _Range
     return {str(each): status_range(each, since, until) for each in dict.fromkeys(statuses or Status)}
 
 
-def _place(found: dict[str, Any] | None, ranges: _Ranges) -> tuple[str, dict[str, str] | None]:
-    """Return where to continue: the range, and the position in it.
+def _place(found: dict[str, Any] | None, ranges: _Ranges) -> Place:
+    """Return where to continue.
 
     Raises:
         MalformedRequestError: there is no such place.
@@ -71,31 +72,21 @@ def _place(found: dict[str, Any] | None, ranges: _Ranges) -> tuple[str, dict[str
     """
     match found:
         case None:
-            return next(iter(ranges)), None
+            return Place(next(iter(ranges)), None)
         case {"range": str(name), "after": start} if name in ranges:
-            return name, index_key(start, ranges[name])
+            return Place(name, index_key(start, ranges[name]))
     raise MalformedRequestError("after is not a cursor of this list")
 
 
-def _from(ranges: _Ranges, name: str) -> _Ranges:
-    """Return the range of this name, and those behind it."""
-    names = [*ranges]
-    return {each: ranges[each] for each in names[names.index(name) :]}
-
-
 def _page(
-    deliveries: Deliveries, client: tuple[str, str], ranges: _Ranges, start: dict[str, str] | None, limit: int
+    deliveries: Deliveries, client: tuple[str, str], ranges: _Ranges, start: Place, limit: int
 ) -> tuple[list[DeliveryRecord], dict[str, Any] | None]:
-    """Return a page that begins in the first of the ranges, and where the next one begins."""
+    """Return a page that begins there, over as many ranges as it takes, and where the next one begins."""
     found = list[DeliveryRecord]()
-    for name, within in ranges.items():
-        if len(found) == limit:
-            return found, {"range": name, "after": None}
-        page = deliveries.of_client(*client, within, after=start, limit=limit - len(found))
-        found += page.items
-        if page.cursor is not None:
-            return found, {"range": name, "after": page.cursor}
-        start = None
+    for page, place in walk(deliveries, client, ranges, start, lambda: limit - len(found)):
+        found.extend(page)
+        if place is not None and (place.after is not None or len(found) == limit):
+            return found, {"range": place.name, "after": place.after}
     return found, None
 
 

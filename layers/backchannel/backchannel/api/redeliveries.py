@@ -19,6 +19,7 @@ from backchannel.api.parameters import After, EscapedClientId, LogoutId, Name, c
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
 from backchannel.api.views import Redelivered, responses
 from backchannel.aws.dynamodb import key
+from backchannel.deliveries.client_walk import Place, walk
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
 from backchannel.deliveries.table import STRANDED, Deliveries
@@ -89,10 +90,10 @@ def of_client(
     until = before if request.until is None else min(milliseconds(request.until), before)
     listed = f"redeliveries/{provider}/{client_id}/{request.since}/{request.until}/{_named(request)}"
     statuses = FAILED if request.statuses is None else tuple(dict.fromkeys(request.statuses))
-    status, until, start = _place(position(after, listed, dict), statuses, since, until)
+    start, until = _place(position(after, listed, dict), statuses, since, until)
     if not 0 <= since <= until:
         raise MalformedRequestError("since is before the epoch, or later than until or now")
-    pages = _pages_of_client(using.deliveries, (issuer, client_id), (since, until), statuses[statuses.index(status) :], start)
+    pages = _pages_of_client(using.deliveries, (issuer, client_id), (since, until), statuses, start)
     return _redeliver(using, pages, request, listed), HTTPStatus.ACCEPTED
 
 
@@ -157,23 +158,16 @@ def _pages_of_client(
     client: tuple[str, str],
     time: tuple[int, int],
     statuses: Sequence[Status],
-    after: dict[str, str] | None,
+    start: Place,
 ) -> Pages:
     """Walk through the index, status by status. A delivery that is reset gets a time after ``time``, so it is not met again."""
-    for status, following in zip(statuses, (*statuses[1:], None), strict=True):
-        while True:
-            page = deliveries.of_client(*client, status_range(status, *time), after=after, limit=PAGE)
-            after = page.cursor
-            place = status if after is not None else following
-            yield page.items, None if place is None else {"until": time[1], "status": place, "after": after}
-            if after is None:
-                break
+    ranges = {str(status): status_range(status, *time) for status in statuses}
+    for page, place in walk(deliveries, client, ranges, start, lambda: PAGE):
+        yield page, None if place is None else {"until": time[1], "status": place.name, "after": place.after}
 
 
-def _place(
-    found: dict[str, Any] | None, statuses: Sequence[Status], since: int, until: int
-) -> tuple[Status, int, dict[str, str] | None]:
-    """Return where to continue: status, the end of the time range as in the first request, position in the index.
+def _place(found: dict[str, Any] | None, statuses: Sequence[Status], since: int, until: int) -> tuple[Place, int]:
+    """Return where to continue, and the end of the time range as in the first request.
 
     Raises:
         MalformedRequestError: there is no such place.
@@ -181,7 +175,7 @@ def _place(
     """
     match found:
         case None:
-            return statuses[0], until, None
+            return Place(str(statuses[0]), None), until
         case {"until": int(first_until), "status": str(status), "after": start} if status in statuses and first_until <= until:
-            return Status(status), first_until, index_key(start, status_range(Status(status), since, first_until))
+            return Place(status, index_key(start, status_range(Status(status), since, first_until))), first_until
     raise MalformedRequestError("after is not a cursor of this list")

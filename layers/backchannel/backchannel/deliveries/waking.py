@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import batched
 
 from backchannel.aws.sqs import Queue
+from backchannel.deliveries.client_walk import Place, walk
 from backchannel.deliveries.messages import WakeMessage
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.deliveries.records import DeliveryRecord, status_range
@@ -71,18 +72,11 @@ class Waker:
 
     def _pages(self, issuer: str, message: WakeMessage) -> Iterator[tuple[Sequence[DeliveryRecord], WakeMessage | None]]:
         """Yield pages of what was pending when the client was resumed, each with the message that goes on behind it."""
-        place: WakeMessage | None = replace(message, status=message.status or str(_STATUSES[0]))
-        while place is not None:
-            status = Status(place.status or "")
-            after = None if place.after is None else json.loads(place.after)
-            within = status_range(status, 0, message.resumed_at + AGAIN)
-            page = self.deliveries.of_client(issuer, message.client_id, within, after=after, limit=PAGE)
-            following = _STATUSES[_STATUSES.index(status) + 1 :]
-            if page.cursor is not None:
-                place = replace(place, after=json.dumps(page.cursor))
-            else:
-                place = replace(place, status=str(following[0]), after=None) if following else None
-            yield page.items, place
+        ranges = {str(status): status_range(status, 0, message.resumed_at + AGAIN) for status in _STATUSES}
+        after = None if message.after is None else json.loads(message.after)
+        start = Place(message.status or str(_STATUSES[0]), after)
+        for page, place in walk(self.deliveries, (issuer, message.client_id), ranges, start, lambda: PAGE):
+            yield page, None if place is None else _going_on(message, place)
 
     def _hasten(self, page: Sequence[DeliveryRecord], message: WakeMessage) -> None:
         waiting = [each for each in page if each.updated_at <= message.resumed_at or each.last_code == CLIENT_PAUSED]
@@ -90,3 +84,8 @@ class Waker:
             now = self.now()
             awake = [each for each in some if self.deliveries.hasten(each, now) or message.is_repeated]
             self.queue.send(each.message.outgoing() for each in awake)
+
+
+def _going_on(message: WakeMessage, place: Place) -> WakeMessage:
+    """Return the message that goes on with a walk at a place."""
+    return replace(message, status=place.name, after=None if place.after is None else json.dumps(place.after))
