@@ -4,7 +4,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from backchannel.api import patches, requests, views
+from backchannel.api import patches, requests
+from backchannel.api.views.clients import ClientView, ClientWithCircuit
+from backchannel.api.views.providers import ProviderView
+from backchannel.api.views.sources import SourceView, SourceWithActivity
 from backchannel.providers.clients import Client
 
 COMPLETE: dict[type[BaseModel], dict[str, Any]] = {
@@ -69,15 +72,15 @@ def test_a_client_that_says_nothing_is_registered_with_the_librarys_defaults() -
 
 
 def test_a_client_is_shown_with_every_member_that_it_has() -> None:
-    assert set(views.ClientView.model_fields) == {field.name for field in fields(Client)}
+    assert set(ClientView.model_fields) == {field.name for field in fields(Client)}
 
 
 @pytest.mark.parametrize(
     ("put", "patch", "shown"),
     [
-        (requests.ProviderMetadata, patches.ProviderPatch, views.ProviderView),
-        (requests.SourceMetadata, patches.SourcePatch, views.SourceWithActivity),
-        (requests.ClientMetadata, patches.ClientPatch, views.ClientWithCircuit),
+        (requests.ProviderMetadata, patches.ProviderPatch, ProviderView),
+        (requests.SourceMetadata, patches.SourcePatch, SourceWithActivity),
+        (requests.ClientMetadata, patches.ClientPatch, ClientWithCircuit),
     ],
 )
 def test_put_and_patch_take_every_member_that_get_shows_and_only_secrets_beside(
@@ -98,4 +101,4 @@ def test_a_secret_does_not_show_in_a_representation() -> None:
 
 
 def test_no_answer_has_a_member_for_a_secret() -> None:
-    assert not [name for name in views.SourceView.model_fields if "secret" in name]
+    assert not [name for name in SourceView.model_fields if "secret" in name]

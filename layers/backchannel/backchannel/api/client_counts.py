@@ -11,7 +11,8 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, EscapedClientId, Limit, Name, client_id_in_path
-from backchannel.api.views import ClientCountsView, ClientDaysView, CountsView, DayCountsView, ProviderCountsView, responses
+from backchannel.api.views import responses
+from backchannel.api.views.client_counts import ClientCountsView, ClientDaysView, CountsView, DayCountsView, ProviderCountsView
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.client_counts import RETENTION_DAYS, SHARDS, ClientDay, percentile
 from backchannel.errors import MalformedRequestError

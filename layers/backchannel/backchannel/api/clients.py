@@ -12,15 +12,8 @@ from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, EscapedClientId, Limit, Name, client_id_in_path
 from backchannel.api.patches import ClientPatch, changed, refuse_changes
 from backchannel.api.requests import ClientMetadata
-from backchannel.api.views import (
-    CircuitView,
-    ClientsView,
-    ClientView,
-    ClientWithCircuit,
-    client_shown,
-    optional_timestamp,
-    responses,
-)
+from backchannel.api.views import optional_timestamp, responses
+from backchannel.api.views.clients import CircuitView, ClientsView, ClientView, ClientWithCircuit, client_shown
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.waking import wake_up
 from backchannel.errors import NotFoundError

@@ -11,7 +11,8 @@ from backchannel.api.dependencies import dependencies
 from backchannel.api.paging import cursor, index_key, position
 from backchannel.api.parameters import After, Limit, Name
 from backchannel.api.requests import milliseconds
-from backchannel.api.views import DeliveriesView, DeliveryView, optional_timestamp, responses, timestamp
+from backchannel.api.views import optional_timestamp, responses, timestamp
+from backchannel.api.views.deliveries import DeliveriesView, DeliveryView
 from backchannel.deliveries.client_walk import Place, walk
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import FOREVER, DeliveryRecord, status_range

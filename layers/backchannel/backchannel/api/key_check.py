@@ -5,7 +5,8 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import dependencies
 from backchannel.api.keys import clients_by_alg
 from backchannel.api.parameters import Name
-from backchannel.api.views import ClientTrustView, KeysCheckView, KeyTrustView, responses
+from backchannel.api.views import responses
+from backchannel.api.views.providers import ClientTrustView, KeysCheckView, KeyTrustView
 from backchannel.providers.key_trust import ProvidersKeys, read_as_a_relying_party_does
 from backchannel.providers.table import Provider
 from backchannel.providers.upstreams import LOOPBACK

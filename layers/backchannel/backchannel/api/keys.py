@@ -8,7 +8,8 @@ from aws_lambda_powertools.event_handler.router import APIGatewayRouter
 from backchannel.api.dependencies import dependencies
 from backchannel.api.parameters import Name
 from backchannel.api.requests import KeyRotationRequest
-from backchannel.api.views import KeysView, KeyView, optional_timestamp, responses, timestamp
+from backchannel.api.views import optional_timestamp, responses, timestamp
+from backchannel.api.views.providers import KeysView, KeyView
 from backchannel.errors import ConflictError, EmergencyUnconfirmedError, NotFoundError
 from backchannel.providers.table import Provider
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey, signer

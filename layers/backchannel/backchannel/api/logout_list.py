@@ -12,7 +12,8 @@ from backchannel.api.dependencies import dependencies, now
 from backchannel.api.paging import cursor, position
 from backchannel.api.parameters import After, Limit, Name
 from backchannel.api.requests import milliseconds
-from backchannel.api.views import ListedLogoutView, LogoutsView, responses, timestamp
+from backchannel.api.views import responses, timestamp
+from backchannel.api.views.logouts import ListedLogoutView, LogoutsView
 from backchannel.errors import MalformedRequestError
 from backchannel.logouts.listing import LogoutList, time_range
 from backchannel.logouts.table import Logout

@@ -11,15 +11,9 @@ from backchannel.api.logout_list import logout_members
 from backchannel.api.paging import cursor, sort_key
 from backchannel.api.parameters import After, Limit, LogoutId, Name
 from backchannel.api.requests import LogoutRequest
-from backchannel.api.views import (
-    LogoutAccepted,
-    LogoutDeliveryView,
-    LogoutView,
-    PastAttemptView,
-    optional_timestamp,
-    responses,
-    timestamp,
-)
+from backchannel.api.views import optional_timestamp, responses, timestamp
+from backchannel.api.views.deliveries import LogoutDeliveryView, PastAttemptView
+from backchannel.api.views.logouts import LogoutAccepted, LogoutView
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.history import PastAttempt, past_attempts
 from backchannel.deliveries.outcomes import PENDING

@@ -11,7 +11,8 @@ from backchannel.api.key_check import published_keys
 from backchannel.api.keys import keys_view
 from backchannel.api.parameters import Alg, Name
 from backchannel.api.requests import OwnKeyMetadata
-from backchannel.api.views import KeysView, responses
+from backchannel.api.views import responses
+from backchannel.api.views.providers import KeysView
 from backchannel.errors import ConflictError, NotFoundError, RegistrationInvalidError, shown
 from backchannel.tokens.jws import ALGORITHMS
 from backchannel.tokens.key_ring import PUBLISHED, SigningKey, signer

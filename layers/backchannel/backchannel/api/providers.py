@@ -11,7 +11,8 @@ from backchannel.api.parameters import After, Limit, Name
 from backchannel.api.patches import ProviderPatch, changed, refuse_changes
 from backchannel.api.requests import ProviderMetadata, UpstreamMetadata
 from backchannel.api.upstreams import checked_upstream
-from backchannel.api.views import ProvidersView, ProviderView, responses
+from backchannel.api.views import responses
+from backchannel.api.views.providers import ProvidersView, ProviderView
 from backchannel.errors import ConflictError, NotFoundError
 from backchannel.providers.table import Provider
 from backchannel.providers.uris import check_issuer

@@ -17,7 +17,8 @@ from backchannel.api.dependencies import Dependencies, dependencies, now, reques
 from backchannel.api.paging import cursor, index_key, position, sort_key
 from backchannel.api.parameters import After, EscapedClientId, LogoutId, Name, client_id_in_path
 from backchannel.api.requests import ClientRedeliveryRequest, LogoutRedeliveryRequest, milliseconds
-from backchannel.api.views import Redelivered, responses
+from backchannel.api.views import responses
+from backchannel.api.views.deliveries import Redelivered
 from backchannel.aws.dynamodb import key
 from backchannel.deliveries.client_walk import Place, walk
 from backchannel.deliveries.outcomes import PENDING, Status

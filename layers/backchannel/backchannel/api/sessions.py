@@ -14,18 +14,8 @@ from backchannel.api.paging import cursor, is_key, position, sort_key
 from backchannel.api.parameters import After, Limit, Name, QueryIdentifier
 from backchannel.api.requests import RpSessionStart
 from backchannel.api.session_starts import NDJSON, read_lines, started
-from backchannel.api.views import (
-    ErrorView,
-    EventsTaken,
-    LinesTaken,
-    RefusedLineView,
-    RpSessionsView,
-    RpSessionView,
-    optional_timestamp,
-    problems,
-    responses,
-    timestamp,
-)
+from backchannel.api.views import optional_timestamp, problems, responses, timestamp
+from backchannel.api.views.sessions import ErrorView, EventsTaken, LinesTaken, RefusedLineView, RpSessionsView, RpSessionView
 from backchannel.aws.dynamodb import key
 from backchannel.errors import ContentTypeUnsupportedError, MalformedRequestError
 from backchannel.providers.table import Provider

@@ -15,7 +15,8 @@ from backchannel.api.patches import SourcePatch, changed, refuse_changes
 from backchannel.api.requests import PreviewRequest, SourceMetadata
 from backchannel.api.sender_keys import jwk_set_of
 from backchannel.api.upstreams import fetched
-from backchannel.api.views import (
+from backchannel.api.views import optional_timestamp, responses, timestamp
+from backchannel.api.views.sources import (
     LastEventView,
     LastRefusalView,
     PreviewView,
@@ -26,9 +27,6 @@ from backchannel.api.views import (
     SourcesView,
     SourceView,
     SourceWithActivity,
-    optional_timestamp,
-    responses,
-    timestamp,
 )
 from backchannel.api.webhooks import session_events
 from backchannel.aws.dynamodb import key
