@@ -114,7 +114,7 @@ OF_CHUNKS: dict[str, Read[Chunks]] = {
     "totals": lambda at: at.totals("m1"),
     "totals of several": lambda at: at.totals_of(["m1"]),
     "segments": lambda at: at.segments("m1", 2),
-    "work": lambda at: at.work("m1"),
+    "work": lambda at: list(at.work("m1")),
     "a chunk": lambda at: at.entries("m1", Work(0, 0, 1)),
 }
 OF_PROVIDERS: dict[str, Read[Providers]] = {
