@@ -20,6 +20,7 @@ from backchannel.egress.post import Egress
 from backchannel.logouts.listing import LogoutList
 from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.table import MassLogouts
+from backchannel.logouts.mass.told import Told
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.source_changes import SourceChanges
@@ -92,6 +93,7 @@ dependencies = Dependencies(
     mass_logouts=MassLogouts(dynamodb, settings.mass_logouts_table),
     mass_chunks=Chunks(dynamodb, settings.mass_logouts_table),
     mass_logout_queue=Queue(sqs, settings.mass_logout_queue_url),
+    told=Told(dynamodb, settings.deliveries_table),
     permit_private_networks=settings.permit_private_networks,
     permit_loopback=settings.environment == "local",
 )

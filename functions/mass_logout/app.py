@@ -14,6 +14,7 @@ from backchannel.logouts.mass.consumer import MassLogoutConsumer
 from backchannel.logouts.mass.progress import Standings
 from backchannel.logouts.mass.runner import MassRunner
 from backchannel.logouts.mass.table import MassLogouts
+from backchannel.logouts.mass.told import Told
 from backchannel.providers.table import Providers
 from backchannel.runtime.observability import logger, metrics
 from backchannel.runtime.settings import from_environment
@@ -46,6 +47,7 @@ consumer = MassLogoutConsumer(
         Sessions(dynamodb, settings.sessions_table, settings.session_lifetime_days),
         Providers(dynamodb, settings.providers_table),
         Standings(dynamodb, settings.deliveries_table),
+        Told(dynamodb, settings.deliveries_table),
         queue=queue,
         ended_queue=Queue(sqs, settings.mass_logout_ended_queue_url),
         events_out=Queue(sqs, settings.events_out_queue_url) if settings.events_out_queue_url else None,

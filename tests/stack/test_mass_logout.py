@@ -126,6 +126,29 @@ def test_listed_users_are_logged_out_and_a_cancel_says_what_was_sent(
     assert (few.look()["listed_subjects"], few.look()["found"]["subjects"]) == (2, 2)
 
 
+def test_a_dry_run_says_what_each_client_would_be_sent(stack: Stack, provider: Provider, relying_party: MakeRelyingParty) -> None:
+    rp = relying_party()
+    provider.register_client(rp, "wiki")
+    provider.register_client(rp, "mail", backchannel_logout_session_required=True)
+    provider.register_client(rp, "chat", logout_reasons=["logout"])
+    provider.register_client(rp, "news", own_tokens=False)
+    started = round(time.time() * 1000) - 60_000
+    places = [(each, sid) for each in ("wiki", "mail", "chat", "news", "gone") for sid in ("s1", "s2")]
+    store(stack, provider.issuer, [RpSessionStarted("ada", each, started, sid) for each, sid in places])
+
+    scope = {"provider": provider.name, "subjects": ["ada"]}
+    _, estimate = stack.admin("POST", PATH, {"scope": scope, "reason": "compromised", "rate": 1, "dry_run": True})
+
+    assert {each["client_id"]: (each["tokens"], each["state"]) for each in estimate["clients"]} == {
+        "wiki": (1, "ready"),
+        "mail": (2, "ready"),
+        "chat": (0, "suppressed"),
+        "news": (0, "provider_tokens_only"),
+        "gone": (0, "unregistered"),
+    }
+    assert estimate["seconds"] == 3.0
+
+
 @pytest.mark.parametrize(
     ("scope", "status"), [({"provider": "nobody"}, 404), ({"client_id": "nobody"}, 404), ({"subjects": []}, 400), ({"x": 1}, 400)]
 )

@@ -1,4 +1,7 @@
-"""A mass logout whose run is killed at any of its calls misses nobody, tells nobody twice, and counts exactly."""
+"""A mass logout whose run is killed at any of its calls misses nobody, tells nobody twice, and counts exactly.
+
+It also ends, whatever becomes of its messages.
+"""
 
 import time
 import uuid
@@ -8,19 +11,22 @@ from unittest import mock
 
 import pytest
 
+from backchannel.errors import ConflictError
 from backchannel.logouts.mass.messages import MassLogoutMessage
+from backchannel.logouts.mass.progress import LOST_AFTER
 from backchannel.logouts.mass.records import Change, MassLogout
+from backchannel.logouts.mass.table import MOST_CHANGES
 from backchannel.providers.clients import Client
 from backchannel.reasons import Reason
-from backchannel.sessions.events import MassEnd, RpSessionStarted
+from backchannel.sessions.events import MassEnd, RpSessionStarted, SubjectSessionsEnded
 from local.client import Stack
 from tests.support.interleaving import Held, Tables, Task, World, own_sessions, taking_turns
 from tests.support.scenarios import CHAT, WIKI
 
 pytestmark = pytest.mark.inside
 
-CALLS = 19
-"""Of the first turn of a mass logout of two subjects in two chunks; those that follow make the same ones."""
+CALLS = 16
+"""Of the first turn of a mass logout of two subjects in two chunks; both are released at once."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +92,7 @@ def check(world: World, mass: MassLogout, subjects: Sequence[str], clients: Sequ
             **{f"accepted {each.client_id}": len(subjects) for each in clients},
         }
     )
-    assert world.chunks.work(mass.mass_logout) == []
+    assert list(world.chunks.work(mass.mass_logout)) == []
 
 
 @pytest.mark.parametrize("calls", range(CALLS))
@@ -153,6 +159,73 @@ def test_a_cancelled_mass_logout_finishes_what_it_has_released_and_frees_its_sco
     assert 0 < totals["released sessions"] == told(world).total() < 6
     assert [(each.state, each.finished_at is not None) for each in world.masses] == [("cancelled", True)]
     assert ask_for(world).mass_logout != mass.mass_logout
+
+
+def test_a_new_one_of_the_scope_starts_at_once_after_a_cancel_that_is_not_finished(world: World) -> None:
+    first, change = ask_for(world, rate=1), Change(world.now(), "arn", "test")
+    released_some(world, lambda: world.mass_logouts.cancel(first, change))
+
+    second = ask_for(world)
+
+    assert second.mass_logout != first.mass_logout
+    assert world.mass_logouts.get(first.mass_logout).finished_at is None
+    with pytest.raises(ConflictError, match="is cancelled for good: start a new one"):
+        world.mass_logouts.resume(first, change)
+    world.run()
+    assert {sub for sub, _ in told(world)} == {"ada", "bob", "eve"}
+
+
+def test_who_has_accepted_an_earlier_token_is_not_released_again(world: World) -> None:
+    ended = SubjectSessionsEnded("ada", world.now(), "e1", reason=Reason.LOGOUT)
+    world.intake.take(world.provider, [ended], world.now())
+    world.run()
+
+    mass = ask_for(world)
+    world.run()
+
+    tally = world.chunks.totals(mass.mass_logout).tally
+    assert (tally["found subjects"], tally["released sessions"]) == (2, 4)
+    assert told(world) == Counter((sub, each) for sub in ("ada", "bob", "eve") for each in ("wiki", "chat"))
+
+
+def test_who_has_not_accepted_an_earlier_token_is_released_again(world: World) -> None:
+    ended = SubjectSessionsEnded("ada", world.now(), "e1", reason=Reason.LOGOUT)
+    world.intake.take(world.provider, [ended], world.now())
+    while not world.to_deliver.held:
+        world._let_go_on(world._running[0]) if world._running else world._next()
+    world.to_deliver.held.clear()  # purged
+
+    mass = ask_for(world)
+    world.run()
+
+    assert world.chunks.totals(mass.mass_logout).tally["found subjects"] == 3
+
+
+def test_a_mass_logout_whose_messages_are_purged_counts_them_as_lost_and_finishes(world: World) -> None:
+    mass = ask_for(world)
+    released_some(world, lambda: None)
+    world.ended.held.pop()
+    world.run()
+    assert world.masses[0].finished_at is None
+
+    world._leap(LOST_AFTER / 1000 + 1)
+    world.to_work.held = [Held(MassLogoutMessage(mass.mass_logout, world.masses[0].turn).to_json())]
+    world._idle_turns = 0
+    world.run()
+
+    tally = world.chunks.totals(mass.mass_logout).tally
+    assert (world.masses[0].state, tally["lost"], tally["fanned_out"]) == ("finished", 1, 2)
+
+
+def test_only_the_last_hundred_changes_are_kept(world: World) -> None:
+    mass = ask_for(world)
+    for number in range(MOST_CHANGES + 3):
+        changed = world.mass_logouts.set_rates(mass, Change(world.now(), "arn", f"rate {number}"), 1, 1)
+
+    kept = [each.what for each in world.mass_logouts.get(mass.mass_logout).history]
+
+    assert kept == [f"rate {number}" for number in range(3, MOST_CHANGES + 3)]
+    assert len(changed.history) <= MOST_CHANGES + 1
 
 
 def test_listed_subjects_are_told_also_if_their_start_is_reported_late(world: World) -> None:

@@ -39,6 +39,7 @@ from backchannel.logouts.mass.records import MassLogout, Scope
 from backchannel.logouts.mass.runner import MassRunner
 from backchannel.logouts.mass.table import Held as HeldByAnother
 from backchannel.logouts.mass.table import MassLogouts
+from backchannel.logouts.mass.told import Told
 from backchannel.logouts.table import Logouts
 from backchannel.providers.clients import Client
 from backchannel.providers.table import Provider, Providers, Recipients
@@ -221,6 +222,9 @@ class KnownProviders(Providers):
     def get_clients(self, provider: str, client_ids: Iterable[str]) -> list[Client]:  # noqa: ARG002
         return [self.of_id[client_id] for client_id in client_ids]
 
+    def get_client(self, provider: str, client_id: str) -> Client:  # noqa: ARG002
+        return self.of_id[client_id]
+
     def clients(self, provider: str, after: str | None, limit: int) -> Page[Client]:  # noqa: ARG002
         keys = sorted(key("CLIENT", client_id) for client_id in self.of_id)
         found = [each for each in keys if after is None or each > after][:limit]
@@ -350,6 +354,7 @@ class World:
             self.sessions,
             providers,
             Standings(dynamodb, self.tables.deliveries),
+            Told(dynamodb, self.tables.deliveries),
             queue=self.to_work,
             ended_queue=self.ended,
             now=self.now,
@@ -652,6 +657,7 @@ def taking_turns() -> Iterator[None]:
             mock.patch.multiple("backchannel.logouts.fan_out", ThreadPoolExecutor=_Serially, PAGE=PAGE),
             mock.patch("backchannel.sessions.intake.ThreadPoolExecutor", _Serially),
             mock.patch("backchannel.logouts.mass.progress.ThreadPoolExecutor", _Serially),
+            mock.patch("backchannel.logouts.mass.releases.ThreadPoolExecutor", _Serially),
             mock.patch.multiple("backchannel.logouts.mass.reader", ThreadPoolExecutor=_Serially, SEGMENTS=2),
             mock.patch.object(metrics, "add_metric"),
         ):

@@ -3,7 +3,7 @@
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -18,6 +18,7 @@ from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.progress import Standings
 from backchannel.logouts.mass.records import Work
 from backchannel.logouts.mass.table import MassLogouts
+from backchannel.logouts.mass.told import Told
 from backchannel.logouts.table import Logouts
 from backchannel.providers.table import Providers
 from backchannel.sessions.events import RpSessionStarted, SessionEnded, SubjectSessionsEnded
@@ -114,7 +115,7 @@ OF_CHUNKS: dict[str, Read[Chunks]] = {
     "totals": lambda at: at.totals("m1"),
     "totals of several": lambda at: at.totals_of(["m1"]),
     "segments": lambda at: at.segments("m1", 2),
-    "work": lambda at: at.work("m1"),
+    "work": lambda at: list(at.work("m1")),
     "a chunk": lambda at: at.entries("m1", Work(0, 0, 1)),
 }
 OF_PROVIDERS: dict[str, Read[Providers]] = {
@@ -166,6 +167,10 @@ def test_a_read_of_mass_logouts_is_consistent(read: Read[MassLogouts]) -> None:
 @pytest.mark.parametrize("read", OF_CHUNKS.values(), ids=OF_CHUNKS)
 def test_a_read_of_a_mass_logout_s_chunks_is_consistent(read: Read[Chunks]) -> None:
     check(Chunks, read)
+
+
+def test_a_read_of_who_was_told_before_is_consistent() -> None:
+    check(Told, lambda at: at.untold([replace(ADA, ended_by="l1")]))
 
 
 def test_a_look_at_a_logout_of_a_mass_logout_is_consistent() -> None:

@@ -1,12 +1,18 @@
 """A dry run counts what it has time for, and says of how much that is."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from backchannel.aws.dynamodb import Page
+from backchannel.errors import OutOfTime
+from backchannel.logouts.mass.audience import Audience
 from backchannel.logouts.mass.estimate import SAMPLES, Estimator, Reach
 from backchannel.logouts.mass.records import Scope
+from backchannel.logouts.mass.releases import LOGOUTS_A_SECOND
+from backchannel.providers.clients import Client
 from backchannel.reasons import Reason
 from backchannel.sessions.events import MassEnd, SubjectSessionsEnded
 from backchannel.sessions.rp_sessions import RpSession
@@ -14,6 +20,9 @@ from backchannel.sessions.rp_sessions import RpSession
 NOW = 1_788_256_800_000
 END = MassEnd(NOW, "dry run", None, Reason.COMPROMISED)
 ISSUER = "https://idp.example"
+
+
+CLIENTS = {name: Client(name, backchannel_logout_uri="https://rp.example/") for name in ("wiki", "mail")}
 
 
 class Crowd:
@@ -38,8 +47,20 @@ class Crowd:
         known = [RpSession("wiki", event.sub, NOW - 1, "s1")] if event.sub in self.subjects else []
         return Page(known, None)
 
-    def count(self, scope: Scope, *, is_long: bool = False, calls: int = 1_000_000) -> Reach:
-        estimator = Estimator(cast("Any", self), NOW)
+    def untold(self, sessions: list[RpSession]) -> list[RpSession]:
+        return [each for each in sessions if each.ended_by is None]
+
+    def count(
+        self,
+        scope: Scope,
+        *,
+        is_long: bool = False,
+        calls: int = 1_000_000,
+        clients: Mapping[str, Client] = CLIENTS,
+        everybody: Sequence[str] = (),
+    ) -> Reach:
+        audience = Audience(clients, Reason.COMPROMISED, everybody=everybody)
+        estimator = Estimator(cast("Any", self), cast("Any", self), audience, NOW, clock=lambda: self.calls / 100)
         return estimator.count(scope, END, is_long=lambda: is_long, is_too_long=lambda: self.calls > calls)
 
 
@@ -76,3 +97,60 @@ def test_the_time_is_that_of_all_or_of_the_client_with_the_most(rate: int, clien
     reach.tokens.update({"wiki": 200, "mail": 100})
 
     assert reach.seconds(rate, client_rate) == seconds
+
+
+def test_the_time_is_that_of_the_reading_or_of_the_release_where_these_take_longer_than_the_rate() -> None:
+    sparse = Reach(subjects=2, sessions=2, released=2, reading=60.0)
+    crowded = Reach(subjects=20 * LOGOUTS_A_SECOND, sessions=1, released=20 * LOGOUTS_A_SECOND)
+
+    assert sparse.seconds(1000, 1000) == 60.0
+    assert crowded.seconds(10_000, 10_000) == 20.0
+
+
+def test_the_time_of_reading_is_estimated_for_the_whole_table() -> None:
+    reach = Crowd(40_960).count(Scope(ISSUER), is_long=True, calls=2_000)
+
+    assert reach.extrapolated().reading == pytest.approx(reach.reading / reach.share)
+    assert reach.reading > 0
+
+
+def test_a_dry_run_without_time_for_one_sample_says_so() -> None:
+    with pytest.raises(OutOfTime):
+        Crowd(1_000_000).count(Scope(ISSUER), is_long=True, calls=-1)
+
+
+def test_a_client_that_needs_sids_is_counted_with_a_token_for_each() -> None:
+    class Many(Crowd):
+        def of_provider(self, *_: object, **__: object) -> Page[RpSession, Any]:
+            self.calls += 1
+            found = [RpSession(client, "u0", NOW - 1, sid) for client in ("wiki", "mail") for sid in ("s1", "s2", "s3", None)]
+            return Page(found if self.calls == 1 else [], None)
+
+    needs_sid = replace(CLIENTS["mail"], backchannel_logout_session_required=True)
+
+    reach = Many(1).count(Scope(ISSUER), clients={**CLIENTS, "mail": needs_sid})
+
+    assert (reach.tokens, reach.released, reach.sessions) == ({"wiki": 1, "mail": 3}, 4, 8)
+
+
+def test_clients_that_are_sent_nothing_are_shown_without_tokens() -> None:
+    silent = replace(CLIENTS["mail"], own_tokens=False)
+
+    reach = Crowd(10).count(Scope(ISSUER), clients={**CLIENTS, "mail": silent})
+
+    assert (dict(reach.tokens), reach.released) == ({"wiki": 10, "mail": 0}, 10)
+
+
+def test_a_listed_subject_of_a_provider_whose_recipients_are_all_is_a_token_for_each_client() -> None:
+    reach = Crowd(0).count(Scope(ISSUER, None, ("ada", "bob")), everybody=("wiki", "mail"))
+
+    assert (reach.tokens, reach.released) == ({"wiki": 2, "mail": 2}, 4)
+
+
+def test_who_was_told_before_is_not_counted() -> None:
+    class Ended(Crowd):
+        def of_provider(self, *args: Any, **more: Any) -> Page[RpSession, Any]:
+            page = super().of_provider(*args, **more)
+            return Page([replace(each, ended_by="another") for each in page.items], page.cursor)
+
+    assert Ended(100).count(Scope(ISSUER)).subjects == 0

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.logouts.mass.pacing import CATCH_UP, Pace, after_release, ready_at
+from backchannel.logouts.mass.pacing import CATCH_UP, MOST_KEPT, Pace, after_release, kept, ready_at
 
 NOW = 1_788_256_800_000
 
 
-def released(clients: list[list[str]], rate: int, client_rate: int, *, turns: range) -> list[int]:
+def released(clients: list[dict[str, int]], rate: int, client_rate: int, *, turns: range) -> list[int]:
     """Return when each logout is released by a run that looks at these times."""
     pace, times, left = Pace(), list[int](), list(clients)
     for now in turns:
@@ -21,7 +21,7 @@ def released(clients: list[list[str]], rate: int, client_rate: int, *, turns: ra
 
 @pytest.mark.parametrize(("rate", "client_rate", "a_second"), [(30, 100, 10), (300, 10, 10), (60, 10, 10), (30, 5, 5)])
 def test_the_rate_is_kept_in_all_and_for_each_client(rate: int, client_rate: int, a_second: int) -> None:
-    times = released([["a", "b", "c"]] * 1000, rate, client_rate, turns=range(NOW, NOW + 30_000, 50))
+    times = released([{"a": 1, "b": 1, "c": 1}] * 1000, rate, client_rate, turns=range(NOW, NOW + 30_000, 50))
 
     assert len(times) == pytest.approx(a_second * (30 + CATCH_UP / 1000), rel=0.02)
     later = [at for at in times if at >= NOW + 10_000]
@@ -29,7 +29,7 @@ def test_the_rate_is_kept_in_all_and_for_each_client(rate: int, client_rate: int
 
 
 def test_clients_do_not_wait_for_each_other_s_rate() -> None:
-    times = released([["a"], ["b"]] * 500, 1000, 10, turns=range(NOW, NOW + 10_000, 50))
+    times = released([{"a": 1}, {"b": 1}] * 500, 1000, 10, turns=range(NOW, NOW + 10_000, 50))
 
     assert len(times) == pytest.approx(20 * (10 + CATCH_UP / 1000), rel=0.05)
 
@@ -38,47 +38,62 @@ def test_clients_do_not_wait_for_each_other_s_rate() -> None:
 def test_no_more_is_made_up_for_after_a_gap_than_two_seconds(gap: int) -> None:
     pace = Pace()
     for _ in range(100):
-        pace = after_release(pace, ["a"], NOW, 10, 10)  # ten seconds' worth
+        pace = after_release(pace, {"a": 1}, NOW, 10, 10)  # ten seconds' worth
 
     later = round(pace.next_at) + gap
     burst = 0
-    while ready_at(pace, ["a"]) <= later:
-        pace = after_release(pace, ["a"], later, 10, 10)
+    while ready_at(pace, {"a": 1}) <= later:
+        pace = after_release(pace, {"a": 1}, later, 10, 10)
         burst += 1
 
     assert burst == pytest.approx(min(gap, CATCH_UP) / 100, abs=1)
 
 
+def test_a_client_that_is_sent_a_token_for_each_sid_is_sent_no_more_a_second() -> None:
+    times = released([{"a": 3, "b": 1}] * 1000, 1000, 30, turns=range(NOW, NOW + 30_000, 50))
+
+    assert len([at for at in times if at >= NOW + 10_000]) == pytest.approx(10 * 20, rel=0.02)
+
+
+def test_of_very_many_clients_those_are_kept_whose_turn_comes_last() -> None:
+    pace = Pace(NOW, {f"client-{number}": NOW + number for number in range(MOST_KEPT + 9)})
+
+    stored = kept(pace)
+
+    assert stored["next_at"] == NOW
+    assert set(stored["of_client"]) == {f"client-{number}" for number in range(9, MOST_KEPT + 9)}
+
+
 def test_a_subject_whom_no_client_knows_is_one_token() -> None:
-    pace = after_release(Pace(NOW), [], NOW, 10, 1)
+    pace = after_release(Pace(NOW), {}, NOW, 10, 1)
 
     assert pace == Pace(NOW + 100, {})
 
 
 def test_a_new_rate_holds_from_the_next_release_on() -> None:
-    pace = after_release(Pace(NOW), ["a"], NOW, 10, 10)
+    pace = after_release(Pace(NOW), {"a": 1}, NOW, 10, 10)
 
-    faster = after_release(pace, ["a"], NOW + 100, 100, 100)
+    faster = after_release(pace, {"a": 1}, NOW + 100, 100, 100)
 
     assert (pace.next_at, faster.next_at) == (NOW + 100, NOW + 110)
 
 
 def test_clients_who_are_told_nothing_more_are_forgotten() -> None:
-    pace = after_release(Pace(), ["a"], NOW, 100, 100)
+    pace = after_release(Pace(), {"a": 1}, NOW, 100, 100)
 
-    assert [*after_release(pace, ["b"], NOW + CATCH_UP + 1, 100, 100).of_client] == ["b"]
+    assert [*after_release(pace, {"b": 1}, NOW + CATCH_UP + 1, 100, 100).of_client] == ["b"]
 
 
 @given(
-    st.lists(st.lists(st.sampled_from("abc"), unique=True), max_size=200),
+    st.lists(st.dictionaries(st.sampled_from("abc"), st.integers(1, 4)), max_size=200),
     st.integers(1, 50),
     st.integers(1, 50),
     st.lists(st.integers(0, 4_000), min_size=1, max_size=50),
 )
 def test_in_no_ten_seconds_is_more_released_than_twelve_allow(
-    clients: list[list[str]], rate: int, client_rate: int, gaps: list[int]
+    clients: list[dict[str, int]], rate: int, client_rate: int, gaps: list[int]
 ) -> None:
-    pace, now, left, log = Pace(), NOW, list(clients), list[tuple[int, list[str]]]()
+    pace, now, left, log = Pace(), NOW, list(clients), list[tuple[int, dict[str, int]]]()
     for gap in gaps:
         now += gap
         while left and ready_at(pace, left[0]) <= now:
@@ -88,6 +103,8 @@ def test_in_no_ten_seconds_is_more_released_than_twelve_allow(
     seconds = (10_000 + CATCH_UP) / 1000
     for began, _ in log:
         window = [told for at, told in log if began <= at < began + 10_000]
-        largest = max(max(1, len(told)) for told in window)
-        assert sum(max(1, len(told)) for told in window) <= rate * seconds + largest
-        assert all(sum(client in told for told in window) <= client_rate * seconds + 1 for client in "abc")
+        largest = max(max(1, sum(told.values())) for told in window)
+        assert sum(max(1, sum(told.values())) for told in window) <= rate * seconds + largest
+        for client in "abc":
+            most = max(told.get(client, 0) for told in window)
+            assert sum(told.get(client, 0) for told in window) <= client_rate * seconds + most

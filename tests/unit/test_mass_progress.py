@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from backchannel.logouts.mass.progress import MOST_CLIENTS, OTHERS, SELDOM, SOON, is_settled, looked
-from backchannel.logouts.mass.records import FANNED_OUT, MassCounts, Work
+from backchannel.logouts.mass.progress import LOST_AFTER, MOST_CLIENTS, OTHERS, SELDOM, SOON, is_settled, looked
+from backchannel.logouts.mass.records import FANNED_OUT, LOST, MassCounts, Work
 
 NOW = 1_788_256_800_000
-WORK = Work(0, 0, size=3, sent=3, left=(0, 1, 2))
+WORK = Work(0, 0, size=3, sent=3, left=(0, 1, 2), released_at=NOW)
 
 
 def standing(*statuses: str, fanned_out: bool = True) -> MassCounts:
@@ -60,7 +60,7 @@ def test_a_chunk_in_which_nothing_changes_is_looked_at_ever_more_seldom() -> Non
 
 
 def test_clients_beyond_the_first_fifty_are_counted_together() -> None:
-    work = Work(0, 0, size=60, sent=60, left=tuple(range(60)))
+    work = Work(0, 0, size=60, sent=60, left=tuple(range(60)), released_at=NOW)
     seen = {n: Counter({FANNED_OUT: 1, f"retrying client-{n}": 1}) for n in range(60)}
 
     first = looked(work, seen, Counter(), NOW)
@@ -68,3 +68,28 @@ def test_clients_beyond_the_first_fifty_are_counted_together() -> None:
 
     assert first.counted[f"retrying {OTHERS}"] == second.counted[f"accepted {OTHERS}"] == 60 - MOST_CLIENTS
     assert second.counted.total() == 120
+
+
+@pytest.mark.parametrize(
+    ("tally", "age", "waits", "is_lost"),
+    [
+        (standing(fanned_out=False), LOST_AFTER + 1, False, True),  # its message was purged
+        (standing("retrying"), LOST_AFTER + 1, False, True),  # that of its delivery was
+        (standing("retrying"), LOST_AFTER + 1, True, False),  # the client is paused
+        (standing(fanned_out=False), LOST_AFTER - 1, False, False),
+        (standing("retrying"), LOST_AFTER - 1, False, False),
+        (standing("accepted"), LOST_AFTER + 1, False, False),
+    ],
+)
+def test_a_logout_of_which_nothing_will_come_is_lost_and_not_left(
+    tally: MassCounts,
+    age: int,
+    waits: bool,  # noqa: FBT001 - a row
+    is_lost: bool,  # noqa: FBT001 - a row
+) -> None:
+    work = replace(WORK, size=1, sent=1, left=(0,), released_at=NOW - age)
+
+    after = looked(work, {0: tally}, Counter(), NOW, lambda _: waits)
+
+    assert after.counted[LOST] == after.settled[LOST] == is_lost
+    assert after.left == (() if is_lost or is_settled(tally) else (0,))

@@ -20,7 +20,7 @@ def session(client_id: str = "wiki", sub: str = "ada", at: int = NOW - 1, sid: s
 def test_the_sessions_of_a_subject_are_one_logout_with_a_token_for_each_client() -> None:
     found = [session(), session("mail"), session(sid="s2"), session(sub="bob", sid=None)]
 
-    assert entries(found, END, None) == [Entry("ada", None, ("wiki", "mail"), 3), Entry("bob", None, ("wiki",), 1)]
+    assert entries(found, END, None) == [Entry("ada", None, {"wiki": 2, "mail": 1}, 3), Entry("bob", None, {"wiki": 0}, 1)]
 
 
 def test_a_session_whose_subject_nobody_knows_is_a_logout_of_its_own_at_its_client() -> None:
@@ -35,7 +35,7 @@ def test_a_session_whose_subject_nobody_knows_is_a_logout_of_its_own_at_its_clie
 
 
 def test_a_subject_at_the_end_of_one_page_is_not_counted_again_on_the_next() -> None:
-    assert entries([session(sid="s3"), session(sub="bob")], END, "ada") == [Entry("bob", None, ("wiki",), 1)]
+    assert entries([session(sid="s3"), session(sub="bob")], END, "ada") == [Entry("bob", None, {"wiki": 1}, 1)]
 
 
 @pytest.mark.parametrize("at", [NOW + 1, NOW + 4_000])

@@ -14,6 +14,7 @@ from backchannel.deliveries.table import Deliveries
 from backchannel.logouts.listing import LogoutList
 from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.table import MassLogouts
+from backchannel.logouts.mass.told import Told
 from backchannel.logouts.table import Logouts
 from backchannel.providers.source_activity import SourceActivities
 from backchannel.providers.source_changes import SourceChanges
@@ -50,6 +51,7 @@ class Dependencies:
     mass_logouts: MassLogouts
     mass_chunks: Chunks
     mass_logout_queue: Queue
+    told: Told
     permit_private_networks: bool
     permit_loopback: bool
 

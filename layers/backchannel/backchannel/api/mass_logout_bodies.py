@@ -10,6 +10,7 @@ from backchannel.logouts.mass.records import (
     FANNED_OUT,
     FOUND_SESSIONS,
     FOUND_SUBJECTS,
+    LOST,
     RELEASED_SESSIONS,
     RELEASED_SUBJECTS,
     MassCounts,
@@ -89,7 +90,8 @@ class MassLogoutView(BaseModel):
     """A mass logout and what has come of it.
 
     ``found``: whom it is about; everybody once ``is_read``. ``released``: whose logouts are on their way. ``fanned_out`` logouts
-    have their deliveries. ``deliveries`` are counted by status, ``clients`` has the same for each client; they may lag by
+    have their deliveries; ``lost`` ones were not settled four days after their release, and are not watched any more.
+    ``deliveries`` are counted by status, ``clients`` has the same for each client; they may lag by
     seconds, by ten minutes where a client is down for hours. ``finished_at``: when all that was released was settled.
     """
 
@@ -109,6 +111,7 @@ class MassLogoutView(BaseModel):
     found: NumbersView
     released: NumbersView
     fanned_out: int
+    lost: int
     deliveries: dict[str, int]
     clients: dict[str, dict[str, int]]
     finished_at: Timestamp | None
@@ -122,14 +125,30 @@ class MassLogoutsView(BaseModel):
     next: str | None
 
 
+type ReachedState = Literal[
+    "ready",
+    "paused",
+    "failing",
+    "suppressed",
+    "no_backchannel_logout_uri",
+    "provider_tokens_only",
+    "unregistered",
+    "unknown",
+]
+
+
 class ReachedClientView(BaseModel):
-    """A client that would be told."""
+    """A client at which somebody would be logged out, and the tokens that it would be sent."""
 
     client_id: str
     tokens: int
     state: Annotated[
-        Literal["ready", "paused", "failing", "unregistered", "unknown"],
-        Field(description="failing: its circuit is open; unknown: one of too many to look at"),
+        ReachedState,
+        Field(
+            description="failing: its circuit is open. Sent nothing: suppressed, its logout_reasons do not have the reason;"
+            " no_backchannel_logout_uri; provider_tokens_only, its own_tokens is false; unregistered."
+            " unknown: one of too many to look at"
+        ),
     ]
 
 
@@ -142,7 +161,7 @@ class MassLogoutEstimate(BaseModel):
     sessions: int
     without_sid: int
     clients: list[ReachedClientView]
-    seconds: Annotated[float, Field(description="how long the release takes at this rate")]
+    seconds: Annotated[float, Field(description="how long the release takes at this rate, or as fast as it goes")]
 
 
 def shown(mass: MassLogout, totals: Totals) -> MassLogoutView:
@@ -167,6 +186,7 @@ def shown(mass: MassLogout, totals: Totals) -> MassLogoutView:
         found=NumbersView(subjects=totals.tally[FOUND_SUBJECTS], sessions=totals.tally[FOUND_SESSIONS]),
         released=NumbersView(subjects=totals.tally[RELEASED_SUBJECTS], sessions=totals.tally[RELEASED_SESSIONS]),
         fanned_out=totals.tally[FANNED_OUT],
+        lost=totals.tally[LOST],
         deliveries={each: sum(counts.get(each, 0) for counts in clients.values()) for each in statuses},
         clients=clients,
         finished_at=optional_timestamp(mass.finished_at),

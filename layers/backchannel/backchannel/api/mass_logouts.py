@@ -2,7 +2,7 @@
 
 import uuid
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.event_handler.router import APIGatewayRouter
@@ -16,6 +16,7 @@ from backchannel.api.mass_logout_bodies import (
     MassLogoutsView,
     MassLogoutView,
     ReachedClientView,
+    ReachedState,
     shown,
 )
 from backchannel.api.paging import cursor, sort_key
@@ -23,10 +24,12 @@ from backchannel.api.parameters import After, Limit
 from backchannel.api.requests import milliseconds
 from backchannel.api.views import responses
 from backchannel.errors import ConflictError, MalformedRequestError
+from backchannel.logouts.mass.audience import Audience, untold
 from backchannel.logouts.mass.estimate import Estimator, Reach
 from backchannel.logouts.mass.messages import MassLogoutMessage
 from backchannel.logouts.mass.records import Change, MassLogout, Scope, Totals
 from backchannel.providers.clients import Client
+from backchannel.providers.table import Provider
 from backchannel.reasons import Reason
 from backchannel.sessions import events as session_events
 from backchannel.sessions.events import MassEnd
@@ -76,7 +79,7 @@ def post(request: MassLogoutRequest) -> tuple[MassLogoutView | MassLogoutEstimat
         history=(Change(received, requester(router), "started"),),
     )
     if request.dry_run:
-        return _estimate(using, scope, mass), HTTPStatus.OK
+        return _estimate(using, provider, scope, mass), HTTPStatus.OK
     stored = using.mass_logouts.create(mass, scope.subjects or ())
     if (stored.reason, stored.note, stored.started_before) != (mass.reason, mass.note, mass.started_before):
         raise ConflictError(f"mass logout {stored.mass_logout} of this scope, with another reason or time, is {stored.state}")
@@ -183,10 +186,11 @@ def _last_covered(request: MassLogoutRequest, received: int) -> int:
     return min(received, before - 1)
 
 
-def _estimate(using: Dependencies, scope: Scope, mass: MassLogout) -> MassLogoutEstimate:
+def _estimate(using: Dependencies, provider: Provider, scope: Scope, mass: MassLogout) -> MassLogoutEstimate:
     began = mass.created_at
     end = MassEnd(mass.ended_at, "dry run", mass.client_id, mass.reason)
-    read = Estimator(using.sessions, began).count(
+    audience = Audience.of(using.providers, provider, mass.client_id, mass.reason)
+    read = Estimator(using.sessions, using.told, audience, began).count(
         scope, end, is_long=lambda: now() - began > LONG, is_too_long=lambda: now() - began > TOO_LONG
     )
     reach = read.extrapolated()
@@ -196,24 +200,27 @@ def _estimate(using: Dependencies, scope: Scope, mass: MassLogout) -> MassLogout
         subjects=round(reach.subjects),
         sessions=round(reach.sessions),
         without_sid=round(reach.without_sid),
-        clients=_clients(using, mass.provider, reach),
+        clients=_clients(using, mass, reach),
         seconds=round(reach.seconds(mass.rate, mass.client_rate), 1),
     )
 
 
-def _clients(using: Dependencies, provider: str, reach: Reach) -> list[ReachedClientView]:
+def _clients(using: Dependencies, mass: MassLogout, reach: Reach) -> list[ReachedClientView]:
     looked_at = [client_id for client_id, _ in reach.tokens.most_common(MOST_CLIENTS)]
-    known = {each.client_id: each for each in using.providers.get_clients(provider, looked_at)} if looked_at else {}
-    states = {each: _state(using, provider, known.get(each)) for each in looked_at}
+    known = {each.client_id: each for each in using.providers.get_clients(mass.provider, looked_at)} if looked_at else {}
+    states = {each: _state(using, mass, known.get(each)) for each in looked_at}
     return [
         ReachedClientView(client_id=client_id, tokens=tokens, state=states.get(client_id, "unknown"))
         for client_id, tokens in reach.tokens.most_common()
     ]
 
 
-def _state(using: Dependencies, provider: str, client: Client | None) -> Literal["ready", "paused", "failing", "unregistered"]:
+def _state(using: Dependencies, mass: MassLogout, client: Client | None) -> ReachedState:
     if client is None:
         return "unregistered"
+    why_not = untold(client, mass.reason)
+    if why_not is not None:
+        return why_not
     if client.paused:
         return "paused"
-    return "ready" if using.circuits.get(provider, client.client_id).state == "closed" else "failing"
+    return "ready" if using.circuits.get(mass.provider, client.client_id).state == "closed" else "failing"

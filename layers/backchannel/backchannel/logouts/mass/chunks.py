@@ -6,8 +6,9 @@ change together with the chunk that changes them, so they are exact, whoever die
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ CHUNK = 50
 
 _MOST_OCTETS = 200_000
 """Of one chunk, whose item has at most 400 KB."""
+
+_LAST_PLACE = 99_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +71,23 @@ class Chunks:
         found = {int(item.sk.split("#")[1]): item for item in self._below(mass_logout, "SEGMENT")}
         return [_segment(each, found.get(each)) for each in range(number)]
 
-    def work(self, mass_logout: str) -> list[Work]:
-        """Return every chunk that is not settled, in the order of their release."""
-        return [_work(item) for item in self._below(mass_logout, "WORK")]
+    def work(self, mass_logout: str) -> Iterator[Work]:
+        """Yield every chunk that is not settled, in the order of their release."""
+        return map(_work, self._below(mass_logout, "WORK"))
 
     def entries(self, mass_logout: str, work: Work) -> list[Entry]:
         """Return the logouts of a chunk."""
         item = read(self._items, mass_logout, _name("CHUNK", work))
         names: list[str] = [] if item is None else item.document["clients"]
         listed = [] if item is None else item.document["entries"]
-        return [Entry(sub, sid, tuple(names[each] for each in clients), sessions) for sub, sid, clients, sessions in listed]
+        return [
+            Entry(sub, sid, {names[place]: number for place, number in sids}, sessions) for sub, sid, sids, sessions in listed
+        ]
 
     def add(
         self, mass_logout: str, segment: Segment, entries: Iterable[Entry], totals: Totals, now: int
-    ) -> tuple[Segment, list[Work], Totals]:
-        """Store logouts that were found in a segment, which is read so far by now.
+    ) -> tuple[Segment, list[tuple[Work, list[Entry]]], Totals]:
+        """Store logouts that were found in a segment, which is read so far by now; return its chunks with their entries.
 
         Raises:
             ConditionFailedError: somebody else has read on.
@@ -107,30 +112,31 @@ class Chunks:
                 writes.save(self._items(mass_logout, _name("CHUNK", work), document=_written(part), expires_at=expiry(now)))
                 writes.save(self._work_item(mass_logout, work, now))
             after = self._save_totals(writes, mass_logout, totals, after, now)
-        return read_on, works, after
+        return read_on, list(zip(works, parts, strict=True)), after
 
     def save(
-        self, mass_logout: str, works: tuple[Work, Work], all_totals: tuple[Totals, Totals], now: int
-    ) -> tuple[Work, Totals]:
-        """Store how far a chunk has come, and what that changes in the totals; each as it was and as it is by now.
+        self, mass_logout: str, changes: Sequence[tuple[Work, Work]], all_totals: tuple[Totals, Totals], now: int
+    ) -> tuple[list[Work], Totals]:
+        """Store how far chunks have come, and what that changes in the totals; each as it was and as it is by now.
 
-        A chunk that is settled is removed.
+        A chunk that is settled is removed. One transaction takes less than a hundred.
 
         Raises:
             ConditionFailedError: somebody else has done so.
 
         """
-        (work, after), (totals, totals_after) = works, all_totals
-        after = replace(after, version=work.version + 1)
-        is_same = self._is_version(work.version)
+        totals, totals_after = all_totals
+        saved = [replace(after, version=before.version + 1) for before, after in changes]
         with transaction(self._items) as writes:
-            if after.left:
-                writes.save(self._work_item(mass_logout, after, now), is_same)
-            else:
-                writes.delete(self._work_item(mass_logout, work, now), is_same)
+            for (before, _), after in zip(changes, saved, strict=True):
+                is_same = self._is_version(before.version)
+                if after.left:
+                    writes.save(self._work_item(mass_logout, after, now), is_same)
+                else:
+                    writes.delete(self._work_item(mass_logout, before, now), is_same)
             if totals_after != totals:
                 totals_after = self._save_totals(writes, mass_logout, totals, totals_after, now)
-        return after, totals_after
+        return saved, totals_after
 
     def finish_reading(self, mass_logout: str, totals: Totals, now: int) -> Totals:
         """Note that everybody is found.
@@ -162,12 +168,13 @@ class Chunks:
             "counted": dict(work.counted),
             "look_at": work.look_at,
             "wait": work.wait,
+            "released_at": work.released_at,
         }
         return self._items(mass_logout, _name("WORK", work), document=document, version=work.version, expires_at=expiry(now))
 
-    def _below(self, mass_logout: str, kind: str) -> list[MassItem]:
+    def _below(self, mass_logout: str, kind: str) -> Iterator[MassItem]:
         with storage():
-            return list(self._items.query(mass_logout, self._items.sk.startswith(key(kind, "")), consistent_read=True))
+            yield from self._items.query(mass_logout, self._items.sk.startswith(key(kind, "")), consistent_read=True)
 
 
 def _name(kind: str, work: Work) -> str:
@@ -190,20 +197,31 @@ def _work(item: MassItem) -> Work:
 def _parts(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
     """Yield chunks of entries that fit into an item each."""
     part: list[Entry] = []
+    names: set[str] = set()
     octets = 0
     for entry in entries:
-        size = sum(4 * len(name) + 16 for name in (entry.sub or "", entry.sid or "", *entry.clients))
+        size = _octets(entry, names)
         if part and (len(part) == CHUNK or octets + size > _MOST_OCTETS):
             yield part
-            part, octets = [], 0
+            part, names, octets = [], set(), 0
+            size = _octets(entry, names)
         part.append(entry)
+        names.update(entry.sids)
         octets += size
     if part:
         yield part
 
 
+def _octets(entry: Entry, names: Collection[str]) -> int:
+    """Return how long an entry is in an item that has these clients' names already. A place has few digits."""
+    listed = [entry.sub, entry.sid, [[_LAST_PLACE, number] for number in entry.sids.values()], entry.sessions]
+    return len(json.dumps([listed, [name for name in entry.sids if name not in names]]))
+
+
 def _written(entries: Sequence[Entry]) -> dict[str, Any]:
     """Write a client's name once."""
-    places = {name: place for place, name in enumerate(dict.fromkeys(name for each in entries for name in each.clients))}
-    listed = [[each.sub, each.sid, [places[name] for name in each.clients], each.sessions] for each in entries]
+    places = {name: place for place, name in enumerate(dict.fromkeys(name for each in entries for name in each.sids))}
+    listed = [
+        [each.sub, each.sid, [[places[name], number] for name, number in each.sids.items()], each.sessions] for each in entries
+    ]
     return {"clients": list(places), "entries": listed}

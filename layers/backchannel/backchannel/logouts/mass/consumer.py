@@ -11,8 +11,9 @@ from backchannel.aws.dead_letters import DeadLetters
 from backchannel.aws.sqs import Queue, SqsRecord, backoff
 from backchannel.errors import InternalFailure, MessageNotUnderstood
 from backchannel.logouts.mass.messages import MassLogoutMessage
-from backchannel.logouts.mass.runner import SLICE, MassRunner
+from backchannel.logouts.mass.runner import MassRunner
 from backchannel.logouts.mass.table import Held
+from backchannel.logouts.mass.turn import SLICE
 from backchannel.runtime.observability import logger, metrics
 
 VISIBILITY = SLICE + 10_000

@@ -4,11 +4,15 @@ Each token moves a time forward, and none is released before its time has come. 
 between two slices or was killed, is made up for to a small extent only: an RP is never sent a burst.
 """
 
-from collections.abc import Mapping, Sequence
+import heapq
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 CATCH_UP = 2_000
 """Milliseconds of delay that are made up for."""
+
+MOST_KEPT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,16 +23,21 @@ class Pace:
     of_client: Mapping[str, float] = field(default_factory=dict)
 
 
-def ready_at(pace: Pace, clients: Sequence[str]) -> float:
-    """Return when a logout may be released that is told to these clients."""
-    return max([pace.next_at, *(pace.of_client.get(client, 0) for client in clients)])
+def ready_at(pace: Pace, tokens: Mapping[str, int]) -> float:
+    """Return when a logout may be released that becomes these tokens of each client."""
+    return max([pace.next_at, *(pace.of_client.get(client, 0) for client in tokens)])
 
 
-def after_release(pace: Pace, clients: Sequence[str], now: int, rate: int, client_rate: int) -> Pace:
-    """Return the pace after the release of a logout: one token for each of these clients, or one if there is none."""
+def after_release(pace: Pace, tokens: Mapping[str, int], now: int, rate: int, client_rate: int) -> Pace:
+    """Return the pace after the release of a logout; one without tokens counts as one, since its fan-out is work, too."""
     oldest = now - CATCH_UP
-    tokens = max(1, len(clients))
     of_client = {client: at for client, at in pace.of_client.items() if at > oldest}
-    for client in clients:
-        of_client[client] = max(of_client.get(client, 0), oldest) + 1000 / client_rate
-    return Pace(max(pace.next_at, oldest) + 1000 * tokens / rate, of_client)
+    for client, number in tokens.items():
+        of_client[client] = max(of_client.get(client, 0), oldest) + 1000 * number / client_rate
+    return Pace(max(pace.next_at, oldest) + 1000 * max(1, sum(tokens.values())) / rate, of_client)
+
+
+def kept(pace: Pace) -> dict[str, Any]:
+    """Return what the table keeps of a pace: an item has at most 400 KB, so of many clients those whose turn comes last."""
+    latest = heapq.nlargest(MOST_KEPT, pace.of_client.items(), key=lambda each: each[1])
+    return {"next_at": pace.next_at, "of_client": dict(latest)}

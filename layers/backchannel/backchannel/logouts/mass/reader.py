@@ -1,11 +1,12 @@
 """Finds whom a mass logout is about: in SessionsTable, segment by segment, or subject by subject of a list."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from backchannel.logouts.mass.chunks import Chunks, Segment
+from backchannel.logouts.mass.chunks import CHUNK, Chunks, Segment
 from backchannel.logouts.mass.records import Entry, MassLogout, entries, is_meant, of_subject
+from backchannel.logouts.mass.told import Told
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 
@@ -16,8 +17,8 @@ PAGE = 1_000
 SUBJECTS = 200
 """Listed subjects whose RP sessions are looked up at once."""
 
-PAGES_AT_MOST = 5
-"""Pages of one segment that are read, as long as they hold nobody, before it is noted that they are read."""
+LONGEST_READ = 1_000
+"""Milliseconds after which it is noted how far segments are read, however few logouts were found."""
 
 _CONCURRENCY = 8
 
@@ -33,6 +34,8 @@ class Reader:
 
     sessions: Sessions
     chunks: Chunks
+    told: Told
+    clock: Callable[[], int]
 
     def read(self, mass: MassLogout, segments: Sequence[Segment], now: int) -> list[tuple[Segment, Segment, list[Entry]]]:
         """Read on in some segments at once; return each as it was and as it is read then, and the logouts that were found."""
@@ -43,15 +46,19 @@ class Reader:
         return [(before, after, entries) for before, (after, entries) in zip(todo, found, strict=True)]
 
     def _read_table(self, mass: MassLogout, segment: Segment, now: int) -> tuple[Segment, list[Entry]]:
-        for _ in range(PAGES_AT_MOST):
-            place = (segment.number, segments_of(mass))
+        """Read on until there is a chunk of logouts: where they are few and far between, many pages hold one."""
+        found: list[Entry] = []
+        place = (segment.number, segments_of(mass))
+        while len(found) < CHUNK and not segment.is_read:
             page = self.sessions.of_provider(mass.issuer, mass.client_id, place, after=segment.cursor, limit=PAGE, now=now)
-            found = entries(page.items, mass.end, segment.last)
-            last = next((each.sub for each in reversed(found) if each.sub), segment.last)
+            meant = self.told.untold([each for each in page.items if is_meant(each, mass.end)])
+            more = entries(meant, mass.end, segment.last)
+            last = next((each.sub for each in reversed(more) if each.sub), segment.last)
             segment = replace(segment, cursor=page.cursor, last=last, is_read=page.cursor is None)
-            if found or segment.is_read:
-                return segment, found
-        return segment, []
+            found += more
+            if self.clock() >= now + LONGEST_READ:
+                break
+        return segment, found
 
     def _read_list(self, mass: MassLogout, segment: Segment, now: int) -> tuple[Segment, list[Entry]]:
         """Read on in the list. A subject without RP sessions is released, too: a late start may tell of one."""

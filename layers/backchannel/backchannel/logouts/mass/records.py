@@ -7,7 +7,7 @@ still to be released or to be settled, a ``MassCounts`` is what is counted.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,11 +19,11 @@ from backchannel.sessions.rp_sessions import RpSession, end_in_mass, is_covered
 type State = Literal["running", "paused", "cancelled", "finished"]
 
 type MassCounts = Counter[str]
-"""How many of what: the names below, ``fanned_out`` (logouts), and ``<status> <client_id>`` (deliveries)."""
+"""How many of what: the names below, and ``<status> <client_id>`` (deliveries)."""
 
 FOUND_SUBJECTS, FOUND_SESSIONS = "found subjects", "found sessions"
 RELEASED_SUBJECTS, RELEASED_SESSIONS = "released subjects", "released sessions"
-FANNED_OUT = "fanned_out"
+FANNED_OUT, LOST = "fanned_out", "lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +87,19 @@ class MassLogout:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One logout: of a subject, or where that is unknown of a session at its one client; ``clients`` are those to be told."""
+    """One logout: of a subject, or where that is unknown of a session at its one client.
+
+    ``sids``: the clients of its RP sessions, each with how many ``sid`` these have.
+    """
 
     sub: str | None
     sid: str | None = None
-    clients: tuple[str, ...] = ()
+    sids: Mapping[str, int] = field(default_factory=dict)
     sessions: int = 0
 
     def end(self, mass: MassEnd) -> Ended:
         """Return the end that is carried out."""
-        return mass.of_nobody(self.sid, self.clients[0]) if self.sid is not None else mass.of(self.sub or "")
+        return mass.of_nobody(self.sid, next(iter(self.sids))) if self.sid is not None else mass.of(self.sub or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,7 @@ class Work:
     """A chunk of entries of which the first ``sent`` are released, and those in ``left`` are not settled.
 
     ``settled`` is the tally of those that are, ``counted`` the tally of all when they were looked at last. The next look is due
-    at ``look_at``, and the one after it ``wait`` milliseconds later if nothing has changed.
+    at ``look_at``, and the one after it ``wait`` milliseconds later if nothing has changed. ``released_at`` is the last release.
     """
 
     segment: int
@@ -116,7 +119,13 @@ class Work:
     counted: MassCounts = field(default_factory=Counter)
     look_at: int = 0
     wait: int = 0
+    released_at: int = 0
     version: int = 0
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there are entries that are released and not settled."""
+        return bool(self.left) and self.left[0] < self.sent
 
     @property
     def under_way(self) -> list[int]:
@@ -146,13 +155,16 @@ def entries(sessions: Iterable[RpSession], mass: MassEnd, after: str | None) -> 
         if session.sub:
             subjects.setdefault(session.sub, []).append(session)
         else:
-            found.append(Entry(None, session.sid, (session.client_id,), 1))
+            found.append(Entry(None, session.sid, {session.client_id: 1}, 1))
     return found + [of_subject(sub, those) for sub, those in subjects.items()]
 
 
 def of_subject(sub: str, sessions: Sequence[RpSession]) -> Entry:
     """Return the logout of a subject with these RP sessions."""
-    return Entry(sub, None, tuple(dict.fromkeys(each.client_id for each in sessions)), len(sessions))
+    sids: dict[str, set[str]] = {}
+    for each in sessions:
+        sids.setdefault(each.client_id, set()).update(() if each.sid is None else (each.sid,))
+    return Entry(sub, None, {client_id: len(known) for client_id, known in sids.items()}, len(sessions))
 
 
 def is_meant(session: RpSession, mass: MassEnd) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.condition import Condition, size
 from pynamodb.expressions.update import Action
 
 from backchannel.aws.dynamodb import (
@@ -26,7 +26,7 @@ from backchannel.aws.dynamodb import (
 )
 from backchannel.errors import ConflictError, NotFoundError, StorageUnavailable
 from backchannel.logouts.mass.items import LIST, MASS, SCOPE, MassItem, expiry
-from backchannel.logouts.mass.pacing import Pace
+from backchannel.logouts.mass.pacing import Pace, kept
 from backchannel.logouts.mass.records import Change, MassLogout, State
 from backchannel.reasons import Reason
 
@@ -37,6 +37,9 @@ LEASE = 15_000
 """Milliseconds without a renewal after which another run goes on with a mass logout. A call to AWS may take nearly as long."""
 
 ACTIVE: tuple[State, ...] = ("running", "paused")
+MOST_CHANGES = 100
+"""Of a mass logout's history: the latest ones are kept."""
+
 _HAS_JUST_ENDED = "a mass logout of this scope has just ended"
 
 _LATEST = 9_999_999_999_999
@@ -140,12 +143,20 @@ class MassLogouts:
         actions = [*self._changes(None, change), *assignments(self._items, rate=rate, client_rate=client_rate)]
         if not update_if(item, self._is_active(), actions):
             return self._unless(mass, None)
-        return _mass_logout(item)
+        return self._with_latest_history(item)
 
     def _change(self, mass: MassLogout, change: Change, from_: tuple[State, ...], to: State) -> MassLogout:
         item = self._items(mass.mass_logout, MASS)
         if not update_if(item, self._items.state.is_in(*from_), self._changes(to, change)):
             return self._unless(mass, to)
+        return self._with_latest_history(item)
+
+    def _with_latest_history(self, item: MassItem) -> MassLogout:
+        """Forget the oldest changes of very many; if somebody else changes it now, they do."""
+        surplus = len(item.history) - MOST_CHANGES
+        if surplus > 0:
+            is_as_read = size(self._items.history) == len(item.history)  # type: ignore[no-untyped-call]
+            update_if(item, is_as_read, [self._items.history[place].remove() for place in range(surplus)])
         return _mass_logout(item)
 
     def _changes(self, state: State | None, change: Change) -> list[Action]:
@@ -156,7 +167,8 @@ class MassLogouts:
         """Return a mass logout that is in the state already that it was to get."""
         found = self.get(mass.mass_logout)
         if found.state != state:
-            raise ConflictError(f"the mass logout is {found.state}")
+            is_over = found.state not in ACTIVE
+            raise ConflictError(f"the mass logout is {found.state}" + (" for good: start a new one" if is_over else ""))
         return found
 
     def _is_active(self) -> Condition:
@@ -180,7 +192,7 @@ class MassLogouts:
     def renew(self, taken: TakenTurn, pace: Pace, now: int) -> TakenTurn | None:
         """Keep a turn, and return the mass logout as it is by now; None if another has it."""
         item = self._items(taken.mass.mass_logout, MASS)
-        actions = assignments(self._items, leased_until=now + LEASE, pace=asdict(pace))
+        actions = assignments(self._items, leased_until=now + LEASE, pace=kept(pace))
         if not update_if(item, self._items.lease == taken.lease, actions):
             return None
         return TakenTurn(_mass_logout(item), taken.lease)
@@ -188,13 +200,13 @@ class MassLogouts:
     def give_back(self, taken: TakenTurn, pace: Pace) -> bool:
         """End a turn, whose successor is on its way; False if another has the mass logout."""
         item = self._items(taken.mass.mass_logout, MASS)
-        actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=asdict(pace))
+        actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=kept(pace))
         return update_if(item, self._items.lease == taken.lease, actions)
 
     def rest(self, taken: TakenTurn, pace: Pace) -> bool:
         """End a turn that has no successor, since the mass logout is paused; False if it is not, or another has it."""
         item = self._items(taken.mass.mass_logout, MASS)
-        actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=asdict(pace))
+        actions = assignments(self._items, turn=taken.mass.turn + 1, lease=None, leased_until=None, pace=kept(pace))
         return update_if(item, (self._items.lease == taken.lease) & (self._items.state == "paused"), actions)
 
     def finish(self, mass: MassLogout, now: int, state: State) -> None:
@@ -223,7 +235,7 @@ class MassLogouts:
             client_rate=mass.client_rate,
             history=[json.dumps(asdict(each)) for each in mass.history],
             turn=mass.turn,
-            pace=asdict(mass.pace),
+            pace=kept(mass.pace),
             expires_at=expiry(mass.created_at),
         )
 
