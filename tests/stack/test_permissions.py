@@ -256,7 +256,7 @@ def _hamper(
     with without(aws, provider):
         logout = provider.end_session(sid)
         try:
-            waited = until(lambda: waits(provider, logout, aws), seconds=8) and rp.requests == []
+            waited = until(lambda: waits(provider, logout, aws)) and rp.requests == []
         except AssertionError:
             waited = False
     return Hampered(provider, rp, sid, logout, waited)
