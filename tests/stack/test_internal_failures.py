@@ -99,7 +99,7 @@ def _kill_delivery_functions(stack: Stack) -> None:
     takes_away("the execution environments of a function")
     running = emulator.running()
     assert running is not None
-    mark = f"{emulator.STATE}/ministack/ministack-lambda-{stack.functions['DeliveryFunction']}-"
+    mark = f"{emulator.HOME}/ministack/ministack-lambda-{stack.functions['DeliveryFunction']}-"
     children = Path(f"/proc/{running.pid}/task").glob("*/children")
     pids = [int(pid) for each in children for pid in each.read_text().split()]
     found = [pid for pid in pids if mark in Path(f"/proc/{pid}/cmdline").read_text()]

@@ -1,4 +1,5 @@
-"""Some tests take away from the local stack what others need. These have the marker `alone`, so that nothing runs beside them."""
+"""Some tests take away from the local stack what others need. These have the marker `alone`, so that nothing runs beside them on
+their local stack."""
 
 _may_take_away = True
 
