@@ -61,6 +61,10 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 SUITES := unit template faults stack interop
+# The unit suite runs in two parts beside each other, by the first letter after test_.
+UNIT_PARTS := unit-a-h unit-i-z
+unit-a-h := tests/unit/test_[a-h]*.py
+unit-i-z := tests/unit/test_[!a-h]*.py
 # The stack suite runs in parts, beside each other on two local stacks: docs/testing.md says how they are cut.
 STACK_PARTS := stack-main stack-senders stack-inside stack-waits stack-second stack-alone stack-quiet
 SHARED := not alone and not quiet
@@ -87,13 +91,19 @@ test: ## Run all checks: lint, then unit, template, fault, stack and interop tes
 		status=$$?; \
 	$(MAKE) test-faults || status=$$?; \
 	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
-	$(PYTHON) -m local.results unit template faults $(STACK_PARTS) interop; exit $$status
+	$(PYTHON) -m local.results $(UNIT_PARTS) template faults $(STACK_PARTS) interop; exit $$status
 
 .PHONY: $(SUITES:%=test-%)
-test-unit test-template test-faults test-interop: test-%: $(DEV_READY)
+test-template test-faults test-interop: test-%: $(DEV_READY)
 	@echo "$* tests"
 	@$(call pytest,$*,$(or $(TEST),tests/$*))
-test-unit: ## Run the unit tests: the library by itself, without network
+test-unit: $(DEV_READY) ## Run the unit tests: the library by itself, without network
+	@echo "unit tests"
+ifdef TEST
+	@$(call pytest,unit,$(TEST))
+else
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(UNIT_PARTS:%=part-%)
+endif
 test-template: ## Run the tests of template.yaml
 test-faults: up ## Run the tests of the egress room against servers that misbehave
 test-interop: up $(NODE_READY) $(GENERATED_READY) ## Run the tests with a real provider and a real relying party
@@ -111,8 +121,9 @@ test-stack: up up-second
 endif
 
 LOGGED := log-stack-senders log-stack-inside log-stack-waits log-stack-second log-stack-alone log-interop
-.PHONY: $(STACK_PARTS:%=part-%) $(LOGGED) log-on-second
-part-stack-main part-stack-quiet: part-%:
+PARTS := $(UNIT_PARTS) stack-main stack-quiet
+.PHONY: $(PARTS:%=part-%) $(LOGGED) log-on-second
+$(PARTS:%=part-%): part-%:
 	@$(call pytest,$*,$($*))
 $(LOGGED): log-%:
 	@$(call pytest,$*,$($*)) >.local/$*.log 2>&1
