@@ -267,7 +267,7 @@ def test_without_the_permission_a_logout_waits_and_then_goes_on(hampered: Mappin
     found = hampered[name]
 
     assert found.waited
-    (delivery,) = found.provider.wait_until(found.logout_id, "accepted")
+    (delivery,) = found.provider.wait_until(found.logout_id, "accepted", seconds=40)
     assert delivery["attempts"] == 1
     assert [verified(found.provider, token).claims["sid"] for token in found.rp.tokens] == [found.sid]
 
