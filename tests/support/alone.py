@@ -1,5 +1,7 @@
-"""Some tests take away from the local stack what others need. These have the marker `alone` or `quiet`, so that nothing runs beside them on
-their local stack."""
+"""Some tests take away from the local stack what others need. These have the marker `alone` or `quiet`.
+
+Nothing runs beside them on their local stack.
+"""
 
 _may_take_away = True
 
