@@ -61,15 +61,24 @@ demo: up ## See three relying parties being logged out, on the local stack (REFU
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 SUITES := unit template faults stack interop
-# The stack suite runs in parts: four at a time (and interop as one more), then what has to run alone.
-STACK_PARTS := stack-main stack-senders stack-inside stack-waits stack-alone
-stack-main := -m 'not senders and not inside and not waits and not alone' tests/stack
-stack-senders := -m 'senders and not inside and not waits and not alone' tests/stack
-stack-inside := -m 'inside and not alone' tests/stack
-stack-waits := -m 'waits and not inside and not alone' tests/stack
+# The unit suite runs in two parts beside each other, by the first letter after test_.
+UNIT_PARTS := unit-a-h unit-i-z
+unit-a-h := tests/unit/test_[a-h]*.py
+unit-i-z := tests/unit/test_[!a-h]*.py
+# The stack suite runs in parts, beside each other on two local stacks: docs/testing.md says how they are cut.
+STACK_PARTS := stack-main stack-senders stack-inside stack-waits stack-second stack-alone stack-quiet
+SHARED := not alone and not quiet
+stack-main := -m 'not senders and not inside and not waits and not second and $(SHARED)' tests/stack
+stack-senders := -m 'senders and not inside and not waits and not second and $(SHARED)' tests/stack
+stack-inside := -m 'inside and not second and $(SHARED)' tests/stack
+stack-waits := -m 'waits and not inside and not second and $(SHARED)' tests/stack
+stack-second := -m 'second and $(SHARED)' tests/stack
 stack-alone := -m alone tests/stack
+stack-quiet := -m quiet tests/stack
 interop := tests/interop
-BESIDE := stack-senders stack-inside stack-waits
+# What begins first takes the longest.
+BESIDE := stack-inside on-second stack-senders stack-waits
+SECOND := LOCAL_STACK=second
 
 # $(call pytest,name,arguments): runs tests, and leaves their results under this name.
 pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(2)
@@ -78,37 +87,48 @@ pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(
 test: ## Run all checks: lint, then unit, template, fault, stack and interop tests
 	@rm -rf .local/results
 	@status=0; \
-	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up $(NODE_READY) $(GENERATED_READY) || \
+	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up up-second $(NODE_READY) $(GENERATED_READY) || \
 		status=$$?; \
 	$(MAKE) test-faults || status=$$?; \
 	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
-	$(PYTHON) -m local.results unit template faults $(STACK_PARTS) interop; exit $$status
+	$(PYTHON) -m local.results $(UNIT_PARTS) template faults $(STACK_PARTS) interop; exit $$status
 
 .PHONY: $(SUITES:%=test-%)
-test-unit test-template test-faults test-interop: test-%: $(DEV_READY)
+test-template test-faults test-interop: test-%: $(DEV_READY)
 	@echo "$* tests"
 	@$(call pytest,$*,$(or $(TEST),tests/$*))
-test-unit: ## Run the unit tests: the library by itself, without network
+test-unit: $(DEV_READY) ## Run the unit tests: the library by itself, without network
+	@echo "unit tests"
+ifdef TEST
+	@$(call pytest,unit,$(TEST))
+else
+	@$(MAKE) --jobs=2 --output-sync=target --keep-going $(UNIT_PARTS:%=part-%)
+endif
 test-template: ## Run the tests of template.yaml
 test-faults: up ## Run the tests of the egress room against servers that misbehave
 test-interop: up $(NODE_READY) $(GENERATED_READY) ## Run the tests with a real provider and a real relying party
-test-stack: up ## Run the tests of the deployed service, on the local stack
-	@echo "stack tests"
 ifdef TEST
+test-stack: up ## Run the tests of the deployed service, on local stacks
+	@echo "stack tests"
 	@$(call pytest,stack,$(TEST))
 else
+test-stack: up up-second
+	@echo "stack tests"
 	@rm -rf .local/noted
-	@status=0; $(MAKE) --jobs=4 --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
-	for part in $(BESIDE); do echo "$$part tests"; cat .local/$$part.log; done; \
-	echo "stack-alone tests"; $(MAKE) part-stack-alone || status=$$?; exit $$status
+	@status=0; $(MAKE) --jobs=5 --keep-going part-stack-main $(BESIDE:%=log-%) || status=$$?; \
+	for part in $(BESIDE:on-second=stack-second stack-alone); do echo "$$part tests"; cat .local/$$part.log; done; \
+	echo "stack-quiet tests"; $(MAKE) part-stack-quiet || status=$$?; exit $$status
 endif
 
-LOGGED := log-stack-senders log-stack-inside log-stack-waits log-interop
-.PHONY: $(STACK_PARTS:%=part-%) $(LOGGED)
-part-stack-main part-stack-alone: part-%:
+LOGGED := log-stack-senders log-stack-inside log-stack-waits log-stack-second log-stack-alone log-interop
+PARTS := $(UNIT_PARTS) stack-main stack-quiet
+.PHONY: $(PARTS:%=part-%) $(LOGGED) log-on-second
+$(PARTS:%=part-%): part-%:
 	@$(call pytest,$*,$($*))
 $(LOGGED): log-%:
 	@$(call pytest,$*,$($*)) >.local/$*.log 2>&1
+log-on-second:
+	@status=0; for part in stack-second stack-alone; do $(SECOND) $(MAKE) log-$$part || status=$$?; done; exit $$status
 
 .PHONY: check
 check: ## Run the checks that take seconds: lint, unit and template tests
@@ -178,9 +198,14 @@ mutants: $(MUTANTS_READY) ## Change the pure modules in small ways and list what
 up: $(STACK_READY) ## Start a local AWS and deploy the service to it; again after a change: deploy the change
 	@$(LOCALLY) $(PYTHON) -m local.stack up
 
+.PHONY: up-second
+up-second: $(STACK_READY)
+	@$(LOCALLY) $(SECOND) $(PYTHON) -m local.stack up
+
 .PHONY: down
 down: $(DEV_READY) ## Stop the local AWS
 	@$(LOCALLY) $(PYTHON) -m local.stack down
+	@$(LOCALLY) $(SECOND) $(PYTHON) -m local.stack down
 
 # --- AWS --------------------------------------------------------------------------------------------------------------
 

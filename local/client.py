@@ -1,6 +1,7 @@
 """Calls the deployed service as its users do: the operator with SigV4, the identity provider with signed webhooks."""
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from standardwebhooks import Webhook
 
-STACK_FILE = Path(".local/stack.json")
+STACK_FILE = Path(".local", os.environ.get("LOCAL_STACK", ""), "stack.json")
 
 
 @dataclass(frozen=True, slots=True)

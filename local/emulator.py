@@ -1,4 +1,7 @@
-"""The local AWS: one ministack process for this clone, on one loopback port, with nothing of the user's environment."""
+"""The local AWS: a ministack process of this clone, on one loopback port, with nothing of the user's environment.
+
+All tests together run on two of them. `LOCAL_STACK` names the folder below .local of the second.
+"""
 
 import contextlib
 import fcntl
@@ -18,13 +21,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = ROOT / ".local"
+HOME = STATE / os.environ.get("LOCAL_STACK", "")
 REGION = "eu-central-1"
 
 _BIN = ROOT / ".venv" / "ministack" / "bin"
-_LOG = STATE / "ministack.log"
-_RECORD = STATE / "ministack.json"
-_LOCK = STATE / "ministack.lock"
-_SCRATCH = STATE / "ministack"
+_LOG = HOME / "ministack.log"
+_RECORD = HOME / "ministack.json"
+_LOCK = HOME / "ministack.lock"
+_SCRATCH = HOME / "ministack"
 
 # Below the range from which the kernel takes ports for outgoing connections, so that none is lost between choosing and listening.
 _PORTS = range(20_000, 32_000)
@@ -120,7 +124,7 @@ def stop() -> bool:
 @contextlib.contextmanager
 def exclusively() -> Iterator[None]:
     """Let one `up` or `down` of this clone work at a time."""
-    STATE.mkdir(exist_ok=True)
+    HOME.mkdir(parents=True, exist_ok=True)
     with (STATE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

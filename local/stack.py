@@ -1,6 +1,6 @@
 """`python -m local.stack up` builds the template and deploys it to the local AWS; `down` stops the local AWS.
 
-`up` writes what it deployed, and where, to .local/stack.json.
+`up` writes what it deployed, and where, to .local/stack.json, or to the folder of the stack that `LOCAL_STACK` names.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 
 from local import emulator
-from local.emulator import REGION, ROOT, STATE, Emulator
+from local.emulator import HOME, REGION, ROOT, STATE, Emulator
 from local.parameters import overrides
 
 ENVIRONMENT = "local"
@@ -26,10 +26,10 @@ STACK_NAME = "backchannel-local"
 STAGE = "live"
 BUCKET = "backchannel-local"
 
-_RECORD = STATE / "stack.json"
+_RECORD = HOME / "stack.json"
 _BUILD = STATE / "build"
 _BUILT = STATE / "build.sha256"
-_LOG = STATE / "sam.log"
+_LOG = HOME / "sam.log"
 _SAM = ROOT / ".venv" / "sam" / "bin" / "sam"
 _ARCHITECTURE = {"aarch64": "arm64", "arm64": "arm64"}.get(platform.machine(), "x86_64")
 

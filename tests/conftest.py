@@ -14,7 +14,7 @@ settings.load_profile("same examples")
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    alone.now_running(alone=item.get_closest_marker("alone") is not None)
+    alone.now_running(alone=any(item.get_closest_marker(name) for name in ("alone", "quiet")))
     return (yield)
 
 

@@ -18,6 +18,8 @@ from tests.support.provider import SOURCE, Json, Provider, new_secret
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 ROUTES = [
     ("PATCH", ""),
     ("PUT", ""),

@@ -17,6 +17,8 @@ from tests.support.provider import Provider
 from tests.support.scenarios import CLIENTS, SUB, SessionEnds, Starts, SubjectEnds
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 
 @pytest.fixture
 def all_clients(provider: Provider) -> Provider:

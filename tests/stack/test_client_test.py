@@ -26,6 +26,8 @@ from tests.support.provider import LOOPBACK, Json, Provider
 from tests.support.relying_party import HANG, Answer
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 NOBODY = "http://127.0.0.1:9/"
 REFUSAL = Answer(400, json.dumps({"error": "invalid_request", "error_description": "wrong issuer"}).encode())
 

@@ -18,7 +18,7 @@ from tests.support.provider import Json, Provider
 from tests.support.relying_party import Answer, RelyingParty
 from tests.support.unspeakable import new_id
 
-pytestmark = pytest.mark.filterwarnings("ignore:No application metrics to publish")
+pytestmark = [pytest.mark.second, pytest.mark.filterwarnings("ignore:No application metrics to publish")]
 
 RSA_OAEP = {"id_token_encrypted_response_alg": "RSA-OAEP"}
 FIRST, SECOND = public_jwk("RSA", kid="first", use="enc"), public_jwk("RSA", 1, kid="second", use="enc")

@@ -14,6 +14,8 @@ from local.openapi import DOCUMENT
 from tests.support.provider import SOURCE, Provider
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text())
 ROUTES: dict[str, dict[str, Any]] = {
     f"{method} {path}": operation for path, methods in OPENAPI["paths"].items() for method, operation in methods.items()

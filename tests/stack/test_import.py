@@ -31,6 +31,8 @@ from tests.support.servers import LoopbackServer
 from tests.support.snippets import blocks, sections
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 DOCUMENT = sections((Path(__file__).resolve().parents[2] / "docs" / "import.md").read_text())
 LONG_AGO = datetime.now(UTC) - timedelta(days=3)
 TOKEN = "an-access-token"

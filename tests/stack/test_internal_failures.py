@@ -99,7 +99,7 @@ def _kill_delivery_functions(stack: Stack) -> None:
     takes_away("the execution environments of a function")
     running = emulator.running()
     assert running is not None
-    mark = f"{emulator.STATE}/ministack/ministack-lambda-{stack.functions['DeliveryFunction']}-"
+    mark = f"{emulator.HOME}/ministack/ministack-lambda-{stack.functions['DeliveryFunction']}-"
     children = Path(f"/proc/{running.pid}/task").glob("*/children")
     pids = [int(pid) for each in children for pid in each.read_text().split()]
     found = [pid for pid in pids if mark in Path(f"/proc/{pid}/cmdline").read_text()]
@@ -108,7 +108,7 @@ def _kill_delivery_functions(stack: Stack) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 @pytest.mark.usefixtures("killed")
 def test_the_function_dies_in_the_middle_of_a_batch(killed: Killed) -> None:
     assert len(killed.hanging.requests) == 1
@@ -439,7 +439,7 @@ def test_what_nobody_foresaw_is_tried_on_and_is_a_dead_letter_before_sqs_forgets
 # --- The function itself dies -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 @pytest.mark.late
 def test_what_a_function_held_when_it_died_is_delivered_once_its_lease_is_over(killed: Killed) -> None:
     deliveries = killed.provider.wait_until(killed.logout_id, "accepted", "accepted", seconds=40)

@@ -42,7 +42,7 @@ def test_a_relying_party_that_hangs_in_a_batch_delays_no_other(provider: Provide
     assert max(rp.requests[0].at for rp in healthy) < hung.at + READ_TIMEOUT
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_logout_does_not_wait_for_the_retries_of_a_relying_party_that_hangs(
     stack: Stack, provider: Provider, relying_party: MakeRelyingParty, other: tuple[str, RelyingParty]
 ) -> None:
@@ -61,7 +61,7 @@ def test_a_logout_does_not_wait_for_the_retries_of_a_relying_party_that_hangs(
     assert came_up < BACKLOG / 2
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_relying_party_that_takes_its_time_makes_no_quick_one_wait(
     stack: Stack, provider: Provider, relying_party: MakeRelyingParty, other: tuple[str, RelyingParty]
 ) -> None:

@@ -12,6 +12,8 @@ from tests.support.aws import Aws
 from tests.support.provider import Provider
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.second
+
 
 def ask(provider: Provider, method: str, path: str, document: object = None) -> Response:
     return provider.stack.request(method, provider.path + path, document, signed=True)

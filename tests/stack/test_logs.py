@@ -16,7 +16,7 @@ from tests.support.provider import SOURCE, Provider, new_secret
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
 
-pytestmark = [pytest.mark.alone, pytest.mark.late]
+pytestmark = [pytest.mark.alone, pytest.mark.quiet, pytest.mark.late]  # last on either local stack
 
 
 _SHORTEST = 16

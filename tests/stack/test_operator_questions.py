@@ -1,5 +1,7 @@
 """The questions of an operator at night, each answered by the operator's interface alone."""
 
+import pytest
+
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
 from tests.support.mass_logouts import MassLogoutRun
@@ -8,6 +10,8 @@ from tests.support.principal import principal
 from tests.support.provider import SOURCE, Json, Provider
 from tests.support.relying_party import Answer
 from tests.support.unspeakable import new_id
+
+pytestmark = pytest.mark.second
 
 
 def test_which_relying_parties_have_been_failing_this_week(provider: Provider, relying_party: MakeRelyingParty) -> None:

@@ -28,6 +28,8 @@ from tests.support.recorded import all_of_logout
 from tests.support.relayed import Relay, RelayIntake, TokenComes
 from tests.support.scenarios import SUB, TURNS, WIKI, Happening, SessionEnds, Starts, SubjectEnds
 
+pytestmark = pytest.mark.second
+
 UNTRUSTING = replace(WIKI, own_tokens=False)
 FIRST, SECOND = replace(UNTRUSTING, client_id="first"), replace(UNTRUSTING, client_id="second")
 SID = "s1"

@@ -1,10 +1,13 @@
-"""Some tests take away from the local stack what others need. These have the marker `alone`, so that nothing runs beside them."""
+"""Some tests take away from the local stack what others need. These have the marker `alone` or `quiet`.
+
+Nothing runs beside them on their local stack.
+"""
 
 _may_take_away = True
 
 
 def now_running(*, alone: bool) -> None:
-    """Say whether the test that runs from now on has the marker."""
+    """Say whether the test that runs from now on has one of the markers."""
     global _may_take_away  # noqa: PLW0603 - a process runs one test at a time
     _may_take_away = alone
 

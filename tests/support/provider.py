@@ -3,10 +3,11 @@
 import base64
 import hashlib
 import hmac
+import json
 import secrets
 import time
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from backchannel.sessions.events import SessionEnded, SubjectSessionsEnded, logout_id
@@ -89,6 +90,14 @@ class Provider:
         (condition,) = query.items()
         sessions: list[Json] = self.get("/sessions?{}={}".format(*condition))["sessions"]
         return sessions
+
+    def import_sessions(self, sessions: Iterable[Json]) -> None:
+        """Report, in one call, RP sessions that start now."""
+        at = datetime.now(UTC).isoformat()
+        body = "\n".join(json.dumps({**each, "started_at": at}) for each in sessions).encode()
+        headers = {"Content-Type": "application/x-ndjson"}
+        answer = self.stack.request("POST", f"{self.path}/sessions", body=body, headers=headers, signed=True)
+        assert (answer.status, answer.body["refused"]) == (202, []), answer
 
     # --- its sessions -------------------------------------------------------------------------------------------------
 

@@ -49,8 +49,7 @@ class People:
             "administrator": {"sub": self.administrator, "sid": new_id("sid"), "client_id": "wiki"},
             "somebody": {"sub": new_id("sub"), "sid": new_id("sid"), "client_id": "wiki"},
         }
-        for session in self.sessions.values():
-            self.provider.post("/sessions", session)
+        self.provider.import_sessions(self.sessions.values())
 
     def expect(self, effect: Effect) -> None:
         """Before a start, let the names mean somebody who has no session yet."""

@@ -1,6 +1,6 @@
 """Values that no log may contain. Whatever makes one for a test notes it here; test_logs looks for all of them at the end.
 
-A suite's tests run in more than one process. Each leaves its values to test_logs, which runs last.
+A suite's tests run in more than one process. Each leaves its values to test_logs, which runs last on each local stack.
 """
 
 import json
@@ -24,7 +24,9 @@ class Noted:
 def leave(began: float) -> None:
     """Leave this process's values to the process in which test_logs runs."""
     LEFT.mkdir(parents=True, exist_ok=True)
-    (LEFT / f"{os.getpid()}.json").write_text(json.dumps({"began": began, "values": sorted(NOTED)}))
+    draft = LEFT / f"{os.getpid()}.draft"
+    draft.write_text(json.dumps({"began": began, "values": sorted(NOTED)}))
+    draft.replace(draft.with_suffix(".json"))
 
 
 def noted(began: float) -> Noted:
