@@ -1,0 +1,1 @@
+"""The command `backchannel`: the operator's interface of the service, at a terminal."""
