@@ -20,7 +20,13 @@ class Browser:
 
     def __init__(self) -> None:
         """Open it with no cookies and no proxy."""
-        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar()))
+        self._cookies = CookieJar()
+        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self._cookies))
+
+    @property
+    def cookie_header(self) -> str:
+        """Return what the browser sends with each request."""
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._cookies)
 
     def log_in(self, relying_party: str, user: str) -> dict[str, str]:
         """Log in at a relying party and return the ``sub``, ``sid`` and ``kid`` of the ID token that it got."""

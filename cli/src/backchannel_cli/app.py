@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from backchannel_cli.commands import client, provider, status
+from backchannel_cli.commands import check, client, provider, status
 from backchannel_cli.finding import Wanted
 from backchannel_cli.output import Output
 from backchannel_cli.run import Run
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 app.command("status")(status.status)
+app.command("check")(check.check)
 app.add_typer(provider.app, name="provider")
 app.add_typer(client.app, name="client")
 
