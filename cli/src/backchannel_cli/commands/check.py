@@ -49,8 +49,8 @@ def check(
     cookie_stdin: Annotated[
         bool, typer.Option("--cookie-stdin", help="Read the cookie of a login from stdin, for --probe.")
     ] = False,
-    wait: Annotated[float, typer.Option(min=0, max=3600, help="Seconds to wait for the relying party to listen.")] = 0,
-    timeout: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds that an answer may take.")] = 5,
+    wait: Annotated[float, typer.Option(metavar="SECONDS", min=0, max=3600, help="Wait so long for the relying party.")] = 0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0.1, max=60, help="How long an answer may take.")] = 5,
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the report as JUnit's XML, too.")] = None,
 ) -> None:
     """Send a relying party good and bad logout tokens: backchannel check http://127.0.0.1:3000/backchannel-logout.
