@@ -19,7 +19,7 @@ late = {"botocore", "urllib3", "rich", "jwcrypto", "cryptography", "pydantic"}
 assert not late & sys.modules.keys(), late & sys.modules.keys()
 """
 
-    ended = subprocess.run(
+    ended = subprocess.run(  # noqa: S603 - words of this test
         [sys.executable, "-c", program],
         env={"PYTHONPATH": str(SOURCES)},
         capture_output=True,
