@@ -61,6 +61,13 @@ class Output:
         """Print a JSON document."""
         self._write(json_text(document, indent=2))
 
+    def result(self, document: Mapping[str, Any], sentence: str) -> None:
+        """Print what a change came to: a sentence, or its document as JSON."""
+        if self.is_json:
+            self.document(document)
+        else:
+            self._write(clean(sentence))
+
     def event(self, document: Json, text: str) -> None:
         """Print one of many things as it happens: a line of text, or a line of JSON."""
         self._write(json_text(document) if self.is_json else clean(text))
