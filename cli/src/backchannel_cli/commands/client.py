@@ -43,19 +43,19 @@ def list_(context: typer.Context, provider: Provider) -> None:
 @app.command()
 def show(context: typer.Context, client: Client) -> None:
     """Show a relying party and its circuit: backchannel client show acme/wiki."""
-    run = of(context)
-    run.output.item(run.service.get(path_of_client(client)))
+    run, path = of(context), path_of_client(client)
+    run.output.item(run.service.get(path))
 
 
 @app.command("set")
 def set_(context: typer.Context, client: Client, members: Settings = None) -> None:
     """Change or register a relying party: backchannel client set acme/wiki exp=60."""
-    run, document = of(context), settings.members(members or [])
+    run, path, document = of(context), path_of_client(client), settings.members(members or [])
     if "typ" in document and document["typ"] is None:
         run.will_change(f"Setting client {client}")
-        run.output.item(run.service.put(path_of_client(client), _whole(run, client) | document))
+        run.output.item(run.service.put(path, _whole(run, path) | document))
     else:
-        settings.change(run, path_of_client(client), f"client {client}", document)
+        settings.change(run, path, f"client {client}", document)
 
 
 @app.command()
@@ -67,18 +67,18 @@ def rm(context: typer.Context, client: Client, *, yes: Yes = False) -> None:
 @app.command()
 def pause(context: typer.Context, client: Client) -> None:
     """Let a relying party's deliveries wait: backchannel client pause acme/wiki."""
-    run = of(context)
+    run, path = of(context), path_of_client(client)
     run.will_change(f"Pausing client {client}")
-    now = run.service.post(path_of_client(client) + "/pause", repeatable=True)
+    now = run.service.post(f"{path}/pause", repeatable=True)
     run.output.result(now, f"{client} is paused since {now['paused_at']}. Go on with: backchannel client resume {client}")
 
 
 @app.command()
 def resume(context: typer.Context, client: Client) -> None:
     """Let a relying party's deliveries go on: backchannel client resume acme/wiki."""
-    run = of(context)
+    run, path = of(context), path_of_client(client)
     run.will_change(f"Resuming client {client}")
-    now = run.service.post(path_of_client(client) + "/resume", repeatable=True)
+    now = run.service.post(f"{path}/resume", repeatable=True)
     run.output.result(now, f"{client} goes on; what waits is attempted within seconds.")
 
 
@@ -89,9 +89,8 @@ def failing(
     since: Annotated[str, typer.Option("--since", help="7d: seven days, today included; or a date.")] = "7d",
 ) -> None:
     """List the relying parties that deliveries failed at, the worst first: backchannel client failing --since 7d."""
-    run = of(context)
+    run, query = of(context), {"since": times.day(since).isoformat()}
     names = [provider] if provider else [each["provider"] for each in run.service.list("/providers", "providers")]
-    query = {"since": times.day(since).isoformat()}
     counted = [
         {"provider": name, **client}
         for name in names
@@ -106,9 +105,9 @@ def path_of_client(name: str) -> str:
     return path_of("providers", provider, "clients", client)
 
 
-def _whole(run: Run, client: str) -> Json:
+def _whole(run: Run, path: str) -> Json:
     """Return the client as it is, for a PUT: a PATCH takes a ``typ`` of null for its default."""
     try:
-        return run.service.get(path_of_client(client))
+        return run.service.get(path)
     except NotFoundError:
         return {}

@@ -36,8 +36,8 @@ def list_(context: typer.Context, provider: Provider) -> None:
 @app.command()
 def show(context: typer.Context, source: Source) -> None:
     """Show a webhook sender and what it has sent: backchannel source show acme/keycloak."""
-    run = of(context)
-    run.output.item(run.service.get(path_of_source(source)))
+    run, path = of(context), path_of_source(source)
+    run.output.item(run.service.get(path))
 
 
 @app.command("set")
@@ -50,13 +50,13 @@ def set_(
     previous_secret: Previous = False,
 ) -> None:
     """Change or create a webhook sender: backchannel source set acme/keycloak format=keycloak --secret-stdin."""
-    run = of(context)
+    run, path = of(context), path_of_source(source)
     document = settings.members(members or [])
     if secret:
         document["secret"] = secrets.read(run, "secret")
     if previous_secret:
         document["previous_secret"] = secrets.read(run, "previous secret")
-    settings.change(run, path_of_source(source), f"source {source}", document)
+    settings.change(run, path, f"source {source}", document)
 
 
 @app.command()

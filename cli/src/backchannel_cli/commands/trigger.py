@@ -32,12 +32,12 @@ def trigger(
     secret: Secret = False,
 ) -> None:
     """Send a signed webhook of a source: backchannel trigger session.ended sid=s-1 --source acme/app --secret-stdin."""
-    run = of(context)
+    run, path = of(context), path_of_source(source)
     if event not in EVENTS:
         raise UsageError(f"{event!r} is no event.", f"Use one of {', '.join(EVENTS)}.")
     if not secret:
         raise UsageError("The webhook has to be signed.", "Give --secret-stdin, and the source's secret as a line of stdin.")
-    form = run.service.get(path_of_source(source))["format"]
+    form = run.service.get(path)["format"]
     if form != FORMAT:
         raise UsageError(
             f"{source} takes the format {form}; only {FORMAT} can be signed here.",
