@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NOT_ASCII = re.compile(r"[^ -~]")
 _NOT_JSON = re.compile(r"[^\n -~]")
 _GAP = "  "
+
+PATIENCE = 2.0
+"""Seconds before a progress bar appears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,13 @@ class Output:
         """Print a JSON document."""
         self._write(json_text(document, indent=2))
 
+    def result(self, document: Mapping[str, Any], sentence: str) -> None:
+        """Print what a change came to: a sentence, or its document as JSON."""
+        if self.is_json:
+            self.document(document)
+        else:
+            self._write(clean(sentence))
+
     def event(self, document: Json, text: str) -> None:
         """Print one of many things as it happens: a line of text, or a line of JSON."""
         self._write(json_text(document) if self.is_json else clean(text))
@@ -87,17 +98,15 @@ class Output:
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar while the block runs, on a terminal alone; what is yielded takes how much is done by now."""
+        """Yield what takes how much is done by now; on a terminal, a bar shows it once two seconds have passed."""
         if not self._stderr.isatty():
             yield lambda _: None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=self._stderr)) as bar:
-            task = bar.add_task(clean(what), total=total)
-            yield lambda done: bar.update(task, completed=done)
+        bar = Bar(self._stderr, clean(what), total)
+        try:
+            yield bar.show
+        finally:
+            bar.end()
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
@@ -128,6 +137,37 @@ class Output:
 
     def _write(self, text: str) -> None:
         self._stdout.write(text + "\n")
+
+
+class Bar:
+    """A progress bar that stays away from what is done at once."""
+
+    def __init__(self, stream: TextIO, what: str, total: int | None) -> None:
+        self._stream = stream
+        self._what = what
+        self._total = total
+        self._began = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def show(self, done: int) -> None:
+        if self._bar is None and time.monotonic() - self._began >= PATIENCE:
+            self._begin()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _begin(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._bar = Progress(*columns, console=Console(file=self._stream))
+        self._task = self._bar.add_task(self._what, total=self._total)
+        self._bar.start()
 
 
 def clean(text: str) -> str:
