@@ -27,10 +27,11 @@ ACCEPTED_ALL_THE_SAME = {
 """express-openid-connect 3.4.0."""
 
 
-def checked(*arguments: str) -> subprocess.CompletedProcess[str]:
+def checked(*arguments: str, response_type: str = "id_token") -> subprocess.CompletedProcess[str]:
     """Check a new relying party; somebody logs in there once the check asks for the cookie."""
     port = free_port()
-    with running("rp.mjs", {"issuer": f"http://127.0.0.1:{port}", "client_id": "receiver-check"}) as rp:
+    config = {"issuer": f"http://127.0.0.1:{port}", "client_id": "receiver-check", "response_type": response_type}
+    with running("rp.mjs", config) as rp:
         command = [sys.executable, "-m", "backchannel_cli", "check", f"{rp['url']}/backchannel-logout"]
         options = ["--listen", f"127.0.0.1:{port}", "--probe", f"{rp['url']}/profile", "--cookie-stdin"]
         with subprocess.Popen(  # noqa: S603 - our own command
@@ -55,7 +56,7 @@ def checked(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def report() -> dict[str, Any]:
-    ended = checked("--json")
+    ended = checked("--json", response_type="code")
     assert ended.returncode == 5, ended.stderr
     document: dict[str, Any] = json.loads(ended.stdout)
     return document
