@@ -425,5 +425,29 @@ def test_nobody_there_is_a_failure_that_says_what_to_do(command: Command, port: 
     assert "Start the relying party" in ended.stderr
 
 
+def test_a_relying_party_that_starts_late_is_waited_for(check: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([False, False, True])
+    monkeypatch.setattr("backchannel_cli.receiver_check.start._listens", lambda _: next(looks))
+
+    ended = check("--wait", "30")
+
+    assert ended.code == 0
+    assert "Waiting for the relying party, 30 s at most." in ended.stderr
+
+
+def test_a_port_that_is_taken_is_a_usage_error(command: Command, rp: Receiver) -> None:
+    ended = command("check", rp.url, "--listen", rp.url.removeprefix("http://"))
+
+    assert ended.code == 2
+    assert "--listen HOST:PORT" in ended.stderr
+
+
+def test_a_report_that_cannot_be_written_is_a_failure(check: Command, tmp_path: Path) -> None:
+    ended = check("--junit", str(tmp_path / "missing" / "report.xml"))
+
+    assert ended.code == 1
+    assert "cannot be written" in ended.stderr
+
+
 def test_the_registered_query_is_kept(check: Command) -> None:
     assert check(path="/redirect_uri?logout=backchannel").code == 0

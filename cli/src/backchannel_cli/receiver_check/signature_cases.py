@@ -32,18 +32,18 @@ def _key_by_address(mint: Mint) -> str:
 SIGNATURE_CASES = (
     Case("no-jwt", lambda _: "not-a-token", STEP_2, "The token is not even parsed: anything that is posted here passes."),
     Case("no-token", lambda _: None, REQUEST, "A request without any logout_token passes.", parameters={"something": "else"}),
-    Case("alg-none", lambda m: m.unsigned("none"), STEP_3, "alg none is taken: unsigned tokens pass, and anybody can make one."),
+    Case("alg-none", lambda m: m.unsigned("none"), STEP_3, "alg none is taken: unsigned tokens pass, and anybody can write one."),
     Case(
         "alg-none-spelled-otherwise",
         lambda m: m.unsigned("nOnE"),
         STEP_3,
-        "alg none is refused only in lower case: unsigned tokens pass, and anybody can make one.",
+        "alg none is refused only in lower case: unsigned tokens pass, and anybody can write one.",
     ),
     Case(
         "signature-removed",
         Mint.signature_removed,
         STEP_2,
-        "The signature is not checked if it is empty: anybody can make a token.",
+        "The signature is not checked if it is empty: anybody can write a token.",
     ),
     Case(
         "claims-altered",
@@ -61,7 +61,7 @@ SIGNATURE_CASES = (
         "unknown-kid",
         lambda m: m.headed(m.keys.stranger, kid=kid(m.keys.stranger)),
         ISSUERS_KEYS,
-        "A kid that is not in the JWKS is taken, and the signature is then not checked: anybody can make a token.",
+        "A kid that is not in the JWKS is taken, and the signature is then not checked: anybody can write a token.",
     ),
     Case(
         "key-in-header",

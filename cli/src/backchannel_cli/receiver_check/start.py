@@ -80,7 +80,7 @@ def carry_out(wanted: Wanted, output: Output, read_cookie: Callable[[], str]) ->
             issuer.fetched.clear()
         who = ", ".join(f"{name} {value}" for name, value in mint.user.items())
         output.say(f"Issuer {own} is up, for the client {wanted.client_id} ({wanted.alg}). Tokens are about {who}.")
-        _wait_for(wanted.relying_party, wanted.wait)
+        _wait_for(wanted.relying_party, wanted.wait, output)
         probe = Probe(wanted.page, cookie_value(read_cookie()), sender) if wanted.page else None
         with output.progress("cases", len(CASES)) as seen:
             return Check(wanted.relying_party, mint, issuer, sender, probe, seen).run()
@@ -123,13 +123,17 @@ def _refuse_another(issuer: str, sender: Sender, mint: Mint) -> None:
         raise UsageError(message, "Let --issuer lead to what --listen says, or leave it out.")
 
 
-def _wait_for(target: Target, seconds: float) -> None:
+def _wait_for(target: Target, seconds: float, output: Output) -> None:
     until = time.monotonic() + seconds
-    while not _listens(target):
+    is_there = _listens(target)
+    if not is_there and seconds:
+        output.say(f"Waiting for the relying party, {seconds:g} s at most.")
+    while not is_there:
         if time.monotonic() >= until:
             message = f"Nobody listens at {target.host}."
             raise FailureError(message, "Start the relying party; --wait SECONDS waits for it with the issuer up.")
         time.sleep(_LOOK_EVERY_S)
+        is_there = _listens(target)
 
 
 def _listens(target: Target) -> bool:

@@ -40,7 +40,7 @@ WAYS: Mapping[int, str] = {
     401: "A filter before the endpoint wants credentials. Exempt this path from it: the token is the credential.",
     403: "A filter before the endpoint refuses: protection from CSRF, a firewall, a list of addresses. Exempt this path from it.",
     404: "There is nothing at this path. Compare it with the route of the endpoint, and with what a proxy adds or removes.",
-    405: "The path is there, but takes no POST. Is it the logout endpoint, or the one for users' browsers?",
+    405: "The path is there, but takes no POST. Perhaps it is that for users' browsers.",
     411: "A proxy before the endpoint refuses the request's length.",
     413: "A proxy before the endpoint finds the request too long: a logout token has about 1 kB.",
     415: "The form is not parsed: the endpoint has to read application/x-www-form-urlencoded.",
