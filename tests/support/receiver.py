@@ -119,6 +119,8 @@ class Receiver:
     def _check_header(self, header: Json) -> None:
         if "crit" in header:
             self._unless("unknown-crit", "crit is not understood")
+        if "crash" in self.careless and header.get("typ") == "at+jwt":
+            raise ConnectionAbortedError
         if header.get("typ") not in {None, "JWT", "logout+jwt"}:
             self._unless("other-typ", "typ")
         self._refuse("no-typ", "typ is missing", if_=header.get("typ") is None)
@@ -211,6 +213,8 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             try:
                 receiver.take(self.headers["Content-Type"], body)
+            except ConnectionAbortedError:
+                self.close_connection = True
             except RefusedError as refusal:
                 self._answer(receiver.status_of_refusal, receiver.says(str(refusal)))
             else:

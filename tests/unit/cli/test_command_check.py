@@ -17,6 +17,7 @@ from tests.unit.cli.conftest import Command, Ended
 from tests.unit.cli.receivers import keys
 
 BAD = [case.name for case in CASES if case.expects is Expectation.REFUSE]
+ALL = {case.name for case in CASES}
 REQUIRED = {case.name for case in CASES if case.is_required}
 
 NAMED: Mapping[str, set[str]] = {
@@ -150,7 +151,7 @@ def test_refusals_prove_nothing_if_the_good_token_is_refused_as_well(check: Comm
 
     ended = check("--json")
 
-    assert with_verdict("unproven", ended) == set(BAD)
+    assert with_verdict("unproven", ended) == ALL - {"good"}
 
 
 def test_refusals_prove_nothing_if_a_logged_out_user_is_refused(check: Command, rp: Receiver) -> None:
@@ -161,7 +162,25 @@ def test_refusals_prove_nothing_if_a_logged_out_user_is_refused(check: Command, 
 
     assert verdicts(ended)["good"] == "ok"
     assert verdicts(ended)["good-logged-out-already"] == "particular"
-    assert with_verdict("unproven", ended) == set(BAD)
+    assert with_verdict("unproven", ended) == ALL - {"good", "good-logged-out-already"}
+    assert ended.json["outcome"] == "unproven"
+    assert ended.code == 5
+
+
+def test_a_key_that_is_fetched_from_where_a_token_says_is_noticed(check: Command, rp: Receiver) -> None:
+    rp.careless = frozenset({"key-by-address"})
+
+    assert "anybody can make it send requests" in " ".join(check().stdout.split())
+
+
+def test_a_relying_party_that_crashes_at_a_token_was_not_checked_in_full(check: Command, rp: Receiver) -> None:
+    rp.careless = frozenset({"crash"})
+
+    ended = check("--json")
+
+    assert with_verdict("no answer", ended) == {"other-typ"}
+    assert ended.json["outcome"] == "incomplete"
+    assert ended.code == 1
 
 
 def test_a_relying_party_with_another_issuer_is_told_that_it_fetched_no_keys(check: Command, rp: Receiver) -> None:

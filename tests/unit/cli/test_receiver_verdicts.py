@@ -6,7 +6,7 @@ import pytest
 
 from backchannel_cli.receiver_check.case import Case, Expectation
 from backchannel_cli.receiver_check.cases import CASES
-from backchannel_cli.receiver_check.good_cases import GOOD
+from backchannel_cli.receiver_check.good_cases import GOOD, GOOD_CASES
 from backchannel_cli.receiver_check.report import Outcome, Report, Result
 from backchannel_cli.receiver_check.sending import Answer, NoAnswer
 from backchannel_cli.receiver_check.verdicts import SHOWN_AT_MOST, WAYS, Verdict, judge, remark, says, way
@@ -24,9 +24,9 @@ def case(expects: Expectation, *, is_required: bool = True) -> Case:
         (ACCEPT, True, 200, True, Verdict.OK),
         (ACCEPT, True, 204, False, Verdict.OK),
         (ACCEPT, True, 400, True, Verdict.REFUSES_GOOD),
-        (ACCEPT, True, 302, False, Verdict.REFUSES_GOOD),
+        (ACCEPT, True, 302, False, Verdict.UNPROVEN),
         (ACCEPT, False, 400, True, Verdict.PARTICULAR),
-        (ACCEPT, False, 400, False, Verdict.PARTICULAR),
+        (ACCEPT, False, 400, False, Verdict.UNPROVEN),
         (REFUSE, True, 400, True, Verdict.OK),
         (REFUSE, True, 500, True, Verdict.OK),
         (REFUSE, True, 400, False, Verdict.UNPROVEN),
@@ -96,6 +96,10 @@ def test_what_a_relying_party_says_is_short_and_plain(headers: dict[str, str], b
     assert says(Answer(400, headers, body)) == shown
 
 
+GOOD_ONES: list[Answer | NoAnswer] = [Answer(200 if case.name.startswith("good") else 400) for case in GOOD_CASES]
+BAD_ONES = len(CASES) - len(GOOD_ONES)
+
+
 def report(*answers: Answer | NoAnswer) -> Report:
     results = tuple(Result(case, answer) for case, answer in zip(CASES, answers, strict=False))
     return Report("http://rp.example/", "http://127.0.0.1:9400", "rp", "RS256", {}, results, {})
@@ -107,7 +111,11 @@ def report(*answers: Answer | NoAnswer) -> Report:
         ([], Outcome.UNREACHABLE),
         ([NoAnswer("late")], Outcome.UNREACHABLE),
         ([Answer(400)], Outcome.REFUSES_GOOD),
-        ([Answer(200)], Outcome.AS_IT_SHOULD_BE),
+        ([Answer(200)], Outcome.INCOMPLETE),
+        (GOOD_ONES + [Answer(400)] * BAD_ONES, Outcome.AS_IT_SHOULD_BE),
+        (GOOD_ONES + [Answer(400)] * (BAD_ONES - 1), Outcome.INCOMPLETE),
+        (GOOD_ONES + [Answer(400)] * (BAD_ONES - 1) + [NoAnswer("late")], Outcome.INCOMPLETE),
+        ([*GOOD_ONES[:2], Answer(400), *GOOD_ONES[3:], *[Answer(400)] * BAD_ONES], Outcome.UNPROVEN),
         ([Answer(200)] * len(CASES), Outcome.CARELESS),
         ([Answer(400)] + [Answer(200)] * (len(CASES) - 1), Outcome.CARELESS),
     ],

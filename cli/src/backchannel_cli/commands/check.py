@@ -20,6 +20,8 @@ NEXT_STEPS = {
     "careless": "Correct what is named above as careless: until then, tokens that must be refused log users out.",
     "refuses good": "Correct what is named above: until then, no sender's tokens will work, or not all.",
     "login did not end as it should": "Look how the endpoint finds sessions by `sub` and `sid`: accepted is not logged out.",
+    "unproven": "Nothing was shown to be right: the endpoint refuses whoever is not logged in, whatever the token.",
+    "incomplete": "Look into its log for what happened at the tokens without an answer, and check again.",
     "unreachable": "See that the relying party runs, and that this machine reaches it.",
 }
 
@@ -85,7 +87,7 @@ def check(
 
 
 def _failure(report: "Report") -> CommandError:
-    kind = FailureError if report.outcome == "unreachable" else NotAcceptedError
+    kind = FailureError if report.outcome in {"unreachable", "incomplete"} else NotAcceptedError
     return kind(f"{report.relying_party}: {report.outcome}.", NEXT_STEPS[report.outcome])
 
 

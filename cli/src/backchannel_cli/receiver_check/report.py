@@ -11,19 +11,22 @@ from backchannel_cli.receiver_check.good_cases import AGAIN, GOOD
 from backchannel_cli.receiver_check.issuer import JWKS_PATH
 from backchannel_cli.receiver_check.probe import LoginEnd, Probed
 from backchannel_cli.receiver_check.sending import Answer, NoAnswer
+from backchannel_cli.receiver_check.signature_cases import OTHER_KEYS_PATH
 from backchannel_cli.receiver_check.verdicts import FAILURES, Verdict, judge, remark, says, way
 
 Json = dict[str, Any]
 
 
 class Outcome(StrEnum):
-    """What is to be said of the relying party as a whole."""
+    """What is to be said of the relying party as a whole, the worst first."""
 
-    AS_IT_SHOULD_BE = "as it should be"
     CARELESS = "careless"
     REFUSES_GOOD = "refuses good"
     LOGIN_DID_NOT_END = "login did not end as it should"
+    UNPROVEN = "unproven"
+    INCOMPLETE = "incomplete"
     UNREACHABLE = "unreachable"
+    AS_IT_SHOULD_BE = "as it should be"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +71,18 @@ class Report:
         if self.good is None or self.good.status is None:
             return Outcome.UNREACHABLE
         verdicts = {self.verdict(result) for result in self.results}
-        if Verdict.CARELESS in verdicts:
-            return Outcome.CARELESS
-        if Verdict.REFUSES_GOOD in verdicts:
-            return Outcome.REFUSES_GOOD
-        if self.login and self.login.end is not LoginEnd.ENDED:
-            return Outcome.LOGIN_DID_NOT_END
-        return Outcome.AS_IT_SHOULD_BE
+        found = (
+            (Outcome.CARELESS, Verdict.CARELESS in verdicts),
+            (Outcome.REFUSES_GOOD, Verdict.REFUSES_GOOD in verdicts),
+            (Outcome.LOGIN_DID_NOT_END, self.login is not None and self.login.end is not LoginEnd.ENDED),
+            (Outcome.UNPROVEN, Verdict.UNPROVEN in verdicts),
+            (Outcome.INCOMPLETE, Verdict.NO_ANSWER in verdicts or len(self.results) < len(CASES)),
+        )
+        return next((outcome for outcome, is_so in found if is_so), Outcome.AS_IT_SHOULD_BE)
 
     def verdict(self, result: Result) -> Verdict:
-        return judge(result.case, result.answer, proves=self.takes_good and self.takes_again)
+        before = {GOOD.name: True, AGAIN.name: self.takes_good}
+        return judge(result.case, result.answer, proves=before.get(result.case.name, self.takes_good and self.takes_again))
 
     def meaning(self, result: Result) -> str:
         """Return what an answer means; nothing if it is as it should be."""
@@ -110,6 +115,8 @@ class Report:
             )
         if self.takes_good and "no-store" not in self._header_of_good("cache-control"):
             yield "The answer to the good token has no `Cache-Control: no-store`, which Back-Channel Logout 2.8 recommends."
+        if self.fetched.get(OTHER_KEYS_PATH):
+            yield "The relying party fetched a key from where a token told it to (jku): anybody can make it send requests."
         if len(self.results) < len(CASES):
             yield f"{len(self.results)} of {len(CASES)} cases were sent: the relying party stopped answering."
         if self.login:

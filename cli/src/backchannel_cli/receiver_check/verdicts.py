@@ -57,8 +57,10 @@ def judge(case: Case, answer: Answer | NoAnswer, *, proves: bool) -> Verdict:
     """Return the verdict; ``proves``: good tokens are accepted, so a refusal says something about the token."""
     if isinstance(answer, NoAnswer):
         return Verdict.NO_ANSWER
+    if not answer.is_success and not proves:
+        return Verdict.UNPROVEN
     if answer.is_success == (case.expects is Expectation.ACCEPT):
-        return Verdict.OK if proves or answer.is_success else Verdict.UNPROVEN
+        return Verdict.OK
     if case.expects is Expectation.REFUSE:
         return Verdict.CARELESS if case.is_required else Verdict.LENIENT
     return Verdict.REFUSES_GOOD if case.is_required else Verdict.PARTICULAR
