@@ -154,12 +154,12 @@ def test_trigger_signs_as_standard_webhooks_says(api: Api, command: Command, mon
     api.answer(f"GET {SOURCE}", (200, {"format": "standard-webhooks"}))
     api.answer("POST /webhooks/acme/app", (202, {"started": 0, "ended": 1, "ignored": 0}))
 
-    ended = command("trigger", "session.ended", "sid=s1", "--source", "acme/app", "--secret-stdin", "--url", api.url, "--json")
+    ended = command("trigger", "session.ended", "sid=1", "--source", "acme/app", "--secret-stdin", "--url", api.url, "--json")
 
     assert ended.json == {"started": 0, "ended": 1, "ignored": 0}
     assert "authorization" not in api.headers[-1]
     event = Webhook(SECRET).verify(api.bodies[-1], api.headers[-1])
-    assert (event["type"], event["data"]) == ("session.ended", {"sid": "s1"})
+    assert (event["type"], event["data"]) == ("session.ended", {"sid": "1"})
 
 
 def test_trigger_signs_for_no_other_format(api: Api, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

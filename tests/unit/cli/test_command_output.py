@@ -171,6 +171,7 @@ def test_an_interrupt_is_130(api: Api) -> None:
         code = process.wait(30)
 
     assert code == 130
+    assert "Interrupted. What the service has taken on goes on there." in text
     assert "Traceback" not in text
 
 

@@ -86,6 +86,14 @@ def test_status_shows_what_fails_and_what_is_silent(service: Api, command: Comma
     assert "source show" in ended.stderr
 
 
+def test_status_does_without_mass_logouts_that_may_not_be_seen(service: Api, command: Command) -> None:
+    service.answer("GET /mass-logouts", (403, {"Message": "not authorized"}))
+
+    ended = command("status", "--url", service.url, "--json")
+
+    assert (ended.code, ended.json["items"][0]["mass_logouts"]) == (0, None)
+
+
 def test_failing_lists_the_worst_first(service: Api, command: Command) -> None:
     ended = command("client", "failing", "--since", "2026-11-20", "--url", service.url)
     as_json = command("client", "failing", "acme", "--url", service.url, "--json")
