@@ -7,12 +7,13 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from backchannel_cli.progress import Bar
 
 Json = dict[str, Any]
 Cell = Callable[[Json], object]
+T = TypeVar("T")
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal obeys rather than shows: control characters, marks of direction, line ends."""
@@ -105,6 +106,13 @@ class Output:
             yield bar.show
         finally:
             bar.end()
+
+    def each(self, things: Sequence[T], what: str) -> Iterator[T]:
+        """Yield one thing after the other, and show how many are done."""
+        with self.progress(what, len(things)) as show:
+            for number, thing in enumerate(things):
+                show(number)
+                yield thing
 
     # --- tables -------------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import typer
 
+from backchannel_cli.commands.names import OneProvider, providers
 from backchannel_cli.errors import NotAllowedError
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import of
@@ -24,11 +25,11 @@ COLUMNS = (
 OPEN = frozenset({"running", "paused"})
 
 
-def status(context: typer.Context) -> None:
+def status(context: typer.Context, provider: OneProvider = None) -> None:
     """Say how each provider is doing today: backchannel status."""
     run = of(context)
     going_on = _going_on(run.service)
-    names = [each["provider"] for each in run.service.list("/providers", "providers")]
+    names = run.output.each(providers(run, provider), "providers")
     found = [_of(run.service, name) | {"mass_logouts": _masses(going_on, name)} for name in names]
     run.output.items(found, COLUMNS, none="There is no provider yet: backchannel provider set acme issuer=https://…")
     if any(each["failing"] for each in found):
