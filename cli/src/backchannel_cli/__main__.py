@@ -29,6 +29,8 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=first(arguments), prog_name="backchannel", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer has caught ^C
+            raise KeyboardInterrupt  # noqa: TRY301 - one place says so
     except BrokenPipeError:
         # Whoever read the output has had enough (`| head`); nothing is left that could be said to him.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
