@@ -20,18 +20,22 @@ class Browser:
 
     def __init__(self) -> None:
         """Open it with no cookies and no proxy."""
-        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(CookieJar()))
+        self._cookies = CookieJar()
+        self._opener = build_opener(ProxyHandler({}), HTTPCookieProcessor(self._cookies))
+
+    @property
+    def cookie_header(self) -> str:
+        """Return what the browser sends with each request."""
+        return "; ".join(f"{cookie.name}={cookie.value}" for cookie in self._cookies)
 
     def log_in(self, relying_party: str, user: str) -> dict[str, str]:
         """Log in at a relying party and return the ``sub``, ``sid`` and ``kid`` of the ID token that it got."""
         status, page = self._open(f"{relying_party}/login?{urlencode({'user': user})}")
-        form = _FORM_POST.search(page)
-        assert form, (status, page)
+        if form := _FORM_POST.search(page):
+            status, page = self._open(unescape(form[1]), {name: unescape(value) for name, value in _HIDDEN.findall(page)})
 
-        status, body = self._open(unescape(form[1]), {name: unescape(value) for name, value in _HIDDEN.findall(page)})
-
-        assert status == 200, body
-        claims: dict[str, str] = json.loads(body)
+        assert status == 200, page
+        claims: dict[str, str] = json.loads(page)
         return claims
 
     def is_logged_in(self, relying_party: str) -> bool:

@@ -2,7 +2,8 @@
 // registration. It verifies ID tokens and logout tokens by itself, with the keys at the `jwks_uri` of its discovery document.
 //
 // argv[2]: {"issuer"}, {"discovery"} to read that document at another URL than the issuer's own, and {"backchannel_logout_uri"}
-// to have the provider send logout tokens elsewhere than here.
+// to have the provider send logout tokens elsewhere than here. With {"client_id"} it is registered
+// already, and logs in by {"response_type"}.
 // Prints {"url", "client_id"} when it is ready.
 // GET /login?user=… logs in as that user, GET /profile tells who is logged in and by which key's ID token,
 // POST /backchannel-logout ends sessions.
@@ -16,26 +17,30 @@ import openid from 'express-openid-connect';
 import session from 'express-session';
 import { decodeProtectedHeader } from 'jose';
 
-const { issuer, discovery, backchannel_logout_uri } = JSON.parse(process.argv[2]);
+const { issuer, discovery, backchannel_logout_uri, client_id, response_type } = JSON.parse(process.argv[2]);
 
 const server = createServer().listen(0, '127.0.0.1');
 await once(server, 'listening');
 const url = `http://127.0.0.1:${server.address().port}`;
 
-const registration = await fetch(`${issuer}/reg`, {
-  method: 'POST',
-  headers: { 'content-type': 'application/json' },
-  body: JSON.stringify({
-    redirect_uris: [`${url}/callback`],
-    response_types: ['code id_token'],
-    grant_types: ['authorization_code', 'implicit'],
-    application_type: 'native', // may have ID tokens sent to plain http, on loopback
-    backchannel_logout_uri: backchannel_logout_uri ?? `${url}/backchannel-logout`,
-    backchannel_logout_session_required: true, // for a `sid` in its ID tokens
-  }),
-});
-if (!registration.ok) throw new Error(`registration refused: ${await registration.text()}`);
-const client = await registration.json();
+async function registered() {
+  const registration = await fetch(`${issuer}/reg`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      redirect_uris: [`${url}/callback`],
+      response_types: ['code id_token'],
+      grant_types: ['authorization_code', 'implicit'],
+      application_type: 'native', // may have ID tokens sent to plain http, on loopback
+      backchannel_logout_uri: backchannel_logout_uri ?? `${url}/backchannel-logout`,
+      backchannel_logout_session_required: true, // for a `sid` in its ID tokens
+    }),
+  });
+  if (!registration.ok) throw new Error(`registration refused: ${await registration.text()}`);
+  return registration.json();
+}
+
+const client = client_id ? { client_id, client_secret: 'not looked at' } : await registered();
 
 const app = express();
 app.use(
@@ -46,7 +51,7 @@ app.use(
     clientSecret: client.client_secret,
     secret: randomBytes(32).toString('base64url'),
     // With `code` alone it would not verify the signature of ID tokens: they come from the provider itself then.
-    authorizationParams: { response_type: 'code id_token', scope: 'openid' },
+    authorizationParams: { response_type: response_type ?? 'code id_token', scope: 'openid' },
     authRequired: false,
     backchannelLogout: { store: new session.MemoryStore() },
     enableTelemetry: false,
