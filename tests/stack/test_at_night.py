@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.polling import until
 from tests.support.provider import Provider
@@ -35,7 +34,14 @@ class Night:
         until(lambda: provider.get("/counts")["clients"], holds=lambda found: sum(each["accepted"] for each in found) == 2)
         until(lambda: provider.get("/logouts")["logouts"], holds=bool)
         until(lambda: provider.get("/sources/app")["activity"]["counts"]["started"], holds=lambda found: found == 4)
-        names = {"acme": provider.name, "https://idp.example": provider.issuer, "ada": ada, "s-ada": sid, "bob": bob, "s-bob": his}
+        names = {
+            "acme": provider.name,
+            "https://idp.example": provider.issuer,
+            "ada": ada,
+            "s-ada": sid,
+            "bob": bob,
+            "s-bob": his,
+        }
         uris = {f"https://{client_id}.example/backchannel-logout": rp.uri() for client_id, rp in rps.items()}
         self.shown = Comparison({**names, **uris, "LOGOUT": self.logout})
 
@@ -46,7 +52,8 @@ class Night:
             self.rps["mail"].answers = [Answer()]
         response = self.provider.stack.request(exchange.method, path, body=body, signed=True)
         assert response.status in {200, 202}, response
-        response.body.get("sessions", []).sort(key=lambda each: (each["sub"], each["client_id"]))  # they come in no order
+        if "/sessions?" in path:
+            response.body["sessions"].sort(key=lambda each: (each["sub"], each["client_id"]))  # they come in no order
         return response.body
 
 
@@ -61,7 +68,7 @@ def test_every_question_has_one_request_and_one_answer() -> None:
     assert all(found[0].answer for found in QUESTIONS.values())
 
 
-def test_each_answer_of_the_night_is_the_one_that_the_page_shows(night: Night, stack: Stack) -> None:
+def test_each_answer_of_the_night_is_the_one_that_the_page_shows(night: Night) -> None:
     for heading, (exchange,) in QUESTIONS.items():
         shown = json.loads(exchange.answer or "")
 

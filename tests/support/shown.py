@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)|\d{4}-\d\d-\d\d")
-ID = re.compile(r"(backchannel-test-)?[0-9a-f]{32,40}|[\w-]{43}|arn:aws:[\w:/.-]+")
+ID = re.compile(r"(backchannel-test-)?[0-9a-f]{32,40}|[\w-]{43,}|arn:aws:[\w:/.-]+")
 MEASURED = re.compile(r"\w*(_ms|milliseconds|seconds|share|segments)|iat|exp|prepare|sign|resolve|connect|tls|send|answer")
 
 
