@@ -1,4 +1,4 @@
-"""The site that `make docs` has built: it loads nothing from elsewhere, and every page is there, whole, and reads as it should."""
+"""The site that `make docs` has built: it loads nothing from elsewhere, and each page is whole and reads as it should."""
 
 import re
 from functools import cache
