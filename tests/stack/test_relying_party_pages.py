@@ -11,6 +11,8 @@ from tests.support.provider import LOOPBACK, Provider
 from tests.support.snippets import exchanges
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.senders
+
 PAGES = sorted((Path(__file__).resolve().parents[2] / "docs" / "relying-parties").glob("*.md"))
 INDEX = next(page for page in PAGES if page.stem == "index").read_text()
 NAMES = [page.stem for page in PAGES if page.stem != "index"]

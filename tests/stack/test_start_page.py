@@ -19,6 +19,8 @@ from tests.support.shown import Comparison
 from tests.support.snippets import blocks, sections
 from tests.support.unspeakable import new_id
 
+pytestmark = pytest.mark.waits
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "start.md").read_text()
 STEPS = blocks(sections(PAGE)["Do it yourself"], "sh", "json", "text")
