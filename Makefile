@@ -180,7 +180,7 @@ mutants: $(MUTANTS_READY) ## Change the pure modules in small ways and list what
 docs: $(DEV_READY) $(DOCS_READY) ## Make the documentation a site, .local/docs/html/index.html, and check it
 	@echo "docs"
 	@$(PYTHON) -m local.site
-	@$(call quietly,docs,$(VENVS)/docs/bin/mkdocs build --strict --quiet)
+	@$(call quietly,docs,$(VENVS)/docs/bin/mkdocs build --strict)
 	@$(call pytest,docs,tests/site)
 
 # --- The local stack --------------------------------------------------------------------------------------------------
