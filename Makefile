@@ -28,6 +28,7 @@ SAM_READY := .venv/sam/.ready
 MINISTACK_READY := .venv/ministack/.ready
 MUTANTS_READY := .venv/mutants/.ready
 GENERATED_READY := .venv/generated-client/.ready
+DOCS_READY := .venv/docs/.ready
 NODE_READY := tests/interop/node_modules/.ready
 STACK_READY := $(DEV_READY) $(SAM_READY) $(MINISTACK_READY)
 
@@ -84,14 +85,15 @@ SECOND := LOCAL_STACK=second
 pytest = $(LOCALLY) $(PYTHON) -m pytest -q --junitxml=.local/results/$(1).xml $(2)
 
 .PHONY: test
-test: ## Run all checks: lint, then unit, template, fault, stack and interop tests
+test: ## Run all checks: lint, then unit, template, site, fault, stack and interop tests
 	@rm -rf .local/results
 	@status=0; \
-	$(MAKE) --jobs --output-sync=target --keep-going lint test-unit test-template up up-second $(NODE_READY) $(GENERATED_READY) || \
+	$(MAKE) --jobs --output-sync=target --keep-going lint docs test-unit test-template up up-second $(NODE_READY) \
+		$(GENERATED_READY) || \
 		status=$$?; \
 	$(MAKE) test-faults || status=$$?; \
 	$(MAKE) test-stack BESIDE="$(BESIDE) interop" || status=$$?; \
-	$(PYTHON) -m local.results $(UNIT_PARTS) template faults $(STACK_PARTS) interop; exit $$status
+	$(PYTHON) -m local.results $(UNIT_PARTS) template docs faults $(STACK_PARTS) interop; exit $$status
 
 .PHONY: $(SUITES:%=test-%)
 test-template test-faults test-interop: test-%: $(DEV_READY)
@@ -192,6 +194,15 @@ soak: up ## Run the long tests of webhooks, sessions and deliveries; they stop b
 mutants: $(MUTANTS_READY) ## Change the pure modules in small ways and list what no test notices, for at most 15 minutes
 	@$(LOCALLY) .venv/mutants/bin/python -m local.mutants $(MODULES)
 
+# --- The documentation ---------------------------------------------------------------------------------------------------
+
+.PHONY: docs
+docs: $(DEV_READY) $(DOCS_READY) ## Make the documentation a site, .local/docs/html/index.html, and check it
+	@echo "docs"
+	@$(PYTHON) -m local.site
+	@$(call quietly,docs,$(VENVS)/docs/bin/mkdocs build --strict)
+	@$(call pytest,docs,tests/site)
+
 # --- The local stack --------------------------------------------------------------------------------------------------
 
 .PHONY: up
@@ -230,13 +241,18 @@ openapi: $(DEV_READY) ## Write docs/openapi.json anew
 events: $(DEV_READY) ## Write docs/events/ anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.events
 
+.PHONY: reference
+reference: $(DEV_READY) ## Write docs/reference/ and docs/can-i-use-it.md anew
+	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.reference
+	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.compatibility
+
 .PHONY: effects
 effects: $(DEV_READY) ## Write docs/providers/effects.md anew
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.effects
 
 # In this order: dev takes the versions that the layer ships.
 LOCKS := requirements/uv layers/dependencies/requirements requirements/dev requirements/mutants requirements/sam \
-	requirements/ministack requirements/generated-client
+	requirements/ministack requirements/generated-client requirements/docs
 
 .PHONY: lock
 lock: $(UV_READY) ## Pin the newest versions that the .in files allow
@@ -257,7 +273,7 @@ $(UV_READY): requirements/uv.txt
 		.venv/uv/bin/pip install --require-hashes --requirement $<; })
 	@touch $@
 
-$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY) $(GENERATED_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
+$(DEV_READY) $(SAM_READY) $(MINISTACK_READY) $(MUTANTS_READY) $(GENERATED_READY) $(DOCS_READY): .venv/%/.ready: requirements/%.txt $(UV_READY)
 	@echo "installing $*"
 	@$(call quietly,install-$*,{ $(UV) venv --allow-existing --python 3.13 .venv/$* && \
 		$(UV) pip sync --python .venv/$* --require-hashes --compile-bytecode $<; })

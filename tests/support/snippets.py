@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def exchanges(text: str) -> list[Exchange]:
     """Return the requests, each with the JSON that follows it."""
     found: list[Exchange] = []
     shown = blocks(text, "http", "json")
-    for (kind, content), following in zip(shown, [*shown[1:], ("", "")], strict=True):
+    for (kind, content), following in pairwise([*shown, ("", "")]):
         if kind == "http":
             head, _, body = content.partition("\n\n")
             method, path = head.split()

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+import pytest
+
 from backchannel.providers.table import NAME
 from backchannel.webhooks import cognito
 from tests.template.cloudformation import ROOT, load
@@ -75,3 +77,14 @@ def test_the_queues_arn_is_that_of_a_queue() -> None:
 
     assert re.fullmatch(pattern, "arn:aws-cn:sqs:cn-north-1:123456789012:stack-SourceEventsQueue-1")
     assert not re.fullmatch(pattern, "https://sqs.eu-central-1.amazonaws.com/123456789012/queue")
+
+
+@pytest.mark.parametrize("page", ["cognito.md", "auth0.md"])
+def test_the_commands_of_the_pages_give_every_parameter_that_has_no_default_and_no_other(page: str) -> None:
+    commands = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "providers" / page).read_text(), re.DOTALL)
+    (command,) = [each for each in commands if "cloudformation deploy --template-file event-source.yaml" in each]
+
+    given = set(re.findall(r"(\w+)=", command))
+
+    needed = {name for name, each in TEMPLATE["Parameters"].items() if "Default" not in each}
+    assert needed <= given <= TEMPLATE["Parameters"].keys()

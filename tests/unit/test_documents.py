@@ -8,7 +8,7 @@ import pytest
 
 from backchannel import __version__
 from backchannel.webhooks.formats import FORMATS
-from local import effects, openapi
+from local import compatibility, effects, openapi, reference
 from tests.unit.test_rooms import MAY_IMPORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,6 +92,36 @@ def test_openapi_json_is_what_the_code_generates() -> None:
 
 def test_the_table_of_effects_is_what_the_code_does_with_the_samples() -> None:
     assert effects.DOCUMENT.read_text() == effects.render(), "docs/providers/effects.md is out of date: run `make effects`"
+
+
+@pytest.mark.parametrize("page", reference.render())
+def test_a_page_of_the_reference_is_what_the_code_generates(page: str) -> None:
+    assert (reference.DIRECTORY / page).read_text() == reference.render()[page], f"{page} is out of date: run `make reference`"
+
+
+def test_the_reference_has_no_page_that_nobody_generates() -> None:
+    assert {path.name for path in reference.DIRECTORY.iterdir()} == reference.render().keys()
+
+
+def test_which_provider_works_with_which_relying_party_is_what_the_code_generates() -> None:
+    assert compatibility.DOCUMENT.read_text() == compatibility.render(), "can-i-use-it.md is out of date: run `make reference`"
+
+
+def test_every_page_of_a_provider_or_a_relying_party_is_in_the_table_of_what_works() -> None:
+    providers = {each.page for each in compatibility.PROVIDERS}
+    relying_parties = {each.page for each in compatibility.RELYING_PARTIES}
+
+    assert {path.stem for path in (ROOT / "docs" / "providers").glob("*.md")} - {"index", "effects"} == providers
+    assert {path.stem for path in (ROOT / "docs" / "relying-parties").glob("*.md")} - {"index"} == relying_parties
+    assert {name for each in compatibility.PROVIDERS for name in each.formats} <= FORMATS.keys()
+
+
+def test_how_the_table_of_what_works_registers_a_relying_party_is_how_its_page_does() -> None:
+    for each in compatibility.RELYING_PARTIES:
+        page = DOCUMENTS[f"docs/relying-parties/{each.page}.md"]
+
+        assert re.findall(r'"subject": "(\w+)"', page) == [each.subject] * (each.subject != "both" or '"subject"' in page)
+        assert ("not run" in page) is not each.was_run
 
 
 def test_the_index_of_providers_leads_to_every_page_and_names_every_format() -> None:
