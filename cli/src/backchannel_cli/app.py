@@ -7,7 +7,7 @@ import typer
 
 from backchannel_cli import __version__
 from backchannel_cli.commands import check, client, context, doctor, keys, provider, source, status, test_client, trigger
-from backchannel_cli.finding import Wanted
+from backchannel_cli.finding import STACK_VARIABLE, Wanted
 from backchannel_cli.output import Output
 from backchannel_cli.run import Run
 
@@ -53,7 +53,7 @@ def options(
     *,
     url: Annotated[str | None, typer.Option("--url", help="Where the service is: the stack's output ApiUrl.")] = None,
     local: Annotated[bool, typer.Option("--local", help="The stack that `make up` has started in this clone.")] = False,
-    stack: Annotated[str | None, typer.Option("--stack", envvar="BACKCHANNEL_STACK", help="Name of the stack.")] = None,
+    stack: Annotated[str | None, typer.Option("--stack", help=f"Name of the stack; else {STACK_VARIABLE}.")] = None,
     region: Annotated[str | None, typer.Option("--region", help="AWS region; else that of your AWS profile.")] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="AWS profile; else AWS_PROFILE.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print data as JSON.")] = False,

@@ -1,6 +1,7 @@
 """Which service a command is about: by --url, by --local, or a stack's outputs in CloudFormation. Nothing is guessed."""
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from backchannel_cli.service import LOOPBACK
 LOCAL_KEYS = ("test", "test")
 LOCAL_ACCOUNT = "000000000000"
 PROD = "prod"
+STACK_VARIABLE = "BACKCHANNEL_STACK"
 STACK_FILE = Path(".local") / "stack.json"
 
 OUTPUTS = frozenset({"ApiUrl", "SessionEndedQueueUrl", "DeliveryDeadLetterQueueUrl"})
@@ -62,12 +64,14 @@ def find(wanted: Wanted) -> Place:
 
     """
     given = [name for name, value in (("--url", wanted.url), ("--local", wanted.is_local), ("--stack", wanted.stack)) if value]
-    if len(given) > 1 and given != ["--local", "--stack"]:
+    if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other.", "Give one of them.")
     if wanted.is_local:
         return _local()
     aws = Aws(profile=wanted.profile, region=wanted.region)
-    return _by_url(wanted.url, wanted, aws) if wanted.url else _by_stack(wanted.stack, aws)
+    if wanted.url:
+        return _by_url(wanted.url, wanted, aws)
+    return _by_stack(wanted.stack or os.environ.get(STACK_VARIABLE), aws)
 
 
 def _local() -> Place:
@@ -127,7 +131,7 @@ def _by_stack(name: str | None, aws: Aws) -> Place:
     return Place(
         url=_outputs(stack)["ApiUrl"],
         region=aws.region,
-        found=f"--stack {name}" if name else "the one stack of Backchannel in this account and region",
+        found=f"the stack {name}" if name else "the one stack of Backchannel in this account and region",
         aws=aws,
         account=stack["StackId"].split(":")[4],
         stack=stack["StackName"],

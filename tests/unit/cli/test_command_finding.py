@@ -98,6 +98,16 @@ def test_a_stack_is_named_by_option_or_by_the_shell(cloud: Api, command: Command
     assert sum("StackName=mine" in str(request[2]) for request in cloud.requests) == 2
 
 
+def test_a_stack_that_the_shell_names_gives_way_to_an_address(
+    api: Api, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKCHANNEL_STACK", "mine")
+    api.answer("GET /providers", (200, EMPTY))
+
+    assert command("provider", "list", "--url", api.url).code == 0
+    assert command("provider", "list", "--url", api.url, "--stack", "mine").code == 2
+
+
 def test_a_stack_of_another_region_is_not_found(cloud: Api, command: Command) -> None:
     cloud.answer("DescribeStacks", (400, error("ValidationError", "Stack with id mine does not exist")))
 
