@@ -15,6 +15,7 @@ VALUES = frozenset({"--url", "--stack", "--region", "--profile"})
 """The options of every command, which Typer takes only before its name."""
 
 INTERRUPTED = 130
+STOPPED = "Interrupted. What the service has taken on goes on there."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,14 +35,15 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return say("Interrupted. What the service has taken on goes on there.", INTERRUPTED)
+        return say(STOPPED, INTERRUPTED)
     except CommandError as error:
         return say(f"backchannel: {error}\n{error.next_step}", error.exit_code)
     except TyperException as error:
         return say(misunderstood(error), error.exit_code)
     except Abort:
         return say("backchannel: nothing was changed.", INTERRUPTED)
-    return code if isinstance(code, int) else 0
+    # Typer makes the exit code of ^C.
+    return say(STOPPED, INTERRUPTED) if code == INTERRUPTED else code if isinstance(code, int) else 0
 
 
 def first(arguments: Sequence[str]) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from backchannel_cli.commands import client, provider, status
+from backchannel_cli.commands import client, logout, mass_logout, provider, resend, session, status, tail
 from backchannel_cli.finding import Wanted
 from backchannel_cli.output import Output
 from backchannel_cli.run import Run
@@ -29,6 +29,11 @@ app = typer.Typer(
 app.command("status")(status.status)
 app.add_typer(provider.app, name="provider")
 app.add_typer(client.app, name="client")
+app.add_typer(session.app, name="session")
+app.add_typer(logout.app, name="logout")
+app.add_typer(mass_logout.app, name="mass-logout")
+app.command("resend")(resend.resend)
+app.command("tail")(tail.tail)
 
 
 @app.callback()

@@ -88,16 +88,28 @@ class Output:
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Show a progress bar while the block runs, on a terminal alone; what is yielded takes how much is done by now."""
-        if not self._stderr.isatty():
-            yield lambda _: None
+        with self.bars(what) as show:
+            show(0, 0, total)
+            yield lambda done: show(0, done, total)
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether there is a terminal for progress bars."""
+        return self._stderr.isatty()
+
+    @contextmanager
+    def bars(self, *names: str) -> Iterator[Callable[[int, int, int | None], None]]:
+        """Show a progress bar for each name; what is yielded takes which bar, how much is done, and of how much."""
+        if not self.has_bars:
+            yield lambda *_: None
             return
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=self._stderr)) as bar:
-            task = bar.add_task(clean(what), total=total)
-            yield lambda done: bar.update(task, completed=done)
+        with Progress(*columns, console=Console(file=self._stderr)) as progress:
+            tasks = [progress.add_task(clean(name), total=None) for name in names]
+            yield lambda number, done, total: progress.update(tasks[number], completed=done, total=total)
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
