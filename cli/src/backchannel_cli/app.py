@@ -4,7 +4,22 @@ from typing import Annotated
 
 import typer
 
-from backchannel_cli.commands import client, logout, mass_logout, provider, resend, session, status, tail
+from backchannel_cli.commands import (
+    client,
+    context,
+    doctor,
+    keys,
+    logout,
+    mass_logout,
+    provider,
+    resend,
+    session,
+    source,
+    status,
+    tail,
+    test_client,
+    trigger,
+)
 from backchannel_cli.finding import Wanted
 from backchannel_cli.output import Output
 from backchannel_cli.run import Run
@@ -14,8 +29,6 @@ HELP = """See who was told of a logout and who was not, and do what comes next.
 The service is found by --url, by --local, or in your AWS account: --stack, or the one stack of Backchannel in the region.
 The options here may stand before a command or after it.
 """
-
-PLAIN = {"rich_markup_mode": None, "no_args_is_help": True, "add_completion": False}
 
 app = typer.Typer(
     name="backchannel",
@@ -27,18 +40,24 @@ app = typer.Typer(
 )
 
 app.command("status")(status.status)
+app.command("context")(context.context)
+app.command("doctor")(doctor.doctor)
 app.add_typer(provider.app, name="provider")
+app.add_typer(source.app, name="source")
 app.add_typer(client.app, name="client")
 app.add_typer(session.app, name="session")
 app.add_typer(logout.app, name="logout")
 app.add_typer(mass_logout.app, name="mass-logout")
 app.command("resend")(resend.resend)
 app.command("tail")(tail.tail)
+app.add_typer(keys.app, name="keys")
+app.command("test")(test_client.test)
+app.command("trigger")(trigger.trigger)
 
 
 @app.callback()
 def options(
-    context: typer.Context,
+    typer_context: typer.Context,
     *,
     url: Annotated[str | None, typer.Option("--url", help="Where the service is: the stack's output ApiUrl.")] = None,
     local: Annotated[bool, typer.Option("--local", help="The stack that `make up` has started in this clone.")] = False,
@@ -49,4 +68,4 @@ def options(
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer is needed.")] = False,
 ) -> None:
     wanted = Wanted(url=url, is_local=local, stack=stack, region=region, profile=profile)
-    context.obj = Run(wanted, Output(is_json=json), may_ask=not no_input)
+    typer_context.obj = Run(wanted, Output(is_json=json), may_ask=not no_input)

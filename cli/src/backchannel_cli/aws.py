@@ -1,5 +1,6 @@
 """What of AWS the command uses: credentials, the region, clients. Whatever imports botocore is imported when it is needed."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -10,6 +11,14 @@ from backchannel_cli.errors import CommandError, FailureError, NotAllowedError, 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
     from botocore.session import Session
+
+NOTHING_OF_THE_SHELL: dict[str, Any] = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+    "ca_bundle": (None, None, None, None),
+}
+"""Settings of a botocore session for the local stack: no profile, and no file of the user's."""
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
@@ -39,9 +48,10 @@ class Aws:
         from botocore.session import Session
 
         with explained():
-            session = Session(profile=self._profile)
-            if self._keys:
-                session.set_credentials(*self._keys)
+            if not self._keys:
+                return Session(profile=self._profile)
+            session = Session(session_vars=NOTHING_OF_THE_SHELL)
+            session.set_credentials(*self._keys)
             return session
 
     @cached_property
@@ -76,17 +86,12 @@ class Aws:
         """Return a botocore client; use it within ``explained()``."""
         from botocore.config import Config
 
-        config = Config(connect_timeout=5, read_timeout=15, retries={"mode": "standard", "max_attempts": 3})
-        credentials = self.credentials.get_frozen_credentials()
-        return self.session.create_client(
-            service,
-            region_name=self.region,
-            endpoint_url=self._endpoint_url,
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            aws_session_token=credentials.token,
-            config=config,
-        )
+        _ = self.credentials  # or the error about them
+        options: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 15, "retries": {"mode": "standard", "max_attempts": 3}}
+        if self._endpoint_url:
+            options["proxies"] = {}
+        create: Any = self.session.create_client
+        return create(service, region_name=self.region, endpoint_url=self._endpoint_url, config=Config(**options))
 
     def caller(self) -> tuple[str, str]:
         """Return the account's number and the caller's ARN."""
@@ -125,6 +130,8 @@ def _of_machine(error: Exception) -> CommandError:
 
     if isinstance(error, of_botocore.ProfileNotFound):
         return UsageError(f"{error}.", "See `aws configure list-profiles`, and choose with --profile or AWS_PROFILE.")
+    if isinstance(error, of_botocore.InvalidRegionError):
+        return UsageError(str(error), "Give --region a name such as eu-central-1.")
     if isinstance(error, of_botocore.HTTPClientError | of_botocore.ConnectionError):
         return FailureError(f"AWS does not answer: {error}", "Look at the network, the proxy, and whether the region exists.")
     return NotAllowedError(f"The AWS credentials cannot be used: {error}", LOG_IN)

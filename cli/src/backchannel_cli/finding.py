@@ -10,16 +10,17 @@ from urllib.parse import urlsplit
 
 from backchannel_cli.aws import Aws, explained
 from backchannel_cli.errors import NotFoundError, UsageError
+from backchannel_cli.service import LOOPBACK
 
 LOCAL_KEYS = ("test", "test")
 LOCAL_ACCOUNT = "000000000000"
+PROD = "prod"
 STACK_FILE = Path(".local") / "stack.json"
 
 OUTPUTS = frozenset({"ApiUrl", "SessionEndedQueueUrl", "DeliveryDeadLetterQueueUrl"})
 """A stack with these outputs is one of this service."""
 
 _EXECUTE_API = re.compile(r"\.execute-api\.([a-z0-9-]+)\.amazonaws\.")
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Place:
     def is_prod(self) -> bool:
         """Whether a change here is a change of ``prod``; so is one of a service that nothing is known about."""
         if self.environment is None:
-            return urlsplit(self.url).hostname not in _LOOPBACK
-        return self.environment == "prod"
+            return urlsplit(self.url).hostname not in LOOPBACK
+        return self.environment == PROD
 
 
 def find(wanted: Wanted) -> Place:
@@ -96,7 +97,7 @@ def _by_url(url: str, wanted: Wanted, aws: Aws) -> Place:
     parts = urlsplit(url)
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not the address of a service.", "Give --url what the stack's output ApiUrl says.")
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise UsageError(f"{url} is not https.", "Give an https address: requests and answers name users.")
     named = _EXECUTE_API.search(f"{parts.hostname}.")
     region = wanted.region or (named[1] if named else aws.region)
@@ -162,10 +163,8 @@ def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _environment(stack: Mapping[str, Any]) -> str:
-    """Return what the stack is for: by its parameter, its tag, or its name."""
-    for members, key, value in (("Parameters", "ParameterKey", "ParameterValue"), ("Tags", "Key", "Value")):
-        for member in stack.get(members, []):
-            if member[key] == "Environment":
-                return str(member[value])
-    return "prod" if "prod" in stack["StackName"] else "unknown"
+def _environment(stack: Mapping[str, Any]) -> str | None:
+    """Return what the stack is for. It is ``prod`` if its parameter, its tag or its name says so."""
+    said = [each["ParameterValue"] for each in stack.get("Parameters", []) if each["ParameterKey"] == "Environment"]
+    said += [each["Value"] for each in stack.get("Tags", []) if each["Key"] == "Environment"]
+    return PROD if PROD in said or PROD in stack["StackName"] else next(iter(said), None)

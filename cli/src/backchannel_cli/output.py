@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NOT_ASCII = re.compile(r"[^ -~]")
 _NOT_JSON = re.compile(r"[^\n -~]")
 _GAP = "  "
+
+PATIENCE = 2.0
+"""Seconds before a progress bar appears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,13 @@ class Output:
         """Print a JSON document."""
         self._write(json_text(document, indent=2))
 
+    def result(self, document: Mapping[str, Any], sentence: str) -> None:
+        """Print what a change came to: a sentence, or its document as JSON."""
+        if self.is_json:
+            self.document(document)
+        else:
+            self._write(clean(sentence))
+
     def event(self, document: Json, text: str) -> None:
         """Print one of many things as it happens: a line of text, or a line of JSON."""
         self._write(json_text(document) if self.is_json else clean(text))
@@ -87,9 +98,8 @@ class Output:
 
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Show a progress bar while the block runs, on a terminal alone; what is yielded takes how much is done by now."""
+        """Yield what takes how much is done by now; on a terminal, a bar shows it once two seconds have passed."""
         with self.bars(what) as show:
-            show(0, 0, total)
             yield lambda done: show(0, done, total)
 
     @property
@@ -99,17 +109,15 @@ class Output:
 
     @contextmanager
     def bars(self, *names: str) -> Iterator[Callable[[int, int, int | None], None]]:
-        """Show a progress bar for each name; what is yielded takes which bar, how much is done, and of how much."""
+        """Yield what takes which bar, how much is done, and of how much; on a terminal, there is a bar for each name."""
         if not self.has_bars:
             yield lambda *_: None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(file=self._stderr)) as progress:
-            tasks = [progress.add_task(clean(name), total=None) for name in names]
-            yield lambda number, done, total: progress.update(tasks[number], completed=done, total=total)
+        bars = Bars(self._stderr, [clean(name) for name in names])
+        try:
+            yield bars.show
+        finally:
+            bars.end()
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
@@ -140,6 +148,36 @@ class Output:
 
     def _write(self, text: str) -> None:
         self._stdout.write(text + "\n")
+
+
+class Bars:
+    """Progress bars that stay away from what is done at once."""
+
+    def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
+        self._stream = stream
+        self._names = names
+        self._began = time.monotonic()
+        self._progress: Any = None
+        self._tasks: list[Any] = []
+
+    def show(self, number: int, done: int, total: int | None) -> None:
+        if self._progress is None and time.monotonic() - self._began >= PATIENCE:
+            self._begin()
+        if self._progress is not None:
+            self._progress.update(self._tasks[number], completed=done, total=total)
+
+    def end(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def _begin(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=Console(file=self._stream))
+        self._tasks = [self._progress.add_task(name, total=None) for name in self._names]
+        self._progress.start()
 
 
 def clean(text: str) -> str:

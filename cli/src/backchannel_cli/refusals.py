@@ -59,6 +59,8 @@ def _next_step(path: str, status: int, words: str) -> str:
         return INTERNAL
     if status == 404:  # noqa: PLR2004 - HTTP's
         return _where_to_look(path)
+    if path.startswith("/webhooks/") and status == 401:  # noqa: PLR2004 - HTTP's
+        return "Compare the secret with the source's, and the clocks. A secret that was changed counts after a minute."
     lowered = words.lower()
     if status in {401, 403}:
         for part, advice in GATEWAY.items():

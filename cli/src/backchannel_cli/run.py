@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from backchannel_cli.errors import UsageError
+from backchannel_cli.errors import CommandError, UsageError
 from backchannel_cli.finding import Wanted, find
 from backchannel_cli.output import Output
 from backchannel_cli.service import Service
@@ -35,11 +35,18 @@ class Run:
 
         return Service(self.place.url, Sender(self.place), self.output.say)
 
+    @cached_property
+    def webhooks(self) -> Service:
+        """Return the service as a webhook's sender sees it: what proves a request is in its headers."""
+        from backchannel_cli.sending import Sender
+
+        return Service(self.place.url, Sender(self.place, is_signed=False), self.output.say)
+
     def will_change(self, what: str) -> None:
         """Name account, region and stack, if something of ``prod`` is about to be changed."""
         place = self.place
         if place.is_prod:
-            account = place.account or place.aws.caller()[0]
+            account = place.account or self._account()
             where = f"account {account}, region {place.region}, stack {place.stack or f'unknown, at {place.url}'}"
             self.output.say(f"{what} in {place.environment or 'a service that may be prod'}: {where}")
 
@@ -55,6 +62,12 @@ class Run:
         named = {"--url": wanted.url, "--stack": wanted.stack, "--region": wanted.region, "--profile": wanted.profile}
         options += [part for name, value in named.items() if value is not None for part in (name, value)]
         return shlex.join(["backchannel", *options, *words])
+
+    def _account(self) -> str:
+        try:
+            return self.place.aws.caller()[0]
+        except CommandError:
+            return "unknown"  # to be named, it need not be reached
 
     def ask(self, question: str, instead: str) -> str:
         """Return what the operator answers; where nobody can be asked, say which option to give ``instead``."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
+from backchannel_cli.aws import explained
 from backchannel_cli.finding import Place
-from backchannel_cli.service import Response, UnansweredError
+from backchannel_cli.service import LOOPBACK, Response, UnansweredError
 
 CONNECT_WITHIN = 5.0
 READ_WITHIN = 35.0
@@ -25,7 +27,9 @@ class Sender:
 
         request = AWSRequest(method, url, data=body, headers=dict(headers))
         if self._is_signed:
-            SigV4Auth(self._place.aws.credentials, "execute-api", self._place.region).add_auth(request)
+            with explained():
+                credentials: Any = self._place.aws.credentials.get_frozen_credentials()
+            SigV4Auth(credentials, "execute-api", self._place.region).add_auth(request)
         return self._answer(request.prepare())
 
     def _answer(self, request: Any) -> Response:
@@ -50,7 +54,8 @@ class Sender:
 
             bundle = self._place.aws.session.get_config_variable("ca_bundle")
             times: Any = (CONNECT_WITHIN, READ_WITHIN)
-            self._http = URLLib3Session(verify=bundle or True, proxies=get_environ_proxies(url), timeout=times)
+            proxies = {} if urlsplit(url).hostname in LOOPBACK else get_environ_proxies(url)
+            self._http = URLLib3Session(verify=bundle or True, proxies=proxies, timeout=times)
         return self._http
 
 

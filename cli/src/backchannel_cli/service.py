@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from backchannel_cli.errors import CommandError, FailureError
 from backchannel_cli.refusals import refusal
@@ -14,10 +14,10 @@ from backchannel_cli.refusals import refusal
 Json = dict[str, Any]
 Query = Mapping[str, str | int | list[str] | None]
 
-ATTEMPTS = 4
 WAITS = (0.5, 1.0, 2.0)
 """Seconds between attempts, if the service does not say how long to wait."""
 LONGEST_WAIT = 10.0
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 AGAIN = frozenset({429, 500, 502, 503, 504})
 NOTHING_DONE = 429
 """The one status after which also a request may be repeated that does something each time."""
@@ -79,6 +79,8 @@ class Service:
         after: str | None = None
         while True:
             page = self.get(path, {**(query or {}), "after": after})
+            if member not in page:
+                raise _foreign(path)
             yield from page[member]
             after = page.get("next")
             if after is None:
@@ -140,11 +142,21 @@ def _content(method: str, path: str, answer: Response) -> Json:
         content = json.loads(answer.body) if answer.body else {}
     except ValueError:
         content = None
-    if 200 <= answer.status < 300 and isinstance(content, dict):  # noqa: PLR2004 - HTTP's success
+    is_success = 200 <= answer.status < 300  # noqa: PLR2004 - HTTP's
+    if is_success and isinstance(content, dict):
         return content
-    raise refusal(method, path, answer.status, content if isinstance(content, dict) else {})
+    raise _foreign(path) if is_success else refusal(method, path, answer.status, content if isinstance(content, dict) else {})
+
+
+def _foreign(path: str) -> CommandError:
+    return FailureError(
+        f"What answers to {path} is not Backchannel.",
+        "Compare the address (`backchannel context`) with the stack's output ApiUrl.",
+    )
 
 
 def _unanswered(error: UnansweredError, url: str) -> CommandError:
     tried = "The request may have arrived: look before you repeat it. " if error.is_sent else ""
-    return FailureError(f"No answer from {url}: {error}.", f"{tried}Run `backchannel doctor` to see what does not work.")
+    is_here = urlsplit(url).hostname in LOOPBACK
+    advice = "Is the local stack up? Run `make up`." if is_here else "Run `backchannel doctor` to see what does not work."
+    return FailureError(f"No answer from {url}: {error}.", tried + advice)

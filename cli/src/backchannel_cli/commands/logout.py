@@ -6,17 +6,16 @@ import typer
 
 from backchannel_cli.commands.logout_picture import deliveries_of, show_logout
 from backchannel_cli.commands.logout_watch import watch_logout
-from backchannel_cli.commands.names import both
+from backchannel_cli.commands.names import Provider, both
 from backchannel_cli.commands.some import MOST, some
-from backchannel_cli.commands.times import HELP, at, moment
 from backchannel_cli.errors import UsageError
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import of
 from backchannel_cli.service import path_of
+from backchannel_cli.times import HELP, at, iso
 
 app = typer.Typer(help="Logouts: who was told, who was not, and who asked for it.", no_args_is_help=True)
 
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as acme.")]
 Logout = Annotated[str, typer.Argument(metavar="PROVIDER/LOGOUT", help="Such as acme/0123456789abcdef.")]
 
 NEW_WITHIN = 60.0
@@ -100,8 +99,8 @@ def list_(
     """List logouts and who ordered them, the newest first: backchannel logout list acme --since 2h."""
     run = of(context)
     query = {
-        "since": moment(since) if since else None,
-        "until": moment(until) if until else None,
+        "since": iso(since),
+        "until": iso(until),
         "reason": reason,
         "requested_by": requested_by,
     }

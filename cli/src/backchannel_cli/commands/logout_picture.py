@@ -1,10 +1,10 @@
 """What a logout looks like: what was asked for, a line for each delivery, and the attempts of those not accepted."""
 
-from backchannel_cli.commands.times import at
 from backchannel_cli.commands.watching import told
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import Run
 from backchannel_cli.service import path_of
+from backchannel_cli.times import at
 
 NOBODY = "Nobody was told: no RP session of these was known."
 

@@ -3,11 +3,11 @@
 import time
 
 from backchannel_cli.commands.logout_picture import NOBODY, deliveries_of, said
-from backchannel_cli.commands.times import at
 from backchannel_cli.commands.watching import leaving, not_accepted, told
 from backchannel_cli.errors import NotAcceptedError, NotFoundError
 from backchannel_cli.output import Json
 from backchannel_cli.run import Run
+from backchannel_cli.times import at
 
 FIRST, SLOWER, SLOWEST = 0.5, 1.2, 5.0
 """Seconds between two looks: seldom after a while, since what is not done then waits for a relying party."""

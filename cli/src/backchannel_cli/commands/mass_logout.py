@@ -7,19 +7,19 @@ import typer
 
 from backchannel_cli.commands.mass_logout_picture import STATES, show_mass_logout, show_plan, whom
 from backchannel_cli.commands.mass_logout_watch import watch_mass_logout
+from backchannel_cli.commands.names import Provider
 from backchannel_cli.commands.some import MOST, some
-from backchannel_cli.commands.times import HELP, moment
 from backchannel_cli.errors import UsageError
 from backchannel_cli.output import Json
 from backchannel_cli.run import Run, of
 from backchannel_cli.service import path_of
+from backchannel_cli.times import HELP, iso
 
 app = typer.Typer(help="Log everybody out: of a provider, of a client, or a list of users.", no_args_is_help=True)
 
 PATH = "/mass-logouts"
 RATE = 10_000
 
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as acme.")]
 MassLogout = Annotated[str, typer.Argument(metavar="MASS_LOGOUT", help="Its id.")]
 Client = Annotated[str | None, typer.Option("--client", metavar="CLIENT", help="At this relying party only.")]
 Subjects = Annotated[Path | None, typer.Option("--subjects", metavar="FILE", help="Only these users: a sub in each line.")]
@@ -142,7 +142,7 @@ def _request(
         scope["client_id"] = client
     if subjects is not None:
         scope["subjects"] = _lines(subjects)
-    before = {"started_before": moment(started_before)} if started_before else {}
+    before = {"started_before": iso(started_before)} if started_before else {}
     return {"scope": scope, **before, **{name: value for name, value in members.items() if value is not None}}
 
 

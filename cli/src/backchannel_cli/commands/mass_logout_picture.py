@@ -1,9 +1,9 @@
 """What a mass logout looks like: whom it would reach, and how far it has come."""
 
-from backchannel_cli.commands.times import at
 from backchannel_cli.commands.watching import PENDING, told
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import Run
+from backchannel_cli.times import at
 
 BAR = 20
 """Characters of the longest bar of a plan."""

@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from backchannel_cli.commands.names import both
-from backchannel_cli.commands.times import HELP, moment
 from backchannel_cli.errors import StoppedError, UsageError
 from backchannel_cli.output import Json
 from backchannel_cli.run import Run, of
 from backchannel_cli.service import path_of
+from backchannel_cli.times import HELP, iso
 
 
 def resend(
@@ -40,7 +40,7 @@ def resend(
         case None, str():
             if since is None:
                 raise UsageError("Since when? --since is needed with --client.", "Such as: --since 2h")
-            body |= {"since": moment(since)} | ({"until": moment(until)} if until else {})
+            body |= {"since": iso(since)} | ({"until": iso(until)} if until else {})
             provider, client_id = both(client, "client")
             path, next_step = path_of("providers", provider, "clients", client_id), run.command("tail", client)
         case _:

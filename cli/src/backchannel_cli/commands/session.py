@@ -5,17 +5,17 @@ from typing import Annotated
 
 import typer
 
+from backchannel_cli.commands.names import Provider
 from backchannel_cli.commands.session_import import import_from
 from backchannel_cli.commands.some import MOST, some
-from backchannel_cli.commands.times import at
 from backchannel_cli.errors import UsageError
 from backchannel_cli.output import Column
 from backchannel_cli.run import of
 from backchannel_cli.service import path_of
+from backchannel_cli.times import at
 
 app = typer.Typer(help="RP sessions: who is logged in where.", no_args_is_help=True)
 
-Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as acme.")]
 
 COLUMNS = (
     Column("client", "client_id"),

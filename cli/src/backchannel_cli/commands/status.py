@@ -1,14 +1,63 @@
 """`backchannel status`: is something wrong, and where?"""
 
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
 import typer
 
-from backchannel_cli.output import Column
+from backchannel_cli.output import Column, Json
 from backchannel_cli.run import of
+from backchannel_cli.service import Service, path_of
 
-COLUMNS = (Column("provider", "provider"), Column("issuer", "issuer"))
+COLUMNS = (
+    Column("provider", "provider"),
+    Column("clients", "clients"),
+    Column("accepted today", "accepted"),
+    Column("failed today", "failed"),
+    Column("failing", "failing"),
+    Column("sources", "sources"),
+    Column("silent", "silent"),
+    Column("mass logouts", "mass_logouts"),
+)
+
+OPEN = frozenset({"running", "paused"})
 
 
 def status(context: typer.Context) -> None:
-    """Say how each provider is doing: backchannel status."""
+    """Say how each provider is doing today: backchannel status."""
     run = of(context)
-    run.output.items(list(run.service.list("/providers", "providers")), COLUMNS, none="There is no provider yet.")
+    masses = run.service.get("/mass-logouts")["mass_logouts"]
+    going_on = [mass for mass in masses if mass["state"] in OPEN]
+    names = [each["provider"] for each in run.service.list("/providers", "providers")]
+    found = [_of(run.service, name) | {"mass_logouts": _masses(going_on, name)} for name in names]
+    run.output.items(found, COLUMNS, none="There is no provider yet: backchannel provider set acme issuer=https://…")
+    if any(each["failing"] for each in found):
+        run.output.say("What failed, and with which code: backchannel client failing --since 1d")
+    if any(each["silent"] for each in found):
+        run.output.say("What a silent source has sent: backchannel source show PROVIDER/SOURCE")
+
+
+def _of(service: Service, provider: str) -> Json:
+    query = {"since": datetime.now(UTC).date().isoformat()}
+    clients = list(service.list(path_of("providers", provider, "counts"), "clients", query))
+    sources = list(service.list(path_of("providers", provider, "sources"), "sources"))
+    return {
+        "provider": provider,
+        "clients": len(clients),
+        "accepted": sum(client["accepted"] for client in clients),
+        "failed": sum(client["failed"] for client in clients),
+        "failing": [client["client_id"] for client in clients if client["failed"]],
+        "sources": len(sources),
+        "silent": silent(service, provider, sources),
+    }
+
+
+def silent(service: Service, provider: str, sources: Iterable[Json]) -> list[str]:
+    """Return the sources that have sent nothing for longer than is usual; only those with an ``expected_interval`` can."""
+    watched = [each["source"] for each in sources if each["expected_interval"]]
+    shown = {source: service.get(path_of("providers", provider, "sources", source)) for source in watched}
+    return [source for source, document in shown.items() if document["activity"]["is_silent"]]
+
+
+def _masses(going_on: list[Json], provider: str) -> list[str]:
+    return [f"{mass['mass_logout_id']} ({mass['state']})" for mass in going_on if mass["provider"] == provider]
