@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from backchannel_cli.commands.logout_picture import deliveries_of, show_logout
+from backchannel_cli.commands.logout_picture import deliveries_of, show_logout, who
 from backchannel_cli.commands.logout_watch import watch_logout
 from backchannel_cli.commands.names import Provider, both
 from backchannel_cli.commands.some import MOST, some
@@ -34,8 +34,8 @@ COLUMNS = (
     Column("ended", lambda each: at(each["ended_at"])),
     Column("whose", whose),
     Column("reason", lambda each: each["note"] or each["reason"]),
-    Column("ordered by", lambda each: each["requested_by"] or each["source"]),
-    Column("matched", "matched"),
+    Column("ordered by", lambda each: who(each["requested_by"]) or f"source {each['source']}"),
+    Column("RP sessions", "matched"),
 )
 
 

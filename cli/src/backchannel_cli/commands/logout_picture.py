@@ -34,6 +34,11 @@ ATTEMPTS = (
 )
 
 
+def who(arn: str | None) -> str | None:
+    """Return an IAM principal without its account, as a table has room for: ``user/ada``."""
+    return None if arn is None else arn.rpartition(":")[2]
+
+
 def deliveries_of(run: Run, provider: str, logout_id: str) -> Json:
     """Return a logout with all its deliveries, whatever number of pages they are."""
     path = path_of("providers", provider, "logouts", logout_id)
@@ -85,7 +90,7 @@ def summary(logout: Json) -> Json:
 
 def _columns(deliveries: list[Json]) -> tuple[Column, ...]:
     """Return the columns; those in which nothing would stand are left out."""
-    again = Column("sent again by", lambda each: each["requested_by"])
+    again = Column("sent again by", lambda each: who(each["requested_by"]))
     columns = [*DELIVERIES, again]
     kept = {"client", "status", "code", "attempts"}
     return tuple(each for each in columns if each.heading in kept or any(each.text(one) != "-" for one in deliveries))

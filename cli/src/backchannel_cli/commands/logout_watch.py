@@ -45,7 +45,8 @@ def _watch(run: Run, provider: str, logout_id: str, deadline: float) -> Json:
         else:
             for delivery in logout["deliveries"]:
                 place, state = (delivery["client_id"], delivery["sid"]), (delivery["status"], delivery["attempts"])
-                if seen.get(place) != state:
+                is_news = delivery["status"] != "queued" or delivery["last_code"]  # that it is queued goes without saying
+                if is_news and seen.get(place) != state:
                     seen[place] = state
                     run.output.event(delivery, step(delivery))
             if logout["settled"]:

@@ -1,5 +1,6 @@
 """What a mass logout looks like: whom it would reach, and how far it has come."""
 
+from backchannel_cli.commands.logout_picture import who
 from backchannel_cli.commands.watching import PENDING, told
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import Run
@@ -23,7 +24,7 @@ STATES = (
     Column("started", lambda each: at(each["created_at"])),
     Column("whom", lambda each: whom(each, each["listed_subjects"])),
     Column("reason", lambda each: each["note"] or each["reason"]),
-    Column("ordered by", "requested_by"),
+    Column("ordered by", lambda each: who(each["requested_by"])),
     Column("state", "state"),
     Column("deliveries", lambda each: told(each["deliveries"])),
 )
