@@ -18,9 +18,6 @@ from pathlib import Path
 from tests.support.screen import Screen
 
 WIDTH = 120
-PATIENCE = 300.0
-"""Seconds for one command."""
-
 BAR = "\N{BOX DRAWINGS HEAVY HORIZONTAL}"
 LATER = "(later)"
 
@@ -51,10 +48,11 @@ class Shown:
 
 @dataclass
 class Terminal:
-    """A terminal; ``transcript`` is what was typed and shown."""
+    """A terminal; ``transcript`` is what was typed and shown. A command may take ``patience`` seconds."""
 
     width: int = WIDTH
     directory: Path = field(default_factory=Path.cwd)
+    patience: float = 300
     environment: dict[str, str] = field(default_factory=dict)
     transcript: list[str] = field(default_factory=list)
 
@@ -82,7 +80,7 @@ class Terminal:
         )
         os.close(side)
         try:
-            for text in _output(main):
+            for text in _output(main, time.monotonic() + self.patience):
                 screen.write(text)
                 if remaining and remaining[0].when in screen.text:
                     os.write(main, remaining.pop(0).keys.encode())
@@ -115,19 +113,19 @@ def with_bars_of(frames: list[str], lines: list[str]) -> list[str]:
     """Return the lines with the bars of an earlier frame, and LATER, before their own bars."""
     earlier = [line for frame in frames for line in frame.splitlines() if BAR in line]
     place = next((number for number, line in enumerate(lines) if BAR in line), len(lines))
-    return lines[:place] + (earlier + [LATER] if earlier else []) + lines[place:]
+    return lines[:place] + ([*earlier, LATER] if earlier else []) + lines[place:]
 
 
-def _output(main: int) -> Iterator[str]:
+def _output(main: int, deadline: float) -> Iterator[str]:
     """Yield what a pty shows, until its other side is closed.
 
     Raises:
         AssertionError: that takes too long.
 
     """
-    decoder, deadline = codecs.getincrementaldecoder("utf-8")(), time.monotonic() + PATIENCE
+    decoder = codecs.getincrementaldecoder("utf-8")()
     while True:
-        assert time.monotonic() < deadline, f"the command took longer than {PATIENCE} s"
+        assert time.monotonic() < deadline, "the command takes too long"
         if not select.select([main], [], [], 0.5)[0]:
             continue
         try:

@@ -115,9 +115,8 @@ def _report(run: Run, imported: Imported) -> None:
     if run.output.is_json:
         run.output.document(imported.document)
         return
-    run.output.line(
-        f"{imported.started} stored; {imported.ended} of sessions that ended meanwhile: their clients are told at once."
-    )
+    told = f"; {imported.ended} of them had ended meanwhile: their clients are told now" if imported.ended else ""
+    run.output.line(f"{imported.started} stored{told}.")
     if imported.refused:
         run.output.items(imported.refused, REFUSED)
 
