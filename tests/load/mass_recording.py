@@ -22,9 +22,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / ".local").symlink_to(Path(".local").resolve())
         terminal, acme = Terminal(directory=Path(directory), patience=1800), Acme(Stack.load())
-        acme.remove()
         shown = record_mass_logout(acme, terminal, users)
-        acme.remove()
     COMMITTED.mkdir(exist_ok=True)
     (COMMITTED / "mass-logout.txt").write_text(masked("\n".join(terminal.transcript) + "\n"))
     print(shown.text.splitlines()[-1])

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,8 @@ STARTED = "2026-11-01T08:00:00Z"
 
 
 @pytest.fixture
-def acme(stack: Stack) -> Iterator[Acme]:
-    acme = Acme(stack)
-    acme.remove()
-    yield acme
-    acme.remove()
+def acme(stack: Stack) -> Acme:
+    return Acme(stack)
 
 
 @pytest.fixture
@@ -42,18 +38,18 @@ def test_first_logout_on_the_local_stack(acme: Acme, terminal: Terminal, relying
     networks = """allowed_networks='["127.0.0.0/8"]'"""
 
     terminal.note("A provider, and two relying parties of it.")
-    terminal.run(f"backchannel --local provider set acme issuer={acme.issuer}")
+    terminal.run(f"backchannel --local provider set {acme.name} issuer={acme.issuer}")
     for client_id, rp in {"wiki": relying_party(), "mail": relying_party()}.items():
-        terminal.run(f"backchannel --local client set acme/{client_id} backchannel_logout_uri={rp.uri()} {networks}")
+        terminal.run(f"backchannel --local client set {acme.name}/{client_id} backchannel_logout_uri={rp.uri()} {networks}")
     terminal.note("Who is logged in: each login, as the provider would report it.")
-    terminal.run("backchannel --local session import acme sessions.ndjson")
-    terminal.run("backchannel --local session list acme --sub ada")
+    terminal.run(f"backchannel --local session import {acme.name} sessions.ndjson")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
     terminal.note("Log her out everywhere.")
-    ended = terminal.run("backchannel --local logout new acme --sub ada --watch")
-    terminal.run("backchannel --local session list acme --sub ada")
+    ended = terminal.run(f"backchannel --local logout new {acme.name} --sub ada --watch")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
 
     assert (ended.code, "Settled: 2 accepted." in ended.text) == (0, True)
-    compare("first-logout.txt", terminal.transcript, also=without_issuer)
+    compare("first-logout.txt", terminal.transcript)
 
 
 def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, relying_party: MakeRelyingParty) -> None:
@@ -69,30 +65,32 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     until(lambda: acme.get("/sessions?client_id=wiki")["sessions"], holds=lambda found: len(found) == 3)
 
     terminal.note("Which relying parties have been failing this week?")
-    failing = terminal.run("backchannel --local client failing acme --since 7d")
+    failing = terminal.run(f"backchannel --local client failing {acme.name} --since 7d")
     terminal.note("Is ada logged out everywhere? And if not, why?")
-    terminal.run("backchannel --local session list acme --sub ada")
-    why = terminal.run(f"backchannel --local logout show acme/{logout}")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
+    why = terminal.run(f"backchannel --local logout show {acme.name}/{logout}")
     mail.answers = [Answer()]
     terminal.note("Their administrator has mended it. Send it again, now.")
-    again = terminal.run(f"backchannel --local resend --logout acme/{logout} --now")
-    terminal.run(f"backchannel --local logout watch acme/{logout}")
+    again = terminal.run(f"backchannel --local resend --logout {acme.name}/{logout} --now")
+    terminal.run(f"backchannel --local logout watch {acme.name}/{logout}")
     terminal.note("Who ordered this?")
-    ordered = terminal.run("backchannel --local logout list acme")
+    ordered = terminal.run(f"backchannel --local logout list {acme.name}")
     terminal.note("Who is signed in at wiki? Log everybody of wiki out.")
-    terminal.run("backchannel --local session list acme --client wiki --active")
+    terminal.run(f"backchannel --local session list {acme.name} --client wiki --active")
     everybody = terminal.run(
-        "backchannel --local mass-logout start acme --client wiki --reason compromised --watch",
-        Typed("Type the provider's name", "acme\n"),
+        f"backchannel --local mass-logout start {acme.name} --client wiki --reason compromised --watch",
+        Typed("Type the provider's name", f"{acme.name}\n"),
     )
     terminal.note("Stop chat, and lose nothing of it.")
-    terminal.run("backchannel --local client pause acme/chat")
-    stopped = terminal.run("backchannel --local logout new acme --sub bob --client chat")
-    name = re.search(r"acme/[0-9a-f]{40}", stopped.text)
+    terminal.run(f"backchannel --local client pause {acme.name}/chat")
+    stopped = terminal.run(f"backchannel --local logout new {acme.name} --sub bob --client chat")
+    name = re.search(rf"{acme.name}/[0-9a-f]{{40}}", stopped.text)
     assert name
-    acme.wait_for(name[0].removeprefix("acme/"), lambda found: found and found[0]["last_code"] == "client_paused", seconds=120)
+    acme.wait_for(
+        name[0].removeprefix(f"{acme.name}/"), lambda found: found and found[0]["last_code"] == "client_paused", seconds=120
+    )
     waiting = terminal.run(f"backchannel --local logout show {name[0]}")
-    terminal.run("backchannel --local client resume acme/chat")
+    terminal.run(f"backchannel --local client resume {acme.name}/chat")
     lost = terminal.run(f"backchannel --local logout watch {name[0]}")
 
     assert "http_403 (1)" in failing.text
@@ -111,10 +109,6 @@ def test_mass_logout_with_its_bar(acme: Acme, terminal: Terminal) -> None:
     assert re.search(r"released users ━+ 100/100", shown.text)
     assert re.search(r"settled tokens ━+ 200/200", shown.text)
     compare("mass-logout.txt", terminal.transcript, also=without_numbers)
-
-
-def without_issuer(text: str) -> str:
-    return re.sub(r"acme-[0-9a-f]{12}", "acme", text)
 
 
 def without_numbers(text: str) -> str:

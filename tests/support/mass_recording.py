@@ -24,13 +24,13 @@ def record_mass_logout(acme: Acme, terminal: Terminal, users: int) -> Shown:
             acme.issuer,
             [RpSessionStarted(f"user-{n}", each, started, f"s-{n}") for n in range(users) for each in CLIENTS],
         )
-        request = "acme --reason compromised --rate 500 --client-rate 250"
+        request = f"{acme.name} --reason compromised --rate 500 --client-rate 250"
         terminal.note("Whom would it reach?")
         terminal.run(f"backchannel --local mass-logout plan {request}")
         terminal.note("Start it, and watch.")
         return terminal.run(
             f"backchannel --local mass-logout start {request} --watch",
-            Typed("Type the provider's name", "acme\n"),
+            Typed("Type the provider's name", f"{acme.name}\n"),
             frame=lambda text: is_half_way(text, users * len(CLIENTS)),
         )
 

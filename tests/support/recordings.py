@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.support.acme import masked_name
 from tests.support.terminal import BAR, LATER
 
 COMMITTED = Path("docs") / "recordings"
@@ -14,7 +15,7 @@ TIME = "2026-11-27 06:00:00Z"
 _TIMES = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z")
 _LOGOUT = re.compile(r"\b[0-9a-f]{40}\b")
 _UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
-_PORT = re.compile(r"(127\.0\.0\.1):\d+")
+_PORT = re.compile(r"(127\.0\.0\.1):\d{5}\b")
 _BAR = re.compile(rf"^.*{BAR}.*\n", re.MULTILINE)
 _REPEATED = re.compile(r"^.*; trying again in [0-9.]+ s\.\n", re.MULTILINE)
 _VARIES = (
@@ -29,7 +30,7 @@ def masked(text: str) -> str:
     for pattern in (_LOGOUT, _UUID):
         text = _numbered(pattern, text)
     text = _TIMES.sub(lambda found: TIME if " " in found[0] else TIME.replace(" ", "T"), text)
-    return _REPEATED.sub("", _PORT.sub(r"\1:50000", text))
+    return masked_name(_REPEATED.sub("", _PORT.sub(r"\1:50000", text)))
 
 
 def comparable(text: str) -> str:
