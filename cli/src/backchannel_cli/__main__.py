@@ -15,7 +15,6 @@ VALUES = frozenset({"--url", "--stack", "--region", "--profile"})
 """The options of every command, which Typer takes only before its name."""
 
 INTERRUPTED = 130
-STOPPED = "Interrupted. What the service has taken on goes on there."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,20 +29,21 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=first(arguments), prog_name="backchannel", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # Typer has caught ^C
+            raise KeyboardInterrupt  # noqa: TRY301 - one place says so
     except BrokenPipeError:
         # Whoever read the output has had enough (`| head`); nothing is left that could be said to him.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        return say(STOPPED, INTERRUPTED)
+        return say("Interrupted. What the service has taken on goes on there.", INTERRUPTED)
     except CommandError as error:
         return say(f"backchannel: {error}\n{error.next_step}", error.exit_code)
     except TyperException as error:
         return say(misunderstood(error), error.exit_code)
     except Abort:
         return say("backchannel: nothing was changed.", INTERRUPTED)
-    # Typer makes the exit code of ^C.
-    return say(STOPPED, INTERRUPTED) if code == INTERRUPTED else code if isinstance(code, int) else 0
+    return code if isinstance(code, int) else 0
 
 
 def first(arguments: Sequence[str]) -> list[str]:

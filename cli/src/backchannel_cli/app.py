@@ -1,9 +1,11 @@
 """The command's options and groups."""
 
+import sys
 from typing import Annotated
 
 import typer
 
+from backchannel_cli import __version__
 from backchannel_cli.commands import (
     client,
     context,
@@ -55,6 +57,15 @@ app.command("test")(test_client.test)
 app.command("trigger")(trigger.trigger)
 
 
+def show_version(is_asked: bool) -> None:  # noqa: FBT001 - Typer's
+    if is_asked:
+        sys.stdout.write(f"backchannel {__version__}\n")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", is_eager=True, callback=show_version, help="Show the version.")]
+
+
 @app.callback()
 def options(
     typer_context: typer.Context,
@@ -65,6 +76,7 @@ def options(
     region: Annotated[str | None, typer.Option("--region", help="AWS region; else that of your AWS profile.")] = None,
     profile: Annotated[str | None, typer.Option("--profile", help="AWS profile; else AWS_PROFILE.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print data as JSON.")] = False,
+    version: Version = False,  # noqa: ARG001 - its callback has answered
     no_input: Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer is needed.")] = False,
 ) -> None:
     wanted = Wanted(url=url, is_local=local, stack=stack, region=region, profile=profile)

@@ -104,6 +104,7 @@ class Aws:
 def explained() -> Iterator[None]:
     """Turn what botocore raises into errors that say what to do next."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -111,6 +112,9 @@ def explained() -> Iterator[None]:
         raise _of_answer(error) from error
     except BotoCoreError as error:
         raise _of_machine(error) from error
+    except ResponseParserError as error:
+        message = "What answers is not AWS: a proxy, or a network that wants a login."
+        raise FailureError(message, "Look at the network and the proxy (HTTPS_PROXY), and at AWS_ENDPOINT_URL.") from error
 
 
 def _of_answer(error: Any) -> CommandError:

@@ -3,15 +3,17 @@
 import json
 import re
 import sys
-import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from backchannel_cli.progress import Bars
 
 Json = dict[str, Any]
 Cell = Callable[[Json], object]
+T = TypeVar("T")
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode's categories of what a terminal obeys rather than shows: control characters, marks of direction, line ends."""
@@ -19,9 +21,6 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _NOT_ASCII = re.compile(r"[^ -~]")
 _NOT_JSON = re.compile(r"[^\n -~]")
 _GAP = "  "
-
-PATIENCE = 2.0
-"""Seconds before a progress bar appears."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +118,13 @@ class Output:
         finally:
             bars.end()
 
+    def each(self, things: Sequence[T], what: str) -> Iterator[T]:
+        """Yield one thing after the other, and show how many are done."""
+        with self.progress(what, len(things)) as show:
+            for number, thing in enumerate(things):
+                show(number)
+                yield thing
+
     # --- tables -------------------------------------------------------------------------------------------------------
 
     def _table(self, headings: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> None:
@@ -148,36 +154,6 @@ class Output:
 
     def _write(self, text: str) -> None:
         self._stdout.write(text + "\n")
-
-
-class Bars:
-    """Progress bars that stay away from what is done at once."""
-
-    def __init__(self, stream: TextIO, names: Sequence[str]) -> None:
-        self._stream = stream
-        self._names = names
-        self._began = time.monotonic()
-        self._progress: Any = None
-        self._tasks: list[Any] = []
-
-    def show(self, number: int, done: int, total: int | None) -> None:
-        if self._progress is None and time.monotonic() - self._began >= PATIENCE:
-            self._begin()
-        if self._progress is not None:
-            self._progress.update(self._tasks[number], completed=done, total=total)
-
-    def end(self) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-
-    def _begin(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=Console(file=self._stream))
-        self._tasks = [self._progress.add_task(name, total=None) for name in self._names]
-        self._progress.start()
 
 
 def clean(text: str) -> str:

@@ -20,17 +20,22 @@ def members(words: Iterable[str]) -> dict[str, Any]:
         UsageError: a word is something else, or has a secret.
 
     """
-    found: dict[str, Any] = {}
+    found = texts(words)
+    for name in SECRETS & found.keys():
+        raise UsageError(
+            f"A {name} is not taken from the command line, where others can read it.",
+            "Give --secret-stdin (and --previous-secret-stdin), and the secret as a line of stdin.",
+        )
+    return {name: _value(_content(text[1:]) if text.startswith("@") else text) for name, text in found.items()}
+
+
+def texts(words: Iterable[str]) -> dict[str, str]:
+    """Return the members of ``member=value`` words, each value as the text that it is."""
+    found: dict[str, str] = {}
     for word in words:
-        name, equals, value = word.partition("=")
+        name, equals, found[name] = word.partition("=")
         if not name or not equals:
             raise UsageError(f"{word!r} is no setting.", HOW)
-        if name in SECRETS:
-            raise UsageError(
-                f"A {name} is not taken from the command line, where others can read it.",
-                "Give --secret-stdin (and --previous-secret-stdin), and the secret as a line of stdin.",
-            )
-        found[name] = _value(_content(value[1:]) if value.startswith("@") else value)
     return found
 
 

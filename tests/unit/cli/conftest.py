@@ -92,6 +92,7 @@ class Api:
     url: str = ""
     answers: dict[str, list[tuple[int, Any]]] = field(default_factory=dict)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
+    bodies: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     stalls: threading.Event = field(default_factory=threading.Event)
 
@@ -116,6 +117,7 @@ def api() -> Iterator[Api]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
             action = parse_qs(body).get("Action", [""])[0]
             api.requests.append((self.command, self.path, _content(body)))
+            api.bodies.append(body)
             api.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, document = api.next(action or f"{self.command} {self.path.partition('?')[0]}")
             api.stalls.wait(0 if status else 5)

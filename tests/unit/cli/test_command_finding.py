@@ -130,6 +130,15 @@ def test_what_aws_does_not_allow_is_4(code: str, advice: str, cloud: Api, comman
     assert advice in ended.stderr.splitlines()[-1]
 
 
+def test_what_answers_in_place_of_aws_is_a_failure(cloud: Api, command: Command) -> None:
+    cloud.answer("DescribeStacks", (200, b"<html>log in to the network"))
+
+    ended = command("provider", "list")
+
+    assert ended.code == 1
+    assert "not AWS" in ended.stderr
+
+
 def test_no_credentials_are_4(api: Api, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")

@@ -1,6 +1,7 @@
 """What is printed: for a terminal of any width, for a pipe, and never what a terminal obeys."""
 
 import fcntl
+import io
 import os
 import pty
 import re
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from backchannel_cli.output import clean, json_text, shown
+from backchannel_cli.output import Output, clean, json_text, shown
 from tests.unit.cli.conftest import Api, Command, environment, program
 
 SUB = "Łukasz-山田-ñ-😀"
@@ -160,6 +161,31 @@ def test_no_input_asks_nothing_even_at_a_terminal(api: Api) -> None:
     assert "--yes" in text
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("patience", "shown_by_then"), [(0, True), (2, False)])
+def test_a_progress_bar_waits_until_it_is_worth_it(
+    patience: float, shown_by_then: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backchannel_cli.progress.PATIENCE", patience)
+    stderr = Terminal()
+
+    assert list(Output(stderr=stderr).each(["a", "b"], "things")) == ["a", "b"]
+
+    assert ("things" in stderr.getvalue()) is shown_by_then
+
+
+def test_there_is_no_progress_bar_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backchannel_cli.progress.PATIENCE", 0)
+    stderr = io.StringIO()
+
+    assert list(Output(stderr=stderr).each(["a"], "things")) == ["a"]
+    assert stderr.getvalue() == ""
+
+
 def test_an_interrupt_is_130(api: Api) -> None:
     api.answer("GET /providers", (0, {}))  # stalls
 
@@ -171,6 +197,7 @@ def test_an_interrupt_is_130(api: Api) -> None:
         code = process.wait(30)
 
     assert code == 130
+    assert "Interrupted. What the service has taken on goes on there." in text
     assert "Traceback" not in text
 
 

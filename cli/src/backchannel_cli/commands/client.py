@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from backchannel_cli import settings, times
-from backchannel_cli.commands.names import Client, Provider, Settings, Yes, both
+from backchannel_cli.commands.names import Client, OneProvider, Provider, Settings, Yes, both, providers
 from backchannel_cli.errors import NotFoundError
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import Run, of
@@ -85,15 +85,14 @@ def resume(context: typer.Context, client: Client) -> None:
 @app.command()
 def failing(
     context: typer.Context,
-    provider: Annotated[str | None, typer.Argument(metavar="[PROVIDER]", help="Only this provider's.")] = None,
+    provider: OneProvider = None,
     since: Annotated[str, typer.Option("--since", help="7d: seven days, today included; or a date.")] = "7d",
 ) -> None:
     """List the relying parties that deliveries failed at, the worst first: backchannel client failing --since 7d."""
     run, query = of(context), {"since": times.day(since).isoformat()}
-    names = [provider] if provider else [each["provider"] for each in run.service.list("/providers", "providers")]
     counted = [
         {"provider": name, **client}
-        for name in names
+        for name in run.output.each(providers(run, provider), "providers")
         for client in run.service.list(path_of("providers", name, "counts"), "clients", query)
     ]
     failed = sorted((each for each in counted if each["failed"]), key=lambda each: -each["failed"])

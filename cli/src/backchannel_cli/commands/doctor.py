@@ -7,6 +7,7 @@ from typing import Any
 import typer
 
 from backchannel_cli.aws import explained
+from backchannel_cli.commands.names import OneProvider, providers
 from backchannel_cli.commands.status import silent
 from backchannel_cli.errors import CommandError, FailureError
 from backchannel_cli.output import Column
@@ -26,16 +27,16 @@ class Finding:
     do: str = ""
 
 
-def doctor(context: typer.Context) -> None:
+def doctor(context: typer.Context, provider: OneProvider = None) -> None:
     """Look for what is wrong, from this machine to the relying parties' trust: backchannel doctor."""
     run = of(context)
-    findings = list(_findings(run))
+    findings = list(_findings(run, provider))
     run.output.items([asdict(finding) for finding in findings], COLUMNS)
     if wrong := [finding.question for finding in findings if finding.result == "wrong"]:
         raise FailureError(f"Wrong: {', '.join(wrong)}.", "Do what stands beside each, from the top.")
 
 
-def _findings(run: Run) -> Iterator[Finding]:
+def _findings(run: Run, one: str | None) -> Iterator[Finding]:
     try:
         place = run.place
     except CommandError as error:
@@ -45,9 +46,9 @@ def _findings(run: Run) -> Iterator[Finding]:
     yield from _asked("credentials", _credentials, run)
     yield from _asked("stack", _stack, run)
     yield from _asked("alarms", _alarms, run)
-    providers: list[str] = []
-    yield from _asked("API", _api, run, providers)
-    for provider in providers:
+    names: list[str] = []
+    yield from _asked("API", _api, run, names, one)
+    for provider in run.output.each(names, "providers"):
         yield from _asked(f"keys of {provider}", _keys, run, provider)
         yield from _asked(f"sources of {provider}", _sources, run, provider)
 
@@ -91,9 +92,11 @@ def _alarms(run: Run) -> Finding:
     return Finding("alarms", "ok", f"none of {len(alarms)} is raised")
 
 
-def _api(run: Run, providers: list[str]) -> Finding:
-    providers += [each["provider"] for each in run.service.list("/providers", "providers")]
-    return Finding("API", "ok", f"it answers; providers: {len(providers)}")
+def _api(run: Run, names: list[str], one: str | None) -> Finding:
+    """Ask which providers there are, and remember them for the questions about each."""
+    found = providers(run, None)
+    names += [one] if one else found
+    return Finding("API", "ok", f"it answers; providers: {len(found)}")
 
 
 def _keys(run: Run, provider: str) -> Finding:

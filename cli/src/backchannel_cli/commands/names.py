@@ -5,14 +5,21 @@ from typing import Annotated
 import typer
 
 from backchannel_cli.errors import UsageError
+from backchannel_cli.run import Run
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER", help="Such as acme.")]
+OneProvider = Annotated[str | None, typer.Argument(metavar="[PROVIDER]", help="Only this one, such as acme.")]
 Client = Annotated[str, typer.Argument(metavar="PROVIDER/CLIENT", help="Such as acme/wiki.")]
 Source = Annotated[str, typer.Argument(metavar="PROVIDER/SOURCE", help="Such as acme/keycloak.")]
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[MEMBER=VALUE]...", help="Values are JSON, or text; @FILE reads one.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def providers(run: Run, one: str | None) -> list[str]:
+    """Return the one provider that was named, or all."""
+    return [one] if one else [each["provider"] for each in run.service.list("/providers", "providers")]
 
 
 def both(name: str, what: str) -> tuple[str, str]:

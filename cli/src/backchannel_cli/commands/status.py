@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 
 import typer
 
+from backchannel_cli.commands.names import OneProvider, providers
+from backchannel_cli.errors import NotAllowedError
 from backchannel_cli.output import Column, Json
 from backchannel_cli.run import of
 from backchannel_cli.service import Service, path_of
@@ -23,12 +25,11 @@ COLUMNS = (
 OPEN = frozenset({"running", "paused"})
 
 
-def status(context: typer.Context) -> None:
+def status(context: typer.Context, provider: OneProvider = None) -> None:
     """Say how each provider is doing today: backchannel status."""
     run = of(context)
-    masses = run.service.get("/mass-logouts")["mass_logouts"]
-    going_on = [mass for mass in masses if mass["state"] in OPEN]
-    names = [each["provider"] for each in run.service.list("/providers", "providers")]
+    going_on = _going_on(run.service)
+    names = run.output.each(providers(run, provider), "providers")
     found = [_of(run.service, name) | {"mass_logouts": _masses(going_on, name)} for name in names]
     run.output.items(found, COLUMNS, none="There is no provider yet: backchannel provider set acme issuer=https://…")
     if any(each["failing"] for each in found):
@@ -59,5 +60,15 @@ def silent(service: Service, provider: str, sources: Iterable[Json]) -> list[str
     return [source for source, document in shown.items() if document["activity"]["is_silent"]]
 
 
-def _masses(going_on: list[Json], provider: str) -> list[str]:
+def _going_on(service: Service) -> list[Json] | None:
+    """Return the mass logouts that are not over; None if the operator may not see them: they have a permission of their own."""
+    try:
+        return [mass for mass in service.get("/mass-logouts")["mass_logouts"] if mass["state"] in OPEN]
+    except NotAllowedError:
+        return None
+
+
+def _masses(going_on: list[Json] | None, provider: str) -> list[str] | None:
+    if going_on is None:
+        return None
     return [f"{mass['mass_logout_id']} ({mass['state']})" for mass in going_on if mass["provider"] == provider]

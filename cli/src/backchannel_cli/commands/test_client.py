@@ -15,7 +15,6 @@ GOOD = frozenset({"accepted", "refused_as_it_must", "no_key_needed"})
 def test(context: typer.Context, client: Client) -> None:
     """Send a relying party one good token about nobody, and say what happened: backchannel test acme/wiki."""
     run, path = of(context), path_of_client(client)
-    run.will_change(f"Sending a test token to {client}")
     result = run.service.post(f"{path}/test")
     if run.output.is_json:
         run.output.document(result)
