@@ -6,7 +6,7 @@ import time
 from backchannel.sessions.events import RpSessionStarted
 from tests.support.acme import Acme
 from tests.support.mass_logouts import store
-from tests.support.sinks import listening
+from tests.support.relying_party import RelyingParty
 from tests.support.terminal import Shown, Terminal, Typed
 
 CLIENTS = ("mail", "wiki")
@@ -16,9 +16,9 @@ def record_mass_logout(acme: Acme, terminal: Terminal, users: int) -> Shown:
     """Plan, start and watch it; return what the watching left on the screen."""
     acme.create()
     started = round(time.time() * 1000) - 60_000
-    with listening() as (_, uri):
+    with RelyingParty() as rp:
         for client_id in CLIENTS:
-            acme.register_client(uri, client_id)
+            acme.register_client(rp, client_id)
         store(
             acme.stack,
             acme.issuer,
