@@ -72,6 +72,7 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     mail.answers = [Answer()]
     terminal.note("Their administrator has mended it. Send it again, now.")
     again = terminal.run(f"backchannel --local resend --logout {acme.name}/{logout} --now")
+    acme.wait_until(logout, "accepted", "accepted", seconds=120)  # else one more line may show that it is queued
     terminal.run(f"backchannel --local logout watch {acme.name}/{logout}")
     terminal.note("Who ordered this?")
     ordered = terminal.run(f"backchannel --local logout list {acme.name}")
@@ -86,11 +87,11 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     stopped = terminal.run(f"backchannel --local logout new {acme.name} --sub bob --client chat")
     name = re.search(rf"{acme.name}/[0-9a-f]{{40}}", stopped.text)
     assert name
-    acme.wait_for(
-        name[0].removeprefix(f"{acme.name}/"), lambda found: found and found[0]["last_code"] == "client_paused", seconds=120
-    )
+    of_bob = name[0].removeprefix(f"{acme.name}/")
+    acme.wait_for(of_bob, lambda found: found and found[0]["last_code"] == "client_paused", seconds=120)
     waiting = terminal.run(f"backchannel --local logout show {name[0]}")
     terminal.run(f"backchannel --local client resume {acme.name}/chat")
+    acme.wait_until(of_bob, "accepted", seconds=120)
     lost = terminal.run(f"backchannel --local logout watch {name[0]}")
 
     assert "http_403 (1)" in failing.text
@@ -104,6 +105,7 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
 
 
 def test_mass_logout_with_its_bar(acme: Acme, terminal: Terminal) -> None:
+    terminal.patience = 600
     shown = record_mass_logout(acme, terminal, users=100)
 
     assert re.search(r"released users ━+ 100/100", shown.text)
