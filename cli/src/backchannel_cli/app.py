@@ -6,7 +6,23 @@ from typing import Annotated
 import typer
 
 from backchannel_cli import __version__
-from backchannel_cli.commands import check, client, context, doctor, keys, provider, source, status, test_client, trigger
+from backchannel_cli.commands import (
+    check,
+    client,
+    context,
+    doctor,
+    keys,
+    logout,
+    mass_logout,
+    provider,
+    resend,
+    session,
+    source,
+    status,
+    tail,
+    test_client,
+    trigger,
+)
 from backchannel_cli.finding import STACK_VARIABLE, Wanted
 from backchannel_cli.output import Output
 from backchannel_cli.run import Run
@@ -33,6 +49,11 @@ app.command("doctor")(doctor.doctor)
 app.add_typer(provider.app, name="provider")
 app.add_typer(source.app, name="source")
 app.add_typer(client.app, name="client")
+app.add_typer(session.app, name="session")
+app.add_typer(logout.app, name="logout")
+app.add_typer(mass_logout.app, name="mass-logout")
+app.command("resend")(resend.resend)
+app.command("tail")(tail.tail)
 app.add_typer(keys.app, name="keys")
 app.command("test")(test_client.test)
 app.command("trigger")(trigger.trigger)

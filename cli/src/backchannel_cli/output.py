@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO, TypeVar
 
-from backchannel_cli.progress import Bar
+from backchannel_cli.progress import Bars
 
 Json = dict[str, Any]
 Cell = Callable[[Json], object]
@@ -98,14 +98,25 @@ class Output:
     @contextmanager
     def progress(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """Yield what takes how much is done by now; on a terminal, a bar shows it once two seconds have passed."""
-        if not self._stderr.isatty():
-            yield lambda _: None
+        with self.bars(what) as show:
+            yield lambda done: show(0, done, total)
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether there is a terminal for progress bars."""
+        return self._stderr.isatty()
+
+    @contextmanager
+    def bars(self, *names: str) -> Iterator[Callable[[int, int, int | None], None]]:
+        """Yield what takes which bar, how much is done, and of how much; on a terminal, there is a bar for each name."""
+        if not self.has_bars:
+            yield lambda *_: None
             return
-        bar = Bar(self._stderr, clean(what), total)
+        bars = Bars(self._stderr, [clean(name) for name in names])
         try:
-            yield bar.show
+            yield bars.show
         finally:
-            bar.end()
+            bars.end()
 
     def each(self, things: Sequence[T], what: str) -> Iterator[T]:
         """Yield one thing after the other, and show how many are done."""

@@ -1,5 +1,6 @@
 """One run of the command: what every command is given, made when it is first asked for."""
 
+import shlex
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,19 @@ class Run:
             where = f"account {account}, region {place.region}, stack {place.stack or f'unknown, at {place.url}'}"
             self.output.say(f"{what} in {place.environment or 'a service that may be prod'}: {where}")
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is somebody to answer a question."""
+        return self.may_ask and sys.stdin.isatty()
+
+    def command(self, *words: str) -> str:
+        """Return a command of this kind for the same service, as it can be pasted into a shell."""
+        wanted = self.wanted
+        options = ["--local"] if wanted.is_local else []
+        named = {"--url": wanted.url, "--stack": wanted.stack, "--region": wanted.region, "--profile": wanted.profile}
+        options += [part for name, value in named.items() if value is not None for part in (name, value)]
+        return shlex.join(["backchannel", *options, *words])
+
     def _account(self) -> str:
         try:
             return self.place.aws.caller()[0]
@@ -57,7 +71,7 @@ class Run:
 
     def ask(self, question: str, instead: str) -> str:
         """Return what the operator answers; where nobody can be asked, say which option to give ``instead``."""
-        if not self.may_ask or not sys.stdin.isatty():
+        if not self.can_ask:
             raise UsageError(f"This needs an answer, and nobody can be asked: {question}", f"Give {instead}.")
         self.output.ask(question)
         return sys.stdin.readline().strip()

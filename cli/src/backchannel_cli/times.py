@@ -5,6 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 from backchannel_cli.errors import UsageError
 
+HELP = "Such as 90m, 24h, 7d (ago), or 2026-11-27T06:00:00Z."
+
 _AGO = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -24,6 +26,16 @@ def moment(text: str, now: datetime | None = None) -> datetime:
     except ValueError as error:
         raise UsageError(f"{text!r} is no time.", "Write 90m, 24h or 7d for so long ago, or 2026-11-27T06:00:00Z.") from error
     return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def iso(text: str | None) -> str | None:
+    """Return the time that is meant as the API takes it, if one is given."""
+    return None if text is None else moment(text).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def at(text: str | None) -> str | None:
+    """Return a time of the API as a table shows it: to the second, in UTC."""
+    return None if text is None else datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def day(text: str, now: datetime | None = None) -> date:

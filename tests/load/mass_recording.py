@@ -1,0 +1,33 @@
+"""`python -m tests.load.mass_recording [--users N]`: records a mass logout of 2N RP sessions into docs/recordings.
+
+The test of the stack suite records a small one, and compares what is shown but for its numbers.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from local.client import Stack
+from tests.support.acme import Acme
+from tests.support.mass_recording import record_mass_logout
+from tests.support.recordings import COMMITTED, masked
+from tests.support.terminal import Terminal
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.load.mass_recording")
+    parser.add_argument("--users", type=int, default=1000)
+    users = parser.parse_args().users
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / ".local").symlink_to(Path(".local").resolve())
+        terminal, acme = Terminal(directory=Path(directory), patience=1800), Acme(Stack.load())
+        shown = record_mass_logout(acme, terminal, users)
+    COMMITTED.mkdir(exist_ok=True)
+    (COMMITTED / "mass-logout.txt").write_text(masked("\n".join(terminal.transcript) + "\n"))
+    print(shown.text.splitlines()[-1])
+    return shown.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Sessions at a terminal, as docs/recordings shows them: real commands, a real terminal, the local stack."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from local.client import Stack
+from tests.stack.conftest import MakeRelyingParty
+from tests.support.acme import Acme
+from tests.support.mass_recording import record_mass_logout
+from tests.support.polling import until
+from tests.support.recordings import compare
+from tests.support.relying_party import Answer
+from tests.support.terminal import Terminal, Typed
+
+pytestmark = pytest.mark.senders
+
+STARTED = "2026-11-01T08:00:00Z"
+
+
+@pytest.fixture
+def acme(stack: Stack) -> Acme:
+    return Acme(stack)
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """Return a terminal in a directory of a clone in which the stack is up."""
+    (tmp_path / ".local").symlink_to(Path(".local").resolve())
+    return Terminal(directory=tmp_path)
+
+
+def test_first_logout_on_the_local_stack(acme: Acme, terminal: Terminal, relying_party: MakeRelyingParty) -> None:
+    sessions = [{"sub": "ada", "client_id": each, "sid": "s-1", "started_at": STARTED} for each in ("wiki", "mail")]
+    (terminal.directory / "sessions.ndjson").write_text("".join(json.dumps(each) + "\n" for each in sessions))
+    networks = """allowed_networks='["127.0.0.0/8"]'"""
+
+    terminal.note("A provider, and two relying parties of it.")
+    terminal.run(f"backchannel --local provider set {acme.name} issuer={acme.issuer}")
+    for client_id, rp in {"wiki": relying_party(), "mail": relying_party()}.items():
+        terminal.run(f"backchannel --local client set {acme.name}/{client_id} backchannel_logout_uri={rp.uri()} {networks}")
+    terminal.note("Who is logged in: each login, as the provider would report it.")
+    terminal.run(f"backchannel --local session import {acme.name} sessions.ndjson")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
+    terminal.note("Log her out everywhere.")
+    ended = terminal.run(f"backchannel --local logout new {acme.name} --sub ada --watch")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
+
+    assert (ended.code, "Settled: 2 accepted." in ended.text) == (0, True)
+    compare("first-logout.txt", terminal.transcript)
+
+
+def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, relying_party: MakeRelyingParty) -> None:
+    mail = relying_party(Answer(403, b"who are you?", {"Content-Type": "text/plain"}))
+    acme.create()
+    for client_id, rp in {"wiki": relying_party(), "mail": mail, "chat": relying_party()}.items():
+        acme.register_client(rp, client_id)
+    for sub, client_id in (("ada", "wiki"), ("ada", "mail"), ("bob", "wiki"), ("bob", "chat"), ("eve", "wiki")):
+        acme.start(client_id, sub=sub, sid=f"s-{sub}")
+    logout = acme.end_session("s-ada")
+    acme.wait_until(logout, "accepted", "rejected", seconds=120)
+    until(lambda: acme.get("/counts")["clients"], holds=lambda found: sum(each["failed"] for each in found) == 1)
+    until(lambda: acme.get("/sessions?client_id=wiki")["sessions"], holds=lambda found: len(found) == 3)
+
+    terminal.note("Which relying parties have been failing this week?")
+    failing = terminal.run(f"backchannel --local client failing {acme.name} --since 7d")
+    terminal.note("Is ada logged out everywhere? And if not, why?")
+    terminal.run(f"backchannel --local session list {acme.name} --sub ada")
+    why = terminal.run(f"backchannel --local logout show {acme.name}/{logout}")
+    mail.answers = [Answer()]
+    terminal.note("Their administrator has mended it. Send it again, now.")
+    again = terminal.run(f"backchannel --local resend --logout {acme.name}/{logout} --now")
+    acme.wait_until(logout, "accepted", "accepted", seconds=120)  # else one more line may show that it is queued
+    terminal.run(f"backchannel --local logout watch {acme.name}/{logout}")
+    terminal.note("Who ordered this?")
+    ordered = terminal.run(f"backchannel --local logout list {acme.name}")
+    terminal.note("Who is signed in at wiki? Log everybody of wiki out.")
+    terminal.run(f"backchannel --local session list {acme.name} --client wiki --active")
+    everybody = terminal.run(
+        f"backchannel --local mass-logout start {acme.name} --client wiki --reason compromised --watch",
+        Typed("Type the provider's name", f"{acme.name}\n"),
+    )
+    terminal.note("Stop chat, and lose nothing of it.")
+    terminal.run(f"backchannel --local client pause {acme.name}/chat")
+    stopped = terminal.run(f"backchannel --local logout new {acme.name} --sub bob --client chat")
+    name = re.search(rf"{acme.name}/[0-9a-f]{{40}}", stopped.text)
+    assert name
+    of_bob = name[0].removeprefix(f"{acme.name}/")
+    acme.wait_for(of_bob, lambda found: found and found[0]["last_code"] == "client_paused", seconds=120)
+    waiting = terminal.run(f"backchannel --local logout show {name[0]}")
+    terminal.run(f"backchannel --local client resume {acme.name}/chat")
+    acme.wait_until(of_bob, "accepted", seconds=120)
+    lost = terminal.run(f"backchannel --local logout watch {name[0]}")
+
+    assert "http_403 (1)" in failing.text
+    assert "who are you?" in why.text
+    assert again.text.startswith("1 queued again")
+    assert "source app" in ordered.text
+    assert "Finished: 2 accepted" in everybody.text
+    assert "client_paused" in waiting.text
+    assert (lost.code, "Settled: 1 accepted." in lost.text) == (0, True)
+    compare("six-questions.txt", terminal.transcript)
+
+
+def test_mass_logout_with_its_bar(acme: Acme, terminal: Terminal) -> None:
+    terminal.patience = 600
+    shown = record_mass_logout(acme, terminal, users=100)
+
+    assert re.search(r"released users ━+ 100/100", shown.text)
+    assert re.search(r"settled tokens ━+ 200/200", shown.text)
+    compare("mass-logout.txt", terminal.transcript, also=without_numbers)
+
+
+def without_numbers(text: str) -> str:
+    """Return what a mass logout of any size shows."""
+    return re.sub(r"#+", "#", re.sub(r"\d[\d.]*", "0", text))
