@@ -34,6 +34,9 @@ SLOWER = 1.5
 ANSWER = 2.0
 """Seconds in which progress has to be told."""
 
+SESSIONS_EACH = 2
+"""RP sessions of a user at each client: a phone and a laptop."""
+
 DAILY = 15
 """Daily logouts whose times are compared, before and meanwhile."""
 
@@ -72,6 +75,11 @@ def listening() -> Iterator[tuple[Tokens, str]]:
         thread.join()
 
 
+def old_sids(sub: str) -> list[str]:
+    """Return the sids of the sessions that a subject has at each client before the mass logout."""
+    return [f"old-{number}-{sub}" for number in range(SESSIONS_EACH)]
+
+
 @dataclass
 class Daily:
     """Logouts of another provider, one after another, each with the seconds to its token."""
@@ -92,7 +100,7 @@ class Daily:
 
 @dataclass
 class Sample:
-    """How far the mass logout had come, and in how many seconds that was answered."""
+    """How many tokens the mass logout had released, and in how many seconds that was answered."""
 
     at: float
     released: int
@@ -110,7 +118,7 @@ class Run:
         with socket.socket() as closed:
             closed.bind(("127.0.0.1", 0))
             self.down = self.provider.register_client(f"http://127.0.0.1:{closed.getsockname()[1]}/", "down")
-        self.subjects = [f"user-{n}" for n in range(sessions // 3)]
+        self.subjects = [f"user-{n}" for n in range(sessions // (3 * SESSIONS_EACH))]
         self.samples: list[Sample] = []
         self.disturbed: list[float] = []
         self.logins: list[tuple[str, str, str]] = []
@@ -122,14 +130,14 @@ class Run:
         store(
             self.stack,
             self.provider.issuer,
-            [RpSessionStarted(sub, each, started, f"old-{sub}") for sub in self.subjects for each in clients],
+            [RpSessionStarted(sub, each, started, sid) for sub in self.subjects for each in clients for sid in old_sids(sub)],
         )
         return time.monotonic() - began
 
     def look(self) -> Json:
         began = time.monotonic()
         seen = self.mass.look()
-        self.samples.append(Sample(time.time(), seen["released"]["sessions"], time.monotonic() - began))
+        self.samples.append(Sample(time.time(), 3 * seen["released"]["subjects"], time.monotonic() - began))
         return seen
 
     def go(self, minutes: float) -> Json:
@@ -142,7 +150,7 @@ class Run:
         kills, is_paused = [0.25, 0.7], False
         while True:
             seen = self.look()
-            released = seen["released"]["sessions"] / whole
+            released = self.samples[-1].released / whole
             if kills and released >= kills[0] and workers(_FUNCTION):
                 for pid in workers(_FUNCTION):
                     os.kill(pid, signal.SIGKILL)
@@ -200,12 +208,11 @@ class Run:
     # --- what was seen ------------------------------------------------------------------------------------------------
 
     def missed(self) -> int:
-        """Return how many were not told: by ``sub``, or by the ``sid`` of their one session."""
-        told = {
-            client: {str(claims.get("sub") or claims["sid"].removeprefix("old-")) for _, claims in self.tokens.of(client)}
-            for client in self.up
-        }
-        return sum(sub not in told[client] for client in self.up for sub in self.subjects)
+        """Return how many were not told: of the subject, or of each of its sessions."""
+        told = {client: {claims.get("sid") or claims["sub"] for _, claims in self.tokens.of(client)} for client in self.up}
+        return sum(
+            sub not in told[each] and not told[each].issuperset(old_sids(sub)) for each in self.up for sub in self.subjects
+        )
 
     def ended_newer(self) -> int:
         sids = {(client, claims.get("sid")) for client in self.up for _, claims in self.tokens.of(client)}
