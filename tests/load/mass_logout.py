@@ -34,8 +34,8 @@ SLOWER = 1.5
 ANSWER = 2.0
 """Seconds in which progress has to be told."""
 
-SESSIONS_EACH = 2
-"""RP sessions of a user at each client: a phone and a laptop."""
+SESSIONS_EACH = 4
+"""RP sessions of a user at each client; one token ends them all. The emulator carries about two users a second, and daily logouts."""
 
 DAILY = 15
 """Daily logouts whose times are compared, before and meanwhile."""
@@ -227,7 +227,7 @@ class Run:
     def rates(self) -> list[float]:
         """Return tokens a second in stretches of twenty seconds or more that nothing disturbed."""
         rates, first = [], None
-        whole = 3 * len(self.subjects)
+        whole = self.samples[-1].released
         for sample in self.samples:
             disturbed = any(at - 8 <= sample.at <= at + 35 for at in self.disturbed)
             if disturbed or not 0 < sample.released < whole:
