@@ -86,8 +86,8 @@ class Account:
         found = [RpSession("wiki", f"u{segment}-{page}-{n}", NOW - 1) for n in range(self.per_page)]
         return Page(found, page + 1 if page + 1 < self.pages else None)
 
-    def untold(self, sessions: list[RpSession]) -> list[RpSession]:
-        return sessions
+    def untold(self, sessions: Sequence[RpSession]) -> list[RpSession]:
+        return [*sessions]
 
     def look(self, _: MassLogout, chunk: tuple[Work, Any], __: object, now: int, ___: object) -> Work:
         self.looks += 1
@@ -111,7 +111,7 @@ class Account:
         """Work a turn."""
         mass = MassLogout("m1", "acme", "https://idp.example", "s", NOW, NOW, Reason.COMPROMISED, self.rate, self.rate, "arn")
         this: Any = self
-        reader = Reader(this, this, this, lambda: self.at)
+        reader = Reader(this, this, self.untold, lambda: self.at)
         turn = Turn(
             *(this, this, this, this, reader, Audience(CLIENTS, mass.reason), self.queue, self.ended),
             cast("Any", None),
