@@ -1,0 +1,35 @@
+"""Who could not take a source for a change leaves nothing behind that keeps others from it."""
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.config import Config
+
+from backchannel.errors import StorageUnavailable
+from backchannel.providers.source_changes import SourceChanges
+from tests.support.aws_responses import response
+
+
+def test_a_source_whose_taking_got_no_answer_is_left_to_others() -> None:
+    taken = set[str]()
+
+    def answer(request: AWSRequest, **_: object) -> AWSResponse:
+        sent: dict[str, Any] = json.loads(request.body)
+        if "Item" in sent:  # it is written, and then the answer is lost
+            taken.add(sent["Item"]["change"]["S"])
+            return response(request, 500, b"{}")
+        (change,) = sent["ExpressionAttributeValues"].values()
+        taken.discard(change["S"])
+        return response(request, 200, b"{}")
+
+    once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+    client = boto3.client("dynamodb", "eu-central-1", aws_access_key_id="test", aws_secret_access_key="test", config=once)
+    client.meta.events.register("before-send.dynamodb", answer)  # type: ignore[arg-type] # what it returns is the answer
+
+    with pytest.raises(StorageUnavailable), SourceChanges(client, "providers").alone("acme", "app"):
+        pytest.fail("it is not known whether the source was free")
+
+    assert taken == set()
