@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from backchannel.logouts.mass.chunks import CHUNK, Chunks, Segment
 from backchannel.logouts.mass.records import Entry, MassLogout, entries, is_meant, of_subject
-from backchannel.logouts.mass.told import Untold
+from backchannel.logouts.mass.told import ToBeTold
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 
@@ -34,7 +34,7 @@ class Reader:
 
     sessions: Sessions
     chunks: Chunks
-    untold: Untold
+    untold: ToBeTold
     clock: Callable[[], int]
 
     def read(self, mass: MassLogout, segments: Sequence[Segment], now: int) -> list[tuple[Segment, Segment, list[Entry]]]:

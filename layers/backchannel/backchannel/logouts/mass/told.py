@@ -18,7 +18,7 @@ from backchannel.sessions.rp_sessions import RpSession
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-type Untold = Callable[[Sequence[RpSession]], list[RpSession]]
+type ToBeTold = Callable[[Sequence[RpSession]], list[RpSession]]
 """Returns those of some RP sessions that a mass logout has to look after."""
 
 
@@ -28,7 +28,7 @@ class Told:
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
 
-    def untold_by(self, recipients: Recipients) -> Untold:
+    def untold_by(self, recipients: Recipients) -> ToBeTold:
         """Return what looks for a provider: if it tells all clients, those without an RP session may still have to be told."""
         return self.untold if recipients == "sessions" else list
 
