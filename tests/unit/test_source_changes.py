@@ -1,4 +1,4 @@
-"""Who could not take a source for a change leaves nothing behind that keeps others from it."""
+"""Who changes a source has it alone for as long as that can take, and who did not get it keeps nobody from it."""
 
 import json
 from typing import Any
@@ -9,8 +9,9 @@ from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.config import Config
 
 from backchannel.errors import StorageUnavailable
-from backchannel.providers.source_changes import SourceChanges
+from backchannel.providers.source_changes import LEASE, SourceChanges
 from tests.support.aws_responses import response
+from tests.template.cloudformation import load
 
 
 def test_a_source_whose_taking_got_no_answer_is_left_to_others() -> None:
@@ -33,3 +34,9 @@ def test_a_source_whose_taking_got_no_answer_is_left_to_others() -> None:
         pytest.fail("it is not known whether the source was free")
 
     assert taken == set()
+
+
+def test_nobody_gets_a_source_while_a_function_may_still_change_it() -> None:
+    timeout = load()["Resources"]["AdminFunction"]["Properties"]["Timeout"] * 1000
+
+    assert timeout < LEASE
