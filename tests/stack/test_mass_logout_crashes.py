@@ -7,6 +7,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from unittest import mock
 
 import pytest
@@ -199,6 +200,22 @@ def test_who_has_not_accepted_an_earlier_token_is_released_again(world: World) -
     world.run()
 
     assert world.chunks.totals(mass.mass_logout).tally["found subjects"] == 3
+
+
+def test_all_clients_are_told_also_if_those_with_a_session_have_been(tables: Tables) -> None:
+    world = World(tables, f"https://idp.example/{uuid.uuid4()}", round(time.time() * 1000), (WIKI, CHAT), [], [])
+    login = RpSessionStarted("ada", "wiki", world.began - 9000, "s-ada")
+    ended = SubjectSessionsEnded("ada", world.began, "e1", reason=Reason.LOGOUT)
+    world.intake.take(world.provider, [login, ended], world.now())
+    world.run()
+    assert told(world) == {("ada", "wiki"): 1}
+
+    world.provider = replace(world.provider, recipients="all_clients")
+    world.mass_runner.providers._provider = world.provider  # type: ignore[attr-defined]
+    ask_for(world)
+    world.run()
+
+    assert told(world)["ada", "chat"] == 1
 
 
 def test_a_mass_logout_whose_messages_are_purged_counts_them_as_lost_and_finishes(world: World) -> None:

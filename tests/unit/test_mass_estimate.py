@@ -47,7 +47,7 @@ class Crowd:
         known = [RpSession("wiki", event.sub, NOW - 1, "s1")] if event.sub in self.subjects else []
         return Page(known, None)
 
-    def untold(self, sessions: list[RpSession]) -> list[RpSession]:
+    def untold(self, sessions: Sequence[RpSession]) -> list[RpSession]:
         return [each for each in sessions if each.ended_by is None]
 
     def count(
@@ -60,7 +60,7 @@ class Crowd:
         everybody: Sequence[str] = (),
     ) -> Reach:
         audience = Audience(clients, Reason.COMPROMISED, everybody=everybody)
-        estimator = Estimator(cast("Any", self), cast("Any", self), audience, NOW, clock=lambda: self.calls / 100)
+        estimator = Estimator(cast("Any", self), self.untold, audience, NOW, clock=lambda: self.calls / 100)
         return estimator.count(scope, END, is_long=lambda: is_long, is_too_long=lambda: self.calls > calls)
 
 

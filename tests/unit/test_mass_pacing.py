@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backchannel.logouts.mass.pacing import CATCH_UP, MOST_KEPT, Pace, after_release, kept, ready_at
+from backchannel.logouts.mass.pacing import CATCH_UP, MOST_KEPT, Pace, after_release, at_rates, kept, ready_at
 
 NOW = 1_788_256_800_000
 
@@ -67,7 +67,7 @@ def test_of_very_many_clients_those_are_kept_whose_turn_comes_last() -> None:
 def test_a_subject_whom_no_client_knows_is_one_token() -> None:
     pace = after_release(Pace(NOW), {}, NOW, 10, 1)
 
-    assert pace == Pace(NOW + 100, {})
+    assert (pace.next_at, pace.of_client) == (NOW + 100, {})
 
 
 def test_a_new_rate_holds_from_the_next_release_on() -> None:
@@ -76,6 +76,18 @@ def test_a_new_rate_holds_from_the_next_release_on() -> None:
     faster = after_release(pace, {"a": 1}, NOW + 100, 100, 100)
 
     assert (pace.next_at, faster.next_at) == (NOW + 100, NOW + 110)
+
+
+@pytest.mark.parametrize(
+    ("rate", "client_rate", "waits"), [(10, 10, 58_000), (100, 100, 5_800), (100, 10, 28_000), (5, 5, 116_000)]
+)
+def test_what_is_still_to_be_waited_for_is_waited_for_at_the_new_rate(rate: int, client_rate: int, waits: int) -> None:
+    pace = after_release(Pace(), {"a": 300, "b": 300}, NOW, 10, 10)
+
+    changed = at_rates(pace, NOW, rate, client_rate)
+
+    assert ready_at(changed, {"a": 1}) == pytest.approx(NOW + waits)
+    assert at_rates(changed, NOW, 10, 10).next_at == pytest.approx(pace.next_at)
 
 
 def test_clients_who_are_told_nothing_more_are_forgotten() -> None:

@@ -11,7 +11,7 @@ from backchannel.aws.dynamodb import Page
 from backchannel.logouts.mass.audience import Audience
 from backchannel.logouts.mass.chunks import Segment, _parts
 from backchannel.logouts.mass.ledger import Ledger
-from backchannel.logouts.mass.pacing import CATCH_UP
+from backchannel.logouts.mass.pacing import CATCH_UP, Pace, after_release
 from backchannel.logouts.mass.reader import SEGMENTS, Reader
 from backchannel.logouts.mass.records import Entry, MassLogout, Totals, Work
 from backchannel.logouts.mass.table import TakenTurn
@@ -86,8 +86,8 @@ class Account:
         found = [RpSession("wiki", f"u{segment}-{page}-{n}", NOW - 1) for n in range(self.per_page)]
         return Page(found, page + 1 if page + 1 < self.pages else None)
 
-    def untold(self, sessions: list[RpSession]) -> list[RpSession]:
-        return sessions
+    def untold(self, sessions: Sequence[RpSession]) -> list[RpSession]:
+        return [*sessions]
 
     def look(self, _: MassLogout, chunk: tuple[Work, Any], __: object, now: int, ___: object) -> Work:
         self.looks += 1
@@ -107,11 +107,12 @@ class Account:
     def sleep(self, seconds: float) -> None:
         self.at += round(seconds * 1000)
 
-    def turn(self) -> None:
-        """Work a turn."""
+    def turn(self, pace: Pace | None = None) -> None:
+        """Work a turn, after others that left this pace."""
         mass = MassLogout("m1", "acme", "https://idp.example", "s", NOW, NOW, Reason.COMPROMISED, self.rate, self.rate, "arn")
+        mass = replace(mass, pace=pace or mass.pace)
         this: Any = self
-        reader = Reader(this, this, this, lambda: self.at)
+        reader = Reader(this, this, self.untold, lambda: self.at)
         turn = Turn(
             *(this, this, this, this, reader, Audience(CLIENTS, mass.reason), self.queue, self.ended),
             cast("Any", None),
@@ -137,6 +138,14 @@ def test_the_rate_is_kept_where_few_are_found_in_each_page() -> None:
     account.turn()
 
     assert len(account.ended.sent) == pytest.approx(400 * (SLICE + CATCH_UP) / 1000, rel=0.05)
+
+
+def test_a_turn_at_a_new_rate_does_not_wait_for_what_was_to_go_at_the_old_one() -> None:
+    account = Account(rate=1_000)
+
+    account.turn(after_release(Pace(), {"wiki": 600}, NOW, 1, 1))
+
+    assert len(account.ended.sent) == pytest.approx(1_000 * SLICE / 1000, rel=0.05)
 
 
 def test_everybody_is_released_once() -> None:

@@ -190,7 +190,7 @@ def _estimate(using: Dependencies, provider: Provider, scope: Scope, mass: MassL
     began = mass.created_at
     end = MassEnd(mass.ended_at, "dry run", mass.client_id, mass.reason)
     audience = Audience.of(using.providers, provider, mass.client_id, mass.reason)
-    read = Estimator(using.sessions, using.told, audience, began).count(
+    read = Estimator(using.sessions, using.told.untold_by(provider.recipients), audience, began).count(
         scope, end, is_long=lambda: now() - began > LONG, is_too_long=lambda: now() - began > TOO_LONG
     )
     reach = read.extrapolated()

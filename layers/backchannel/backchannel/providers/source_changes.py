@@ -60,11 +60,11 @@ class SourceChanges:
 
         """
         item = self._items(key("CHANGE", provider), source, change=str(uuid.uuid4()))
-        self._take(item)
         try:
+            self._take(item)
             yield
         finally:
-            self._leave(item)
+            self._leave(item)  # also where the answer to the taking was lost
 
     def _take(self, item: _ChangeItem) -> None:
         for _ in range(_TRIES):

@@ -13,7 +13,7 @@ from backchannel.logouts.mass.audience import Audience
 from backchannel.logouts.mass.reader import PAGE, SEGMENTS
 from backchannel.logouts.mass.records import Entry, Scope, entries, is_meant, of_subject
 from backchannel.logouts.mass.releases import LOGOUTS_A_SECOND
-from backchannel.logouts.mass.told import Told
+from backchannel.logouts.mass.told import ToBeTold
 from backchannel.sessions.events import MassEnd
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
@@ -76,7 +76,7 @@ class Estimator:
     """Counts; ``now`` is the time of the RP sessions that are read, in milliseconds, ``clock`` counts seconds."""
 
     sessions: Sessions
-    told: Told
+    untold: ToBeTold
     audience: Audience
     now: int
     clock: Callable[[], float] = time.monotonic
@@ -120,7 +120,7 @@ class Estimator:
         return self._meant(page, end)
 
     def _meant[C](self, page: Page[RpSession, C], end: MassEnd) -> list[RpSession]:
-        return self.told.untold([each for each in page.items if is_meant(each, end)])
+        return self.untold([each for each in page.items if is_meant(each, end)])
 
     def _add(self, reach: Reach, entry: Entry) -> None:
         reach.add(entry, self.audience.tokens(entry))

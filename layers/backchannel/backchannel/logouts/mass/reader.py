@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from backchannel.logouts.mass.chunks import CHUNK, Chunks, Segment
 from backchannel.logouts.mass.records import Entry, MassLogout, entries, is_meant, of_subject
-from backchannel.logouts.mass.told import Told
+from backchannel.logouts.mass.told import ToBeTold
 from backchannel.sessions.rp_sessions import RpSession
 from backchannel.sessions.table import Sessions
 
@@ -34,7 +34,7 @@ class Reader:
 
     sessions: Sessions
     chunks: Chunks
-    told: Told
+    untold: ToBeTold
     clock: Callable[[], int]
 
     def read(self, mass: MassLogout, segments: Sequence[Segment], now: int) -> list[tuple[Segment, Segment, list[Entry]]]:
@@ -51,7 +51,7 @@ class Reader:
         place = (segment.number, segments_of(mass))
         while len(found) < CHUNK and not segment.is_read:
             page = self.sessions.of_provider(mass.issuer, mass.client_id, place, after=segment.cursor, limit=PAGE, now=now)
-            meant = self.told.untold([each for each in page.items if is_meant(each, mass.end)])
+            meant = self.untold([each for each in page.items if is_meant(each, mass.end)])
             more = entries(meant, mass.end, segment.last)
             last = next((each.sub for each in reversed(more) if each.sub), segment.last)
             segment = replace(segment, cursor=page.cursor, last=last, is_read=page.cursor is None)
@@ -76,4 +76,4 @@ class Reader:
         """Return the RP sessions of a subject that a mass logout is about; of very many, the first ones."""
         event = mass.end.of(sub)
         page = self.sessions.page(mass.issuer, event, client_id=mass.client_id, after=None, limit=PAGE, now=now)
-        return [each for each in page.items if is_meant(each, mass.end)]
+        return self.untold([each for each in page.items if is_meant(each, mass.end)])

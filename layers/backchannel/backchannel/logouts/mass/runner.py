@@ -64,7 +64,7 @@ class MassRunner:
             self.chunks,
             self.sessions,
             self.standings,
-            Reader(self.sessions, self.chunks, self.told, self.now),
+            Reader(self.sessions, self.chunks, self.told.untold_by(provider.recipients), self.now),
             Audience.of(self.providers, provider, mass.client_id, mass.reason),
             self.queue,
             self.ended_queue,

@@ -6,16 +6,20 @@ but the release would cost rate.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from backchannel.aws.dynamodb import bind, storage
 from backchannel.deliveries.outcomes import Status
 from backchannel.deliveries.records import Item, delivery_key
+from backchannel.providers.table import Recipients
 from backchannel.sessions.rp_sessions import RpSession
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+type ToBeTold = Callable[[Sequence[RpSession]], list[RpSession]]
+"""Returns those of some RP sessions that a mass logout has to look after."""
 
 
 class Told:
@@ -23,6 +27,10 @@ class Told:
 
     def __init__(self, dynamodb: DynamoDBClient, table_name: str) -> None:
         self._items = bind(Item, dynamodb, table_name)
+
+    def untold_by(self, recipients: Recipients) -> ToBeTold:
+        """Return what looks for a provider: if it tells all clients, those without an RP session may still have to be told."""
+        return self.untold if recipients == "sessions" else list
 
     def untold(self, sessions: Sequence[RpSession]) -> list[RpSession]:
         """Return the RP sessions whose deliveries are not all accepted. One without any is kept: its logout may be under way."""

@@ -14,6 +14,7 @@ from backchannel.logouts.mass.audience import Audience
 from backchannel.logouts.mass.chunks import Chunks
 from backchannel.logouts.mass.ledger import Ledger
 from backchannel.logouts.mass.messages import MassLogoutMessage
+from backchannel.logouts.mass.pacing import at_rates
 from backchannel.logouts.mass.progress import LOST_AFTER, Standings
 from backchannel.logouts.mass.reader import Reader, segments_of
 from backchannel.logouts.mass.records import LOST, MassLogout, Totals
@@ -86,6 +87,7 @@ class Turn:
             self.sessions.end_all(self.mass.issuer, self.mass.end, self.renewed)
         segments = self.chunks.segments(name, segments_of(self.mass))
         self.releases = Releases(self.ledger, self.reader, self.audience, self.ended_queue, self.mass.pace, segments)
+        self._keep_to_rates(self.renewed)
         for work in self.chunks.work(name):
             self.ledger.know(work)
             if not self._renew():
@@ -101,7 +103,11 @@ class Turn:
         if renewed is None:
             return False
         self.taken, self.renewed = renewed, now
+        self._keep_to_rates(now)
         return True
+
+    def _keep_to_rates(self, now: int) -> None:
+        self.releases.pace = at_rates(self.releases.pace, now, self.mass.rate, self.mass.client_rate)
 
     def _step(self) -> float:
         """Do one thing that is due; return when the next one is, infinity if there is none."""
