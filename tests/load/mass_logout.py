@@ -35,7 +35,7 @@ ANSWER = 2.0
 """Seconds in which progress has to be told."""
 
 SESSIONS_EACH = 4
-"""RP sessions of a user at each client; one token ends them all. The emulator carries about two users a second, and daily logouts."""
+"""RP sessions of a user at each client, which one token ends. The emulator carries two users a second, and daily logouts."""
 
 DAILY = 15
 """Daily logouts whose times are compared, before and meanwhile."""
