@@ -210,7 +210,7 @@ up: $(STACK_READY) ## Start a local AWS and deploy the service to it; again afte
 	@$(LOCALLY) $(PYTHON) -m local.stack up
 
 .PHONY: up-second
-up-second: $(STACK_READY)
+up-second: $(STACK_READY) ## Start a second local AWS beside the first, as the stack tests do
 	@$(LOCALLY) $(SECOND) $(PYTHON) -m local.stack up
 
 .PHONY: down

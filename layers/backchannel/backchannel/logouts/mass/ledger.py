@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from backchannel.logouts.mass.chunks import Chunks, Segment
 from backchannel.logouts.mass.records import Entry, MassCounts, Totals, Work
 
-type Place = tuple[int, int]
+type ChunkKey = tuple[int, int]
 """A chunk: its segment, its number there."""
 
 
@@ -23,10 +23,10 @@ class Ledger:
     chunks: Chunks
     mass_logout: str
     totals: Totals
-    _works: dict[Place, Work] = field(default_factory=dict)
-    _waiting: deque[Place] = field(default_factory=deque)
-    _looks: list[tuple[int, Place]] = field(default_factory=list)
-    _entries: dict[Place, list[Entry]] = field(default_factory=dict)
+    _works: dict[ChunkKey, Work] = field(default_factory=dict)
+    _waiting: deque[ChunkKey] = field(default_factory=deque)
+    _looks: list[tuple[int, ChunkKey]] = field(default_factory=list)
+    _entries: dict[ChunkKey, list[Entry]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Return how many chunks there are."""
@@ -88,7 +88,7 @@ class Ledger:
         while self._waiting and self._is_released(self._waiting[0]):
             self._waiting.popleft()
 
-    def _is_released(self, place: Place) -> bool:
+    def _is_released(self, place: ChunkKey) -> bool:
         work = self._works.get(place)
         return work is None or work.sent >= work.size
 
@@ -103,5 +103,5 @@ class Ledger:
             heapq.heappush(self._looks, (work.look_at, place))
 
 
-def _place(work: Work) -> Place:
+def _place(work: Work) -> ChunkKey:
     return work.segment, work.number
