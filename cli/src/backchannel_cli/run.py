@@ -74,7 +74,19 @@ class Run:
         if not self.can_ask:
             raise UsageError(f"This needs an answer, and nobody can be asked: {question}", f"Give {instead}.")
         self.output.ask(question)
-        return sys.stdin.readline().strip()
+        return self.line().strip()
+
+    def line(self, longest: int = -1) -> str:
+        """Return the next line of stdin.
+
+        Raises:
+            UsageError: it is no text.
+
+        """
+        try:
+            return sys.stdin.readline(longest)
+        except UnicodeDecodeError:
+            raise UsageError("What was read from stdin is not UTF-8.", "Give it as a line of text.") from None
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the operator agrees, or has agreed with --yes."""
