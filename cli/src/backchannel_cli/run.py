@@ -84,9 +84,11 @@ class Run:
 
         """
         try:
-            return sys.stdin.readline(longest)
-        except UnicodeDecodeError:
+            text = sys.stdin.readline(longest)
+            text.encode()  # in some locales, octets that are no text are let in as surrogates
+        except UnicodeError:
             raise UsageError("What was read from stdin is not UTF-8.", "Give it as a line of text.") from None
+        return text
 
     def confirm(self, question: str, *, yes: bool) -> None:
         """Go on only if the operator agrees, or has agreed with --yes."""

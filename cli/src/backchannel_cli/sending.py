@@ -57,13 +57,12 @@ class Sender:
             from botocore.utils import get_environ_proxies
 
             with explained():
-                bundle = self._place.aws.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+                bundle: Any = self._place.aws.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+            if bundle and not os.access(bundle, os.R_OK):
+                raise UsageError(f"The certificates in {bundle} cannot be read.", CA_BUNDLE)
             times: Any = (CONNECT_WITHIN, READ_WITHIN)
             proxies = {} if urlsplit(url).hostname in LOOPBACK else get_environ_proxies(url)
-            try:
-                self._http = URLLib3Session(verify=bundle or True, proxies=proxies, timeout=times)
-            except OSError as error:
-                raise UsageError(f"The certificates in {bundle} cannot be read: {error.strerror}.", CA_BUNDLE) from error
+            self._http = URLLib3Session(verify=bundle or True, proxies=proxies, timeout=times)
         return self._http
 
 
