@@ -20,7 +20,7 @@ VALUES = frozenset({"--url", "--stack", "--region", "--profile"})
 INTERRUPTED = 130
 
 ANOTHER_VERSION = (
-    "See that the service has the version of this command (`backchannel --version`); else it is a defect of the command."
+    "See that service and command are of the same version (--version shows it); otherwise it is a defect of the command."
 )
 
 
