@@ -33,14 +33,14 @@ class Run:
     def service(self) -> Service:
         from backchannel_cli.sending import Sender
 
-        return Service(self.place.url, Sender(self.place), self.output.say)
+        return Service(self.place.url, Sender(self.place), self.output.say, self.command)
 
     @cached_property
     def webhooks(self) -> Service:
         """Return the service as a webhook's sender sees it: what proves a request is in its headers."""
         from backchannel_cli.sending import Sender
 
-        return Service(self.place.url, Sender(self.place, is_signed=False), self.output.say)
+        return Service(self.place.url, Sender(self.place, is_signed=False), self.output.say, self.command)
 
     def will_change(self, what: str) -> None:
         """Name account, region and stack, if something of ``prod`` is about to be changed."""

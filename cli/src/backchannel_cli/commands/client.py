@@ -69,8 +69,9 @@ def pause(context: typer.Context, client: Client) -> None:
     """Let a relying party's deliveries wait: backchannel client pause acme/wiki."""
     run, path = of(context), path_of_client(client)
     run.will_change(f"Pausing client {client}")
-    now = run.service.post(f"{path}/pause", repeatable=True)
-    run.output.result(now, f"{client} is paused since {now['paused_at']}. Go on with: backchannel client resume {client}")
+    now = run.service.post(f"{path}/pause")
+    go_on = run.command("client", "resume", client)
+    run.output.result(now, f"{client} is paused since {now['paused_at']}. Go on with: {go_on}")
 
 
 @app.command()
@@ -78,7 +79,7 @@ def resume(context: typer.Context, client: Client) -> None:
     """Let a relying party's deliveries go on: backchannel client resume acme/wiki."""
     run, path = of(context), path_of_client(client)
     run.will_change(f"Resuming client {client}")
-    now = run.service.post(f"{path}/resume", repeatable=True)
+    now = run.service.post(f"{path}/resume")
     run.output.result(now, f"{client} goes on; what waits is attempted within seconds.")
 
 

@@ -103,11 +103,12 @@ def _keys(run: Run, provider: str) -> Finding:
     question = f"keys of {provider}"
     found = run.service.get(path_of("providers", provider, "keys", "check"))
     missing = [client["client_id"] for client in found["clients"] if client["is_found"] is False]
+    see = f"See: {run.command('keys', 'check', provider)}"
     if missing:
         # A relying party that was given our keys in another way than by the provider's JWKS finds them all the same.
-        return Finding(question, "unknown", f"not found for {', '.join(missing)}", f"See: backchannel keys check {provider}")
+        return Finding(question, "unknown", f"not found for {', '.join(missing)}", see)
     if found["failure"]:
-        return Finding(question, "unknown", found["failure"], f"See: backchannel keys check {provider}")
+        return Finding(question, "unknown", found["failure"], see)
     return Finding(question, "ok", f"clients that find them in the provider's JWKS: {len(found['clients'])}")
 
 
@@ -115,7 +116,8 @@ def _sources(run: Run, provider: str) -> Finding:
     question = f"sources of {provider}"
     sources = run.service.list(path_of("providers", provider, "sources"), "sources")
     if quiet := silent(run.service, provider, sources):
-        return Finding(question, "wrong", f"silent: {', '.join(quiet)}", f"See: backchannel source show {provider}/{quiet[0]}")
+        see = f"See: {run.command('source', 'show', f'{provider}/{quiet[0]}')}"
+        return Finding(question, "wrong", f"silent: {', '.join(quiet)}", see)
     return Finding(question, "ok", "none is silent")
 
 

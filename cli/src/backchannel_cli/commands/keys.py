@@ -57,7 +57,7 @@ def rotate(
     else:
         run.will_change(f"Rotating the keys of {provider}")
         document = {"alg": alg} if alg else {}
-    keys = run.service.post(path_of("providers", provider, "keys", "rotation"), document, repeatable=True)["keys"]
+    keys = run.service.post(path_of("providers", provider, "keys", "rotation"), document)["keys"]
     run.output.items(keys, COLUMNS)
 
 
@@ -74,7 +74,7 @@ def check(context: typer.Context, provider: Provider) -> None:
     if found["failure"]:
         raise FailureError(
             f"The provider's keys could not be read: {found['failure']}",
-            f"See that its issuer is right and can be reached, or set upstream: backchannel provider show {provider}",
+            f"See that its issuer is right and can be reached, or set upstream: {run.command('provider', 'show', provider)}",
         )
     if missing := [client["client_id"] for client in found["clients"] if client["is_found"] is False]:
         raise FailureError(

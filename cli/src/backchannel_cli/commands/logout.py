@@ -53,11 +53,15 @@ def new(
     """End a session, or all sessions of a user: backchannel logout new acme --sub ada --watch."""
     run = of(context)
     if sub is None and sid is None:
-        raise UsageError("Whose sessions? --sub or --sid is needed.", "Such as: backchannel logout new acme --sub ada")
+        raise UsageError(
+            "Whose sessions? --sub or --sid is needed.", f"Such as: {run.command('logout', 'new', provider, '--sub', 'ada')}"
+        )
     run.will_change(f"Ending sessions of {provider}")
     members = {"sub": sub, "sid": sid, "client_id": client, "reason": reason}
     document = {name: value for name, value in members.items() if value is not None}
-    taken = run.service.post(path_of("providers", provider, "logouts"), document)
+    look = run.command("logout", "list", provider, "--since", "5m")
+    doubt = f"It may have been done all the same. Look before you repeat it: {look}"
+    taken = run.service.post(path_of("providers", provider, "logouts"), document, doubt=doubt)
     name = f"{provider}/{taken['logout_id']}"
     if watch:
         run.output.say(f"This is logout {name}.")

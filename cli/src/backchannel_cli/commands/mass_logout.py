@@ -46,7 +46,7 @@ def plan(
     """Show whom a mass logout would reach, and end nothing: backchannel mass-logout plan acme --reason compromised."""
     run = of(context)
     request = _request(provider, client, subjects, {"reason": reason, "rate": rate, "client_rate": client_rate}, started_before)
-    show_plan(run, request, run.service.post(PATH, request | {"dry_run": True}, repeatable=True))
+    show_plan(run, request, run.service.post(PATH, request | {"dry_run": True}))
 
 
 @app.command()
@@ -73,7 +73,7 @@ def start(
     request = _request(provider, client, subjects, {"reason": reason, "rate": rate, "client_rate": client_rate}, started_before)
     run.will_change(f"A mass logout of {whom(request['scope'])}")
     _confirm(run, provider, request, yes)
-    mass = run.service.post(PATH, request, repeatable=True)
+    mass = run.service.post(PATH, request)
     if watch:
         run.output.say(f"This is mass logout {mass['mass_logout_id']}.")
         watch_mass_logout(run, mass["mass_logout_id"])
@@ -130,7 +130,7 @@ def cancel(context: typer.Context, mass_logout: MassLogout) -> None:
 
 def _change(run: Run, mass_logout: str, verb: str, next_step: str) -> None:
     run.will_change(f"Mass logout {mass_logout}: {verb}")
-    show_mass_logout(run, run.service.post(path_of("mass-logouts", mass_logout, verb), repeatable=True))
+    show_mass_logout(run, run.service.post(path_of("mass-logouts", mass_logout, verb)))
     run.output.say(next_step)
 
 
@@ -167,7 +167,7 @@ def _confirm(run: Run, provider: str, request: Json, yes: str | None) -> None:
     """
     if yes is None:
         if run.can_ask and not run.output.is_json:
-            show_plan(run, request, run.service.post(PATH, request | {"dry_run": True}, repeatable=True))
+            show_plan(run, request, run.service.post(PATH, request | {"dry_run": True}))
         yes = run.ask(
             f"This ends sessions of {whom(request['scope'])}. Type the provider's name to start it: ", f"--yes {provider}"
         )

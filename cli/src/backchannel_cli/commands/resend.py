@@ -44,9 +44,8 @@ def resend(
             provider, client_id = both(client, "client")
             path, next_step = path_of("providers", provider, "clients", client_id), run.command("tail", client)
         case _:
-            raise UsageError(
-                "One of --logout and --client is needed.", "Such as: backchannel resend --client acme/wiki --since 2h"
-            )
+            such = run.command("resend", "--client", "acme/wiki", "--since", "2h")
+            raise UsageError("One of --logout and --client is needed.", f"Such as: {such}")
     run.will_change(f"Sending deliveries of {provider} again")
     _resend(run, f"{path}/redeliveries", body, next_step)
 
@@ -57,7 +56,7 @@ def _resend(run: Run, path: str, body: Json, next_step: str) -> None:
     try:
         with run.output.progress("sending again", None) as progress:
             while True:
-                page = run.service.post(path, body, {"after": after}, repeatable=True)
+                page = run.service.post(path, body, {"after": after})
                 queued += page["queued"]
                 skipped.update(page["skipped"])
                 progress(queued)

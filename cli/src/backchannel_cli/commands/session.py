@@ -42,7 +42,8 @@ def list_(
     run = of(context)
     query = {name: value for name, value in (("sub", sub), ("sid", sid), ("client_id", client)) if value is not None}
     if len(query) != 1:
-        raise UsageError("One of --sub, --sid and --client is needed.", "Such as: backchannel session list acme --sub ada")
+        such = run.command("session", "list", provider, "--sub", "ada")
+        raise UsageError("One of --sub, --sid and --client is needed.", f"Such as: {such}")
     sessions = run.service.list(path_of("providers", provider, "sessions"), "sessions", query)
     found = some(run, (each for each in sessions if not (active and each["ended_at"])), limit)
     run.output.items(found, COLUMNS, none="No RP session of these is known.")

@@ -99,7 +99,7 @@ def _send(run: Run, provider: str, batch: Batch, imported: Imported) -> None:
     headers = {"Content-Type": "application/x-ndjson"}
     path, body = path_of("providers", provider, "sessions"), b"".join(line + b"\n" for line in batch.lines)
     try:
-        answer = run.service.request("POST", path, body=body, headers=headers, repeatable=True)
+        answer = run.service.request("POST", path, body=body, headers=headers)
     except FailureError as error:
         run.output.say(f"{batch} failed: {error}")
         imported.fail(batch, error)

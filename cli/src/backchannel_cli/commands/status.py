@@ -31,11 +31,13 @@ def status(context: typer.Context, provider: OneProvider = None) -> None:
     going_on = _going_on(run.service)
     names = run.output.each(providers(run, provider), "providers")
     found = [_of(run.service, name) | {"mass_logouts": _masses(going_on, name)} for name in names]
-    run.output.items(found, COLUMNS, none="There is no provider yet: backchannel provider set acme issuer=https://…")
+    create = run.command("provider", "set", "acme", "issuer=https://idp.example")
+    run.output.items(found, COLUMNS, none=f"There is no provider yet. Such as: {create}")
     if any(each["failing"] for each in found):
-        run.output.say("What failed, and with which code: backchannel client failing --since 1d")
-    if any(each["silent"] for each in found):
-        run.output.say("What a silent source has sent: backchannel source show PROVIDER/SOURCE")
+        failing = run.command("client", "failing", *([provider] if provider else []), "--since", "1d")
+        run.output.say(f"What failed, and with which code: {failing}")
+    for source in [f"{each['provider']}/{source}" for each in found for source in each["silent"]]:
+        run.output.say(f"What a silent source has sent: {run.command('source', 'show', source)}")
 
 
 def _of(service: Service, provider: str) -> Json:

@@ -11,11 +11,13 @@ from backchannel_cli.run import of
 GOOD = frozenset({"accepted", "refused_as_it_must", "no_key_needed"})
 """What an RP should come to; the last two, if its client has ``own_tokens`` false."""
 
+DOUBT = "The token may have been sent. It is about nobody, so the test can be repeated."
+
 
 def test(context: typer.Context, client: Client) -> None:
     """Send a relying party one good token about nobody, and say what happened: backchannel test acme/wiki."""
     run, path = of(context), path_of_client(client)
-    result = run.service.post(f"{path}/test")
+    result = run.service.post(f"{path}/test", doubt=DOUBT)
     if run.output.is_json:
         run.output.document(result)
     else:
@@ -24,7 +26,8 @@ def test(context: typer.Context, client: Client) -> None:
     if result["code"] not in GOOD:
         raise NotAcceptedError(
             f"The test of {client} came to {result['code']}.",
-            f"Correct what it says at the relying party, or with `backchannel client set {client} …`; then test it again.",
+            f"Correct what it says at the relying party, or as it is registered: {run.command('client', 'show', client)}\n"
+            f"Then test it again: {run.command('test', client)}",
         )
 
 

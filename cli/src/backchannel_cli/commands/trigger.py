@@ -49,7 +49,7 @@ def trigger(
     run.will_change(f"Sending {event} as {source}")
     body = json.dumps({"type": event, "timestamp": datetime.now(UTC).isoformat(), "data": settings.texts(data or [])}).encode()
     proof = signature(secrets.read(run, "secret"), body, f"msg_{sha256(body).hexdigest()[:24]}", int(time.time()))
-    taken = run.webhooks.request("POST", path_of("webhooks", *both(source, "source")), body=body, headers=proof, repeatable=True)
+    taken = run.webhooks.request("POST", path_of("webhooks", *both(source, "source")), body=body, headers=proof)
     run.output.item(taken)
 
 
