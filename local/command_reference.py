@@ -1,4 +1,4 @@
-"""docs/reference/command.md: every command of `backchannel`, read from its Typer app; what it prints as JSON, from the table here."""
+"""docs/reference/command.md: every command of `backchannel`, by its Typer app, and what it prints as JSON."""
 
 import inspect
 import re
@@ -26,8 +26,8 @@ MASS = f"a {link('MassLogoutView')}"
 MASS_WATCHED = f"a line for each look: {MASS}"
 
 PRINTS = {
-    "status": '`{"items": [...]}`, each `{"provider", "clients", "accepted", "failed", "failing", "sources", "silent", "mass_logouts"}`;'
-    " the numbers are today's",
+    "status": '`{"items": [...]}`, each `{"provider", "clients", "accepted", "failed", "failing", "sources", "silent",'
+    ' "mass_logouts"}`; the numbers are today\'s',
     "check": "[the report](../receiver-check.md#for-programs)",
     "context": '`{"url", "account", "region", "stack", "environment", "prod", "found", "caller"}`',
     "doctor": '`{"items": [...]}`, each `{"question", "result", "what", "do"}`; `result` is `ok`, `wrong` or `unknown`',
@@ -47,7 +47,7 @@ PRINTS = {
     "client resume": f"a {link('ClientView')}",
     "client failing": f"{items('ClientCountsView')}, with `provider`",
     "session list": items("RpSessionView"),
-    "session import": '`{"started", "ended", "refused", "failed"}`: two numbers, the refused lines, and the batches that were not sent',
+    "session import": '`{"started", "ended", "refused", "failed"}`: two numbers, refused lines, batches that were not sent',
     "logout new": f"a {link('LogoutAccepted')}; with `--watch`, as `logout watch`",
     "logout show": f"a {link('LogoutView')}, with all its deliveries",
     "logout watch": WATCHED,
@@ -86,8 +86,8 @@ def page(note: str) -> Iterator[str]:
     yield "# The command"
     yield note
     yield (
-        "Every command of `backchannel`. [Its README](../../cli/README.md) says how to install it, which service it talks to, and what"
-        " all of them have in common; [sessions at a terminal](../recordings.md) show it at work."
+        "Every command of `backchannel`. [Its README](../../cli/README.md) says how to install it, which service it talks to,"
+        " and what all of them have in common; [sessions at a terminal](../recordings.md) show it at work."
     )
     yield "## Options of every command"
     yield "They may stand before the command or after it."

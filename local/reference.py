@@ -1,4 +1,4 @@
-"""`python -m local.reference`: writes docs/reference/, from docs/openapi.json, template.yaml, docs/events/ and the code, the command's, too."""
+"""`python -m local.reference`: writes docs/reference/, from docs/openapi.json, template.yaml, docs/events/ and the code."""
 
 import ast
 import inspect

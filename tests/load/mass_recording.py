@@ -1,4 +1,4 @@
-"""`python -m tests.load.mass_recording [--users N] [--rate N]`: records a mass logout of 2 x users RP sessions in docs/recordings.
+"""`python -m tests.load.mass_recording [--users N] [--rate N]`: records a mass logout of two RP sessions a user.
 
 The test of the stack suite records a small one, and compares what is shown but for its numbers.
 """

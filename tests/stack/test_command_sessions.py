@@ -105,16 +105,19 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     acme.wait_until(waits, "accepted", seconds=120)
     lost = terminal.run(f"backchannel --local logout watch {name[0]}")
 
-    assert "http_403 (1)" in failing.text
-    assert "who are you?" in why.text
-    assert (tested.code, "http_403" in tested.text) == (5, True)
-    assert again.text.startswith("1 queued again")
-    assert "source app" in ordered.text
-    assert "rp_session_started" in source.text
-    assert keys.code == 1  # nobody listens at the issuer
-    assert "Finished: 2 accepted" in everybody.text
-    assert "client_paused" in waiting.text
-    assert (lost.code, "Settled: 1 accepted." in lost.text) == (0, True)
+    expected = {
+        "http_403 (1)": failing,
+        "who are you?": why,
+        "http_403": tested,
+        "1 queued again": again,
+        "source app": ordered,
+        "rp_session_started": source,
+        "Finished: 2 accepted": everybody,
+        "client_paused": waiting,
+        "Settled: 1 accepted.": lost,
+    }
+    assert [words for words, shown in expected.items() if words not in shown.text] == []
+    assert (tested.code, keys.code, lost.code) == (5, 1, 0)  # nobody listens at the issuer, so no key is found
     compare("six-questions.txt", terminal.transcript)
 
 
