@@ -35,6 +35,7 @@ RUN_BY = {
         (f"docs/{page}.md", "console"): "unit/test_recordings.py"
         for page in ("at-night", "import", "keys", "mass-logout", "operations")
     },
+    ("docs/receiver-check.md", "console"): "unit/cli/test_receiver_page.py",
     ("docs/import.md", "sh"): "stack/test_import.py",
     ("docs/import.md", "json"): "stack/test_import.py",
     ("docs/import.md", "python"): "stack/test_import.py",
