@@ -213,7 +213,7 @@ ifeq ($(MAKECMDGOALS),up)
 endif
 
 .PHONY: up-second
-up-second: $(STACK_READY)
+up-second: $(STACK_READY) ## Start a second local AWS beside the first, as the stack tests do
 	@$(LOCALLY) $(SECOND) $(PYTHON) -m local.stack up
 
 .PHONY: down

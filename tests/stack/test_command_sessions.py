@@ -108,10 +108,10 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     expected = {
         "http_403 (1)": failing,
         "who are you?": why,
-        "http_403": tested,
+        "filtered": tested,
         "1 queued again": again,
         "source app": ordered,
-        "rp_session_started": source,
+        "standard-webhooks": source,
         "Finished: 2 accepted": everybody,
         "client_paused": waiting,
         "Settled: 1 accepted.": lost,

@@ -9,17 +9,10 @@ from local import shown
 from local.shown import PAGES, RECORDINGS
 
 RECORDED = {path.name: path.read_text() for path in sorted(RECORDINGS.glob("*.txt"))}
-OLD = ("at-night.md", "mass-logout.md", "operations.md", "mass-logout.txt", "six-questions.txt")
-"""What is to be recorded anew; strict, so that this list goes away with it."""
-
 PAGE_OF_SESSIONS = RECORDINGS.with_suffix(".md").read_text()
 
 
-def anew(name: str) -> tuple[pytest.MarkDecorator, ...]:
-    return (pytest.mark.xfail(reason="it is to be recorded anew", strict=True),) if name in OLD else ()
-
-
-@pytest.mark.parametrize("page", [pytest.param(page, id=page.name, marks=anew(page.name)) for page in PAGES])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_of_a_command_was_recorded(page: Path) -> None:
     """The page is `at-night`, `import`, `keys`, `mass-logout` or `operations`."""
     text = page.read_text()
@@ -27,7 +20,7 @@ def test_what_a_page_shows_of_a_command_was_recorded(page: Path) -> None:
     assert shown.filled(text, shown.recorded()) == text, f"{page.name}: run `python -m local.shown`"
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=anew(name)) for name in RECORDED])
+@pytest.mark.parametrize("name", RECORDED)
 def test_a_recording_names_no_person_and_is_on_the_page_of_sessions(name: str) -> None:
     users = set(re.findall(r"--sub (\S+)", RECORDED[name]))
 
