@@ -3,11 +3,14 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
+from pathlib import Path
+from traceback import extract_tb
 
 from typer.exceptions import Abort, TyperException
 
 from backchannel_cli.app import app
-from backchannel_cli.errors import CommandError
+from backchannel_cli.errors import CommandError, UsageError
 from backchannel_cli.output import clean
 
 FLAGS = frozenset({"--local", "--json", "--no-input"})
@@ -16,6 +19,10 @@ VALUES = frozenset({"--url", "--stack", "--region", "--profile"})
 
 INTERRUPTED = 130
 
+ANOTHER_VERSION = (
+    "See that service and command are of the same version (--version shows it); otherwise it is a defect of the command."
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
@@ -23,18 +30,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command; return its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal without UTF-8 is shown \xe4
+    _open_streams()
     try:
+        return _carried_out(arguments)
+    except BrokenPipeError:
+        _forget_output()  # whoever read it has had enough (`| head`); nothing is left that could be said to him
+        return 1
+    except OSError as error:
+        _forget_output()
+        return say(f"backchannel: {error}\nSee that files can be read and written, and that the disk has room.", 1)
+
+
+def _carried_out(arguments: Sequence[str]) -> int:
+    try:
+        _refuse_bytes(arguments)
         code = app(args=first(arguments), prog_name="backchannel", standalone_mode=False)
         sys.stdout.flush()
         if code == INTERRUPTED:  # Typer has caught ^C
             raise KeyboardInterrupt  # noqa: TRY301 - one place says so
-    except BrokenPipeError:
-        # Whoever read the output has had enough (`| head`); nothing is left that could be said to him.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         return say("Interrupted. What the service has taken on goes on there.", INTERRUPTED)
     except CommandError as error:
@@ -43,7 +56,41 @@ def run(arguments: Sequence[str]) -> int:
         return say(misunderstood(error), error.exit_code)
     except Abort:
         return say("backchannel: nothing was changed.", INTERRUPTED)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the edge: nobody is shown a traceback
+        return say(f"backchannel: {_unforeseen(error)}\n{ANOTHER_VERSION}", 1)
     return code if isinstance(code, int) else 0
+
+
+def _open_streams() -> None:
+    """Give the command the streams that a shell may have closed (`<&-`), and have what they cannot write escaped."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the end of the program
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _forget_output() -> None:
+    """Let what is left of the output go nowhere, so that the end of the program does not fail at it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refuse_bytes(arguments: Sequence[str]) -> None:
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{argument!r} is not UTF-8.", "Write it in UTF-8.") from None
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return where the command failed; not with which values, which may be secrets."""
+    places = [frame for frame in extract_tb(error.__traceback__) if "backchannel_cli" in frame.filename]
+    where = f" at {Path(places[-1].filename).name}:{places[-1].lineno}" if places else ""
+    return f"it does not understand what came back: {type(error).__name__}{where}."
 
 
 def first(arguments: Sequence[str]) -> list[str]:

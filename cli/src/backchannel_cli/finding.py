@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backchannel_cli.aws import Aws, explained
-from backchannel_cli.errors import NotFoundError, UsageError
+from backchannel_cli.errors import FailureError, NotFoundError, UsageError
 from backchannel_cli.service import LOOPBACK
 
 LOCAL_KEYS = ("test", "test")
@@ -63,6 +63,9 @@ def find(wanted: Wanted) -> Place:
         CommandError: there is none, or more than one.
 
     """
+    named = {"--url": wanted.url, "--stack": wanted.stack, "--region": wanted.region, "--profile": wanted.profile}
+    for name in [name for name, value in named.items() if value == ""]:
+        raise UsageError(f"{name} is empty.", "Give it a value, or leave it out. Is a variable of the shell not set?")
     given = [name for name, value in (("--url", wanted.url), ("--local", wanted.is_local), ("--stack", wanted.stack)) if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other.", "Give one of them.")
@@ -84,23 +87,35 @@ def _local() -> Place:
             f"There is no {STACK_FILE} in {here} or above it: no local stack is up.",
             "Run `make up` in your clone of Backchannel, and this command below it.",
         )
-    description = json.loads((directory / STACK_FILE).read_text())
-    region = description["region"]
-    return Place(
-        url=description["api_url"],
-        region=region,
-        found=f"--local: {directory / STACK_FILE}",
-        aws=Aws(region=region, keys=LOCAL_KEYS, endpoint_url=description["endpoint_url"]),
-        account=LOCAL_ACCOUNT,
-        stack=description["stack_name"],
-        environment="local",
-    )
+    file = directory / STACK_FILE
+    try:
+        description = json.loads(file.read_text())
+        region = description["region"]
+        return Place(
+            url=description["api_url"],
+            region=region,
+            found=f"--local: {file}",
+            aws=Aws(region=region, keys=LOCAL_KEYS, endpoint_url=description["endpoint_url"]),
+            account=LOCAL_ACCOUNT,
+            stack=description["stack_name"],
+            environment="local",
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FailureError(
+            f"{file} does not describe a local stack.", "Run `make up` in this clone; it writes it anew."
+        ) from error
 
 
 def _by_url(url: str, wanted: Wanted, aws: Aws) -> Place:
-    parts = urlsplit(url)
-    if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address or parts.query or parts.fragment or not url.isascii() or not url.isprintable() or " " in url:
         raise UsageError(f"{url!r} is not the address of a service.", "Give --url what the stack's output ApiUrl says.")
+    if parts.username is not None:
+        raise UsageError("--url has a user name or a password.", "Leave it out: requests are signed with your AWS credentials.")
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise UsageError(f"{url} is not https.", "Give an https address: requests and answers name users.")
     named = _EXECUTE_API.search(f"{parts.hostname}.")
@@ -171,4 +186,5 @@ def _environment(stack: Mapping[str, Any]) -> str | None:
     """Return what the stack is for. It is ``prod`` if its parameter, its tag or its name says so."""
     said = [each["ParameterValue"] for each in stack.get("Parameters", []) if each["ParameterKey"] == "Environment"]
     said += [each["Value"] for each in stack.get("Tags", []) if each["Key"] == "Environment"]
-    return PROD if PROD in said or PROD in stack["StackName"] else next(iter(said), None)
+    is_prod = any(PROD in each.lower() for each in (*said, stack["StackName"]))
+    return PROD if is_prod else next(iter(said), None)

@@ -17,7 +17,7 @@ def read(run: Run, what: str) -> str:
 
         secret = getpass(f"{what}: ", stream=sys.stderr)
     else:
-        secret = sys.stdin.readline(LONGEST)
+        secret = run.line(LONGEST)
     if not (secret := secret.strip()):
         raise UsageError(f"The {what} is empty.", "Give it as a line of stdin, such as `… < file`.")
     return secret

@@ -1,16 +1,20 @@
 """HTTP as the service wants it: signed with SigV4, with time-outs, through the operator's proxy if there is one."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from backchannel_cli.aws import explained
+from backchannel_cli.errors import UsageError
 from backchannel_cli.finding import Place
 from backchannel_cli.service import LOOPBACK, Response, UnansweredError
 
 CONNECT_WITHIN = 5.0
 READ_WITHIN = 35.0
 """Seconds; API Gateway gives a request 29."""
+
+CA_BUNDLE = "Correct AWS_CA_BUNDLE, REQUESTS_CA_BUNDLE, or ca_bundle in your AWS profile."
 
 
 class Sender:
@@ -52,7 +56,10 @@ class Sender:
             from botocore.httpsession import URLLib3Session
             from botocore.utils import get_environ_proxies
 
-            bundle = self._place.aws.session.get_config_variable("ca_bundle")
+            with explained():
+                bundle: Any = self._place.aws.session.get_config_variable("ca_bundle") or os.environ.get("REQUESTS_CA_BUNDLE")
+            if bundle and not os.access(bundle, os.R_OK):
+                raise UsageError(f"The certificates in {bundle} cannot be read.", CA_BUNDLE)
             times: Any = (CONNECT_WITHIN, READ_WITHIN)
             proxies = {} if urlsplit(url).hostname in LOOPBACK else get_environ_proxies(url)
             self._http = URLLib3Session(verify=bundle or True, proxies=proxies, timeout=times)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from backchannel_cli.errors import CommandError, FailureError
+from backchannel_cli.errors import CommandError, FailureError, UsageError
 from backchannel_cli.refusals import Command, refusal
 
 Json = dict[str, Any]
@@ -153,7 +153,15 @@ class Service:
 
 
 def path_of(*parts: str) -> str:
-    """Return the path of a resource; a client's id may be a URL."""
+    """Return the path of a resource; a client's id may be a URL.
+
+    Raises:
+        UsageError: a name is a step in a path: `client rm acme/..` would remove the provider.
+
+    """
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise UsageError(f"{part!r} names nothing.", "Write a name such as acme, or acme/wiki.")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 

@@ -23,14 +23,14 @@ def moment(text: str, now: datetime | None = None) -> datetime:
         return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
         given = datetime.fromisoformat(text)
-    except ValueError as error:
+        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{text!r} is no time.", "Write 90m, 24h or 7d for so long ago, or 2026-11-27T06:00:00Z.") from error
-    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def iso(text: str | None) -> str | None:
     """Return the time that is meant as the API takes it, if one is given."""
-    return None if text is None else moment(text).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return None if text is None else moment(text).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def at(text: str | None) -> str | None:
@@ -43,4 +43,4 @@ def day(text: str, now: datetime | None = None) -> date:
     now = now or datetime.now(UTC)
     if text.endswith("d") and _AGO.fullmatch(text):
         return (now - timedelta(days=max(int(text[:-1]) - 1, 0))).date()
-    return moment(text, now).astimezone(UTC).date()
+    return moment(text, now).date()

@@ -94,6 +94,7 @@ class Api:
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    locations: dict[str, str] = field(default_factory=dict)
     stalls: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, request: str, *answers: tuple[int, Any]) -> None:
@@ -124,6 +125,8 @@ def api() -> Iterator[Api]:
             answer = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status or 200)
             self.send_header("Content-Length", str(len(answer)))
+            if self.path in api.locations:
+                self.send_header("Location", api.locations[self.path])
             self.end_headers()
             self.wfile.write(answer)
 

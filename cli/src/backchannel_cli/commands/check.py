@@ -20,7 +20,7 @@ NEXT_STEPS = {
     "careless": "Correct what is named above as careless: until then, tokens that must be refused log users out.",
     "refuses good": "Correct what is named above: until then, no sender's tokens will work, or not all.",
     "login did not end as it should": "Look how the endpoint finds sessions by `sub` and `sid`: accepted is not logged out.",
-    "unproven": "Nothing was shown to be right: the endpoint refuses whoever is not logged in, whatever the token.",
+    "unproven": "Not everything was shown to be right. What is said above has to be different first; then check again.",
     "incomplete": "Look into its log for what happened at the tokens without an answer, and check again.",
     "unreachable": "See that the relying party runs, and that this machine reaches it.",
 }
@@ -107,7 +107,7 @@ def _cookie(run: Run) -> str:
 
         return getpass.getpass("Log in at the relying party, and paste the cookie of the login (name=value): ", sys.stderr)
     run.output.say("Waiting for the cookie of a login on stdin.")
-    return sys.stdin.readline(COOKIE_AT_MOST + 1)
+    return run.line(COOKIE_AT_MOST + 1)
 
 
 def _write(path: Path, report: "Report") -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from backchannel_cli.commands.names import both
-from backchannel_cli.errors import StoppedError, UsageError
+from backchannel_cli.errors import CommandError, StoppedError, UsageError
 from backchannel_cli.output import Json
 from backchannel_cli.run import Run, of
 from backchannel_cli.service import path_of
@@ -65,6 +65,10 @@ def _resend(run: Run, path: str, body: Json, next_step: str) -> None:
                     break
     except KeyboardInterrupt as error:
         raise StoppedError(f"You stopped it. {queued} were queued, and are sent.", f"Watch them: {next_step}") from error
+    except CommandError as error:
+        if queued:
+            error.next_step += f"\n{queued} were queued before, and are sent. What is queued is not queued twice: repeat it."
+        raise
     if run.output.is_json:
         run.output.document({"queued": queued, "skipped": dict(skipped)})
         return

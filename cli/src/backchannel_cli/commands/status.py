@@ -65,7 +65,7 @@ def silent(service: Service, provider: str, sources: Iterable[Json]) -> list[str
 def _going_on(service: Service) -> list[Json] | None:
     """Return the mass logouts that are not over; None if the operator may not see them: they have a permission of their own."""
     try:
-        return [mass for mass in service.get("/mass-logouts")["mass_logouts"] if mass["state"] in OPEN]
+        return [mass for mass in service.list("/mass-logouts", "mass_logouts") if mass["state"] in OPEN]
     except NotAllowedError:
         return None
 

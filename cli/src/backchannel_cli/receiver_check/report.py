@@ -12,7 +12,7 @@ from backchannel_cli.receiver_check.issuer import JWKS_PATH
 from backchannel_cli.receiver_check.probe import LoginEnd, Probed
 from backchannel_cli.receiver_check.sending import Answer, NoAnswer
 from backchannel_cli.receiver_check.signature_cases import OTHER_KEYS_PATH
-from backchannel_cli.receiver_check.verdicts import FAILURES, Verdict, judge, remark, says, way
+from backchannel_cli.receiver_check.verdicts import BUSY, FAILURES, Verdict, judge, remark, says, way
 
 Json = dict[str, Any]
 
@@ -39,6 +39,10 @@ class Result:
     @property
     def status(self) -> int | None:
         return self.answer.status if isinstance(self.answer, Answer) else None
+
+    @property
+    def is_busy(self) -> bool:
+        return self.status in BUSY
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +85,15 @@ class Report:
         return next((outcome for outcome, is_so in found if is_so), Outcome.AS_IT_SHOULD_BE)
 
     def verdict(self, result: Result) -> Verdict:
-        before = {GOOD.name: True, AGAIN.name: self.takes_good}
-        return judge(result.case, result.answer, proves=before.get(result.case.name, self.takes_good and self.takes_again))
+        before = {GOOD.name: True, AGAIN.name: self.takes_good and not result.is_busy}
+        proves = self.takes_good and self.takes_again and not result.is_busy
+        return judge(result.case, result.answer, proves=before.get(result.case.name, proves))
 
     def meaning(self, result: Result) -> str:
         """Return what an answer means; nothing if it is as it should be."""
         match self.verdict(result):
+            case Verdict.UNPROVEN if result.is_busy:
+                return way(result.answer)
             case Verdict.OK | Verdict.UNPROVEN:
                 return remark(result.case, result.answer)
             case Verdict.NO_ANSWER:
@@ -113,6 +120,8 @@ class Report:
                 "Good tokens for a user who is logged out already are refused. Bad tokens are about that user, so that no "
                 "refusal of one proves anything (`unproven`)."
             )
+        if self.takes_good and any(result.is_busy for result in self.results):
+            yield "Some answers were given before anybody looked at the token, so that they prove nothing (`unproven`)."
         if self.takes_good and "no-store" not in self._header_of_good("cache-control"):
             yield "The answer to the good token has no `Cache-Control: no-store`, which Back-Channel Logout 2.8 recommends."
         if self.fetched.get(OTHER_KEYS_PATH):

@@ -14,6 +14,8 @@ SHOWN_AT_MOST = 200
 """Characters of what a relying party says."""
 EXPECTED_SUCCESSES = frozenset({200, 204})
 BAD_REQUEST = 400
+BUSY = frozenset({429, 502, 503, 504})
+"""What is answered before anybody has looked at the token: a limit of the rate, a proxy without the relying party."""
 SERVER_ERRORS = 500
 
 
@@ -51,6 +53,10 @@ WAYS: Mapping[int, str] = {
 REFUSED = "The endpoint read the token and refused it. Compare what it says with the claims of the good token."
 BROKEN = "The relying party fails itself. Its log says why."
 UNKNOWN_STATUS = "No specification gives this status a meaning here."
+
+
+_TAG = re.compile(r"<(style|script)\b.*?(?:</\1\s*>|\Z)|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+"""Takes linear time, whatever a hostile page has."""
 
 
 def judge(case: Case, answer: Answer | NoAnswer, *, proves: bool) -> Verdict:
@@ -107,7 +113,7 @@ def says(answer: Answer | NoAnswer) -> str:
         description = document.get("error_description")
         return _short(document["error"] + (f": {description}" if isinstance(description, str) else ""))
     if "html" in answer.headers.get("content-type", ""):
-        text = html.unescape(re.sub(r"<(style|script)\b.*?</\1\s*>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE))
+        text = html.unescape(_TAG.sub(" ", text))
     return _short(text)
 
 
