@@ -208,6 +208,9 @@ docs: $(DEV_READY) $(DOCS_READY) ## Make the documentation a site, .local/docs/h
 .PHONY: up
 up: $(STACK_READY) ## Start a local AWS and deploy the service to it; again after a change: deploy the change
 	@$(LOCALLY) $(PYTHON) -m local.stack up
+ifeq ($(MAKECMDGOALS),up)
+	@$(PYTHON) -m local.pasted
+endif
 
 .PHONY: up-second
 up-second: $(STACK_READY) ## Start a second local AWS beside the first, as the stack tests do
@@ -243,7 +246,7 @@ events: $(DEV_READY) ## Write docs/events/ anew
 
 .PHONY: reference
 reference: $(DEV_READY) ## Write docs/reference/ and docs/can-i-use-it.md anew
-	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.reference
+	@PYTHONPATH=layers/backchannel:cli/src $(PYTHON) -m local.reference
 	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.compatibility
 
 .PHONY: effects

@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
+from local import pasted
 from local.client import Stack, event
 from local.relying_party import RelyingParty
 
@@ -24,7 +25,7 @@ def main(refusing: int) -> int:
     provider = f"demo-{secrets.token_hex(4)}"
     issuer = f"http://127.0.0.1/{provider}"
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    sub, sid = "ada", f"session-{secrets.token_hex(4)}"
+    sub, sid = "user-1", f"session-{secrets.token_hex(4)}"
     say(f"provider {provider}, its webhook source, and three relying parties")
     accept(stack.admin("PUT", f"/providers/{provider}", {"issuer": issuer}))
     source = {"format": "standard-webhooks", "secret": secret, "sid_trust": "claim"}
@@ -61,6 +62,13 @@ def main(refusing: int) -> int:
         show(rps, deliveries)
         milliseconds = round((max(ended, default=began) - began) * 1000)
         sys.stdout.write(f"demo: {len(ended)} of {len(rps)} relying parties logged out in {milliseconds} ms\n")
+        logouts = {each["logout_id"] for each in deliveries.values()}
+        pasted.show(
+            "Look at it with the command, here:",
+            *(f"logout show {provider}/{logout}" for logout in logouts),
+            f"session list {provider} --sub {sub}",
+            f"status {provider}",
+        )
         return 0 if len(ended) == len(rps) else 1
 
 

@@ -18,7 +18,7 @@ from backchannel.deliveries.meanings import Meaning
 from backchannel.deliveries.outcomes import PENDING, Status
 from backchannel.errors import BackchannelError, CallerError, InternalFailure, RelyingPartyFault
 from backchannel.reasons import EMERGENCIES, POLICIES, Reason
-from local import events
+from local import command_reference, events
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORY = ROOT / "docs" / "reference"
@@ -311,6 +311,7 @@ def render() -> dict[str, str]:
         "codes.md": codes(),
         "parameters.md": parameters(),
         "events.md": outgoing(),
+        "command.md": _page(command_reference.page(NOTE)),
     }
 
 

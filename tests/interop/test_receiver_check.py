@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.receiver import free_port
+from tests.support.recordings import compare
 from tests.support.snippets import blocks, sections
+from tests.support.terminal import Terminal, Typed
 
 from .browser import Browser
 from .processes import running
@@ -89,3 +91,25 @@ def test_the_page_shows_this_report() -> None:
     ended = checked()
 
     assert shown.partition("\n")[2] == re.sub(r"fetched \d+ x, keys \d+ x", "fetched 1 x, keys 1 x", ended.stdout)
+
+
+def test_a_check_at_a_terminal_with_the_cookie_of_a_login(tmp_path: Path) -> None:
+    port, terminal = free_port(), Terminal(directory=tmp_path)
+    config = {"issuer": f"http://127.0.0.1:{port}", "client_id": "receiver-check", "response_type": "id_token"}
+    with running("rp.mjs", config) as rp:
+
+        def cookie_of_a_login() -> str:
+            browser = Browser()
+            browser.log_in(rp["url"], "whoever the issuer says")
+            return browser.cookie_header + "\n"
+
+        terminal.note("express-openid-connect, in a test configuration with the issuer of the check.")
+        ended = terminal.run(
+            f"backchannel check {rp['url']}/backchannel-logout --listen 127.0.0.1:{port}"
+            f" --probe {rp['url']}/profile --cookie-stdin",
+            Typed("paste the cookie", cookie_of_a_login),
+        )
+
+    assert (ended.code, "ended by the good token" in ended.text) == (5, True)
+    shown = [line.replace(rp["url"], "http://127.0.0.1:3000").replace(f":{port}", ":9400") for line in terminal.transcript]
+    compare("check-express-openid-connect.txt", shown)

@@ -1,4 +1,4 @@
-"""`python -m tests.load.mass_recording [--users N]`: records a mass logout of 2N RP sessions into docs/recordings.
+"""`python -m tests.load.mass_recording [--users N] [--rate N]`: records a mass logout of two RP sessions a user.
 
 The test of the stack suite records a small one, and compares what is shown but for its numbers.
 """
@@ -18,11 +18,12 @@ from tests.support.terminal import Terminal
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.load.mass_recording")
     parser.add_argument("--users", type=int, default=1000)
-    users = parser.parse_args().users
+    parser.add_argument("--rate", type=int, default=10, help="tokens a second, no more than the local stack carries")
+    wanted = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / ".local").symlink_to(Path(".local").resolve())
         terminal, acme = Terminal(directory=Path(directory), patience=1800), Acme(Stack.load())
-        shown = record_mass_logout(acme, terminal, users)
+        shown = record_mass_logout(acme, terminal, wanted.users, wanted.rate)
     COMMITTED.mkdir(exist_ok=True)
     (COMMITTED / "mass-logout.txt").write_text(masked("\n".join(terminal.transcript) + "\n"))
     print(shown.text.splitlines()[-1])

@@ -1,6 +1,7 @@
 """docs/start.md: its commands are run in one shell, as somebody would paste them, and print what the page shows."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from tests.support.unspeakable import new_id
 pytestmark = pytest.mark.waits
 
 ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
 PAGE = (ROOT / "docs" / "start.md").read_text()
 STEPS = blocks(sections(PAGE)["Do it yourself"], "sh", "json", "text")
 END = "that was one block"
@@ -90,10 +92,67 @@ def test_every_command_of_the_start_page_prints_what_the_page_shows(stack: Stack
             assert came == shown.strip()
 
 
-def test_the_demo_prints_what_the_documents_show() -> None:
-    done = subprocess.run([sys.executable, "-m", "local.demo"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
-    printed = {re.sub(r"\d+ ms", "N ms", line) for line in done.stdout.splitlines()}
+def ran(line: str) -> str:
+    """Run a line as somebody pastes it in the clone, in a shell that knows of nothing; return what it prints."""
+    shell = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    pasted = ["/bin/sh", "-c", line]
+    done = subprocess.run(pasted, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=240, check=False)  # noqa: S603
+    assert done.returncode == 0, (line, done.stderr)
+    return done.stdout
+
+
+def pasteable(printed: str) -> list[str]:
+    """Return the commands that are printed to be pasted."""
+    return re.findall(r"^  (cli/bin/backchannel .+)$", printed, re.MULTILINE)
+
+
+def without_ids(text: str) -> str:
+    """Return a logout without what differs from run to run: ids, times."""
+    text = re.sub(r"\b(demo|session)-[0-9a-f]{8}|[0-9a-f]{40}", lambda found: "0" * len(found[0]), text)
+    return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ", "TIME", text)
+
+
+@pytest.fixture(scope="module")
+def demo() -> str:
+    """Return what the demo prints."""
+    done = subprocess.run([sys.executable, "-m", "local.demo"], cwd=ROOT, capture_output=True, text=True, timeout=240, check=True)
+    return done.stdout
+
+
+def test_the_demo_prints_what_the_documents_show(demo: str) -> None:
+    printed = {re.sub(r"\d+ ms", "N ms", line) for line in demo.splitlines()}
 
     for name in ("README.md", "docs/start.md"):
         shown = next(block for _, block in blocks((ROOT / name).read_text(), "text") if "demo:" in block)
         assert {re.sub(r"\d+ ms", "N ms", line) for line in shown.splitlines()} <= printed
+
+
+def test_the_demo_ends_with_three_commands_that_work_when_they_are_pasted(demo: str) -> None:
+    commands = pasteable(demo)
+    logout, sessions, status = map(ran, commands)
+
+    (picture,) = [block for _, block in blocks(README, "console") if "logout show" in block]
+    assert without_ids(picture) == without_ids(f"$ {commands[0]}\n{logout}")
+    assert sessions.count("user-1") == 3
+    assert len(status.splitlines()) == 2
+
+
+def test_make_up_ends_with_three_commands_that_work_when_they_are_pasted(stack: Stack) -> None:
+    provider = Provider(stack)
+    printed = subprocess.run([sys.executable, "-m", "local.pasted"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    page = Comparison({"acme": provider.name, "https://idp.example": provider.issuer})
+
+    created, client, status = [ran(page.here(command)) for command in pasteable(printed)]
+
+    assert provider.issuer in created
+    assert "https://wiki.example/backchannel-logout" in client
+    assert re.match(rf"{provider.name} +1 ", status.splitlines()[1])
+
+
+def test_the_first_call_of_the_readme_is_complete_as_a_command_and_as_a_request(demo: str) -> None:
+    command, request = [ran(block) for _, block in blocks(README, "sh")]
+
+    names = [each["provider"] for each in json.loads(request)["providers"]]
+    assert demo
+    assert names
+    assert set(names) <= set(re.findall(r"^(\S+)", command, re.MULTILINE))

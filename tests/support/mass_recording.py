@@ -12,8 +12,8 @@ from tests.support.terminal import Shown, Terminal, Typed
 CLIENTS = ("mail", "wiki")
 
 
-def record_mass_logout(acme: Acme, terminal: Terminal, users: int) -> Shown:
-    """Plan, start and watch it; return what the watching left on the screen."""
+def record_mass_logout(acme: Acme, terminal: Terminal, users: int, rate: int) -> Shown:
+    """Plan, start and watch it, at ``rate`` tokens a second; return what the watching left on the screen."""
     acme.create()
     started = round(time.time() * 1000) - 60_000
     with RelyingParty() as rp:
@@ -24,7 +24,7 @@ def record_mass_logout(acme: Acme, terminal: Terminal, users: int) -> Shown:
             acme.issuer,
             [RpSessionStarted(f"user-{n}", each, started, f"s-{n}") for n in range(users) for each in CLIENTS],
         )
-        request = f"{acme.name} --reason compromised --rate 500 --client-rate 250"
+        request = f"{acme.name} --reason compromised --rate {rate} --client-rate {rate // len(CLIENTS)}"
         terminal.note("Whom would it reach?")
         terminal.run(f"backchannel --local mass-logout plan {request}")
         terminal.note("Start it, and watch.")

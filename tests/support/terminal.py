@@ -32,10 +32,10 @@ _BEHIND = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """What is typed as soon as the screen shows something."""
+    """What is typed as soon as the screen shows something; keys may be made only then."""
 
     when: str
-    keys: str
+    keys: str | Callable[[], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,8 @@ class Terminal:
             for text in _output(main, time.monotonic() + self.patience):
                 screen.write(text)
                 if remaining and remaining[0].when in screen.text:
-                    os.write(main, remaining.pop(0).keys.encode())
+                    keys = remaining.pop(0).keys
+                    os.write(main, (keys if isinstance(keys, str) else keys()).encode())
                 if frame and not frames and frame(screen.text):
                     frames.append(screen.text)
             code = process.wait(timeout=30)

@@ -28,8 +28,14 @@ RUN_BY = {
     ("docs/start.md", "sh"): "stack/test_start_page.py",
     ("docs/start.md", "json"): "stack/test_start_page.py",
     ("README.md", "text"): "stack/test_start_page.py",
+    ("README.md", "console"): "stack/test_start_page.py",
+    ("README.md", "sh"): "stack/test_start_page.py",
     ("docs/at-night.md", "http"): "stack/test_at_night.py",
-    ("docs/at-night.md", "json"): "stack/test_at_night.py",
+    **{
+        (f"docs/{page}.md", "console"): "unit/test_recordings.py"
+        for page in ("at-night", "import", "keys", "mass-logout", "operations")
+    },
+    ("docs/receiver-check.md", "console"): "unit/cli/test_receiver_page.py",
     ("docs/import.md", "sh"): "stack/test_import.py",
     ("docs/import.md", "json"): "stack/test_import.py",
     ("docs/import.md", "python"): "stack/test_import.py",

@@ -1,14 +1,17 @@
 """What the documents name exists, and what is derived from the code is what the code derives."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from backchannel import __version__
 from backchannel.webhooks.formats import FORMATS
-from local import compatibility, effects, openapi, reference
+from backchannel_cli.app import app
+from local import command_reference, compatibility, effects, openapi, reference
 from tests.unit.test_rooms import MAY_IMPORT
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +104,14 @@ def test_a_page_of_the_reference_is_what_the_code_generates(page: str) -> None:
 
 def test_the_reference_has_no_page_that_nobody_generates() -> None:
     assert {path.name for path in reference.DIRECTORY.iterdir()} == reference.render().keys()
+
+
+def test_the_page_of_the_command_says_what_each_of_its_commands_prints_as_json() -> None:
+    names = [name for name, _ in command_reference.commands(typer.main.get_command(app))]
+    objects = {name.lower() for name in json.loads(openapi.DOCUMENT.read_text())["components"]["schemas"]}
+
+    assert sorted(names) == sorted(command_reference.PRINTS)
+    assert set(re.findall(r"objects\.md#(\w+)", " ".join(command_reference.PRINTS.values()))) <= objects
 
 
 def test_which_provider_works_with_which_relying_party_is_what_the_code_generates() -> None:
