@@ -82,7 +82,7 @@ def outputs(shell: Shell, page: Comparison) -> Iterator[tuple[str, str]]:
 
 def test_every_command_of_the_start_page_prints_what_the_page_shows(stack: Stack, shell: Shell) -> None:
     provider = Provider(stack)
-    names = {"acme": provider.name, "https://idp.example": provider.issuer, "ada": new_id("sub"), "s-1": new_id("sid")}
+    names = {"acme": provider.name, "https://idp.example": provider.issuer, "user-1": new_id("sub"), "s-1": new_id("sid")}
     page = Comparison({**names, "8931": str(free_port())})
 
     for shown, came in outputs(shell, page):
