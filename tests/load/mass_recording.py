@@ -24,8 +24,8 @@ def main() -> int:
         (Path(directory) / ".local").symlink_to(Path(".local").resolve())
         terminal, acme = Terminal(directory=Path(directory), patience=1800), Acme(Stack.load())
         shown = record_mass_logout(acme, terminal, wanted.users, wanted.rate)
-    COMMITTED.mkdir(exist_ok=True)
-    (COMMITTED / "mass-logout.txt").write_text(masked("\n".join(terminal.transcript) + "\n"))
+    if shown.code == 0:
+        (COMMITTED / "mass-logout.txt").write_text(masked("\n".join(terminal.transcript) + "\n"))
     print(shown.text.splitlines()[-1])
     return shown.code
 
