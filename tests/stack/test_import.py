@@ -196,7 +196,7 @@ def run(program: Path, command: Sequence[str], **environment: str) -> str:
 
 
 def test_the_loop_of_the_document_sends_a_file_in_parts(provider: Provider, tmp_path: Path) -> None:
-    ((_, loop),) = blocks(DOCUMENT["Sending it"], "sh")
+    ((_, loop),) = blocks(DOCUMENT["Sending it without the command"], "sh")
     sub = new_id("sub")
     lines = [line(sub, f"client-{number}", new_id("sid")) for number in range(101)]
     del lines[6]["started_at"]
@@ -215,7 +215,7 @@ def test_the_loop_of_the_document_sends_a_file_in_parts(provider: Provider, tmp_
     )
 
     (first, answer), (second, rest) = (each.split(" ", 1) for each in said.splitlines())
-    ((_, shown),) = blocks(DOCUMENT["Sending it"], "json")
+    ((_, shown),) = blocks(DOCUMENT["Sending it without the command"], "json")
     assert (first, json.loads(answer)) == ("part.aa", json.loads(shown))
     assert (second, json.loads(rest)) == ("part.ab", {"started": 1, "ended": 0, "refused": []})
 
