@@ -118,7 +118,7 @@ def test_six_questions_of_an_operator_at_night(acme: Acme, terminal: Terminal, r
     }
     assert [words for words, shown in expected.items() if words not in shown.text] == []
     assert (tested.code, keys.code, lost.code) == (5, 1, 0)  # nobody listens at the issuer, so no key is found
-    compare("six-questions.txt", terminal.transcript)
+    compare("six-questions.txt", terminal.transcript, also=without_plan)
 
 
 def test_mass_logout_with_its_bar(acme: Acme, terminal: Terminal) -> None:
@@ -126,7 +126,12 @@ def test_mass_logout_with_its_bar(acme: Acme, terminal: Terminal) -> None:
 
     assert re.search(r"released users ━+ 20/20", shown.text)
     assert re.search(r"settled tokens ━+ 40/40", shown.text)
-    compare("mass-logout.txt", terminal.transcript, also=without_numbers)
+    compare("mass-logout.txt", terminal.transcript, also=lambda text: without_numbers(without_plan(text)))
+
+
+def without_plan(text: str) -> str:
+    """Return it without what a dry run counted: where many sessions of other tests are stored, it reads samples alone."""
+    return re.sub(r"^(A mass logout of everybody[^\n]*\n).*?(?=^This ends|^\$ |^# )", r"\1", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def without_numbers(text: str) -> str:
