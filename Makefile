@@ -247,7 +247,7 @@ events: $(DEV_READY) ## Write docs/events/ anew
 .PHONY: reference
 reference: $(DEV_READY) ## Write docs/reference/ and docs/can-i-use-it.md anew
 	@PYTHONPATH=layers/backchannel:cli/src $(PYTHON) -m local.reference
-	@PYTHONPATH=layers/backchannel $(PYTHON) -m local.compatibility
+	@PYTHONPATH=layers/backchannel:cli/src $(PYTHON) -m local.compatibility
 
 .PHONY: effects
 effects: $(DEV_READY) ## Write docs/providers/effects.md anew

@@ -60,7 +60,7 @@ def test_from_nothing_to_a_logout_and_back(command: Command, relying_party: Make
     changed = command(f"--local client set {name}/wiki exp=60 --json")
     tested = command(f"--local test {name}/wiki --json")
     started = command(
-        f"--local trigger rp_session.started sub=ada sid=s1 client_id=wiki --source {name}/app --secret-stdin", line=secret
+        f"--local trigger rp_session.started sub=user-1 sid=s1 client_id=wiki --source {name}/app --secret-stdin", line=secret
     )
     ended = command(f"--local trigger session.ended sid=s1 --source {name}/app --secret-stdin --json", line=secret)
     until(lambda: rp.requests, holds=lambda found: len(found) == 2)

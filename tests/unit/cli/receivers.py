@@ -9,7 +9,7 @@ from backchannel_cli.receiver_check.tokens import Mint
 NOW = 1_800_000_000
 ISSUER = "http://127.0.0.1:9400"
 CLIENT_ID = "receiver-check"
-USER = {"sub": "alice", "sid": "session"}
+USER = {"sub": "user-1", "sid": "session"}
 
 
 _made_once = cache(ThrowAwayKeys.make)

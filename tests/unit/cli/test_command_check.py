@@ -156,9 +156,9 @@ def test_refusals_prove_nothing_if_the_good_token_is_refused_as_well(check: Comm
 
 def test_refusals_prove_nothing_if_a_logged_out_user_is_refused(check: Command, rp: Receiver) -> None:
     rp.refuses = frozenset({"nobody-there"})
-    rp.log_in("alice", "session")
+    rp.log_in("user-1", "session")
 
-    ended = check("--json", "--sub", "alice", "--sid", "session")
+    ended = check("--json", "--sub", "user-1", "--sid", "session")
 
     assert verdicts(ended)["good"] == "ok"
     assert verdicts(ended)["good-logged-out-already"] == "particular"
@@ -272,9 +272,9 @@ def test_a_page_of_html_is_shown_as_its_text(check: Command, rp: Receiver) -> No
 
 @pytest.fixture
 def probed(check: Command, rp: Receiver, monkeypatch: pytest.MonkeyPatch) -> Command:
-    def probed(*arguments: str, cookie: Callable[[], str] = lambda: rp.log_in("alice", "session")) -> Ended:
+    def probed(*arguments: str, cookie: Callable[[], str] = lambda: rp.log_in("user-1", "session")) -> Ended:
         monkeypatch.setattr(sys, "stdin", LateStdin(cookie))
-        login = ("--sub", "alice", "--sid", "session", "--probe", f"{rp.url}/profile", "--cookie-stdin")
+        login = ("--sub", "user-1", "--sid", "session", "--probe", f"{rp.url}/profile", "--cookie-stdin")
         return check(*login, *arguments)
 
     return probed
@@ -298,7 +298,7 @@ def test_accepted_is_not_logged_out(probed: Command, rp: Receiver) -> None:
 
 
 def test_another_users_login_lives_on(probed: Command, rp: Receiver) -> None:
-    other = rp.log_in("bob", "another session")
+    other = rp.log_in("user-2", "another session")
 
     probed()
 
@@ -324,7 +324,9 @@ def test_what_is_no_cookie_is_refused_and_not_shown(probed: Command, rp: Receive
 
 
 def test_the_cookie_is_shown_nowhere(probed: Command, rp: Receiver, tmp_path: Path) -> None:
-    ended = probed("--junit", str(tmp_path / "report.xml"), cookie=lambda: rp.log_in("alice", "session") + "; a=secret-of-a-user")
+    ended = probed(
+        "--junit", str(tmp_path / "report.xml"), cookie=lambda: rp.log_in("user-1", "session") + "; a=secret-of-a-user"
+    )
 
     shown = ended.stdout + ended.stderr + (tmp_path / "report.xml").read_text()
     assert "secret-of-a-user" not in shown

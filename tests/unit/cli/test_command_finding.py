@@ -11,7 +11,7 @@ from backchannel_cli.finding import Place, Wanted, find
 from tests.unit.cli.conftest import Api, Command
 
 ACCOUNT = "123456789012"
-CALLER = f"""<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/ada</Arn>
+CALLER = f"""<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/operator</Arn>
 <UserId>x</UserId><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>""".encode()
 EMPTY: dict[str, Any] = {"providers": [], "next": None}
 
@@ -62,7 +62,7 @@ def test_the_one_stack_of_the_account_is_found(cloud: Api, command: Command) -> 
         "environment": "dev",
         "prod": False,
         "found": "the one stack of Backchannel in this account and region",
-        "caller": f"arn:aws:iam::{ACCOUNT}:user/ada",
+        "caller": f"arn:aws:iam::{ACCOUNT}:user/operator",
     }
 
 

@@ -44,7 +44,7 @@ def test_an_empty_option_is_not_taken_for_one_left_out(option: str, command: Com
     assert f"{option} is empty" in ended.stderr
 
 
-@pytest.mark.parametrize("url", ["http://[::1", "https://api.example:99999", "https://ada:hunter2@api.example", "https://a b"])
+@pytest.mark.parametrize("url", ["http://[::1", "https://api.example:99999", "https://user-1:hunter2@api.example", "https://a b"])
 def test_an_address_that_is_none_is_a_usage_error(url: str, command: Command) -> None:
     ended = command("provider", "list", "--url", url)
 
@@ -53,7 +53,7 @@ def test_an_address_that_is_none_is_a_usage_error(url: str, command: Command) ->
 
 
 def test_a_password_in_an_address_is_not_shown(command: Command) -> None:
-    assert "hunter2" not in command("provider", "list", "--url", "https://ada:hunter2@api.example").stderr
+    assert "hunter2" not in command("provider", "list", "--url", "https://user-1:hunter2@api.example").stderr
 
 
 def test_a_broken_record_of_the_local_stack_says_what_to_do(command: Command, tmp_path: Path) -> None:

@@ -38,13 +38,13 @@ def logout(*deliveries: dict[str, Any], settled: bool | None = True, **members: 
     statuses = [each["status"] for each in deliveries]
     return 200, {
         "logout_id": "abc",
-        "sub": "ada",
+        "sub": "user-1",
         "sid": None,
         "client_id": None,
         "reason": "admin_logout",
         "note": "she has left",
         "ended_at": "2026-11-02T08:00:00.000000Z",
-        "requested_by": "arn:aws:iam::123456789012:user/eve",
+        "requested_by": "arn:aws:iam::123456789012:user/operator",
         "source": None,
         "fanned_out": True,
         "matched": len(deliveries),
@@ -65,10 +65,10 @@ def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_logout_says_how_to_watch_it(api: Api, command: Command) -> None:
     api.answer(f"POST {LOGOUTS}", (202, {"logout_id": "abc"}))
 
-    ended = command("logout", "new", "acme", "--sub", "ada", "--reason", "she has left", "--json", "--url", api.url)
+    ended = command("logout", "new", "acme", "--sub", "user-1", "--reason", "she has left", "--json", "--url", api.url)
 
     assert (ended.code, ended.json) == (0, {"logout_id": "abc"})
-    assert api.requests == [("POST", LOGOUTS, {"sub": "ada", "reason": "she has left"})]
+    assert api.requests == [("POST", LOGOUTS, {"sub": "user-1", "reason": "she has left"})]
     assert f"backchannel --url {api.url} logout watch acme/abc" in ended.stderr
 
 
@@ -145,7 +145,7 @@ def test_a_logout_shows_who_refused_when_and_with_which_words(api: Api, command:
         "mail",
         "mail",
     ]
-    for words in ("who are you?", "12 ms", "arn:aws:iam::123456789012:user/eve", "she has left", "1 accepted, 1 rejected"):
+    for words in ("who are you?", "12 ms", "arn:aws:iam::123456789012:user/operator", "she has left", "1 accepted, 1 rejected"):
         assert words in ended.stdout
     assert "resend --logout acme/abc" in ended.stderr
 
@@ -178,7 +178,7 @@ def test_logouts_are_listed_with_who_ordered_them(api: Api, command: Command) ->
 
     ended = command("logout", "list", "acme", "--since", "2026-11-01T00:00:00+01:00", "--reason", "logout", "--url", api.url)
 
-    assert "user/eve" in ended.stdout
+    assert "user/operator" in ended.stdout
     assert "source app" in ended.stdout
     assert "sid s-1 at wiki" in ended.stdout
     assert api.requests[0][1] == f"{LOGOUTS}?since=2026-10-31T23%3A00%3A00.000Z&reason=logout"

@@ -105,12 +105,12 @@ def test_a_mass_logout_is_started_with_the_name_given(api: Api, command: Command
 
 
 def test_users_are_listed_in_a_file(tmp_path: Path, api: Api, command: Command) -> None:
-    (tmp_path / "users").write_text("\ufeffada\r\n\n 山田 \n", encoding="utf-8")
+    (tmp_path / "users").write_text("\ufeffuser-1\r\n\n 山田 \n", encoding="utf-8")
     api.answer(f"POST {PATH}", plan())
 
     ended = command("mass-logout", "plan", "acme", "--subjects", str(tmp_path / "users"), "--reason", "logout", "--url", api.url)
 
-    assert api.requests[0][2]["scope"] == {"provider": "acme", "subjects": ["ada", "山田"]}
+    assert api.requests[0][2]["scope"] == {"provider": "acme", "subjects": ["user-1", "山田"]}
     assert "2 users of acme" in ended.stdout
 
 

@@ -40,9 +40,9 @@ def _has_docstring(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> bool:
         ("client show acme/chat", (f"GET {CLIENT}", (403, {"message": "Forbidden"})), "context"),
         ("client show acme/chat", (f"GET {CLIENT}", (200, b"<html>")), "context"),
         ("status", ("GET /providers", (200, {"providers": [], "next": None})), "provider set acme issuer=https://idp.example"),
-        ("logout new acme", ("", INTERNAL), "logout new acme --sub ada"),
-        ("logout new acme --sub ada", ("POST /providers/acme/logouts", INTERNAL), "logout list acme --since 5m"),
-        ("session list acme", ("", INTERNAL), "session list acme --sub ada"),
+        ("logout new acme", ("", INTERNAL), "logout new acme --sub user-1"),
+        ("logout new acme --sub user-1", ("POST /providers/acme/logouts", INTERNAL), "logout list acme --since 5m"),
+        ("session list acme", ("", INTERNAL), "session list acme --sub user-1"),
         ("resend", ("", INTERNAL), "resend --client acme/wiki --since 2h"),
     ],
 )
@@ -70,7 +70,7 @@ def test_a_logout_that_may_have_begun_says_how_to_see_whether_it_has(
     monkeypatch.setattr("backchannel_cli.sending.READ_WITHIN", 0.1)
     api.answer("POST /providers/acme/logouts", (0, {}))
 
-    ended = command("logout", "new", "acme", "--sub", "ada", "--url", api.url)
+    ended = command("logout", "new", "acme", "--sub", "user-1", "--url", api.url)
 
     assert (ended.code, len(api.requests)) == (1, 1)
     assert f"before you repeat it: backchannel --url {api.url} logout list acme --since 5m" in ended.stderr

@@ -10,7 +10,7 @@ from tests.unit.cli.conftest import Api, Command
 SESSIONS = "/providers/acme/sessions"
 ADA = {
     "client_id": "wiki",
-    "sub": "ada",
+    "sub": "user-1",
     "client_sub": None,
     "sid": "s-1",
     "started_at": "2026-11-01T08:00:00.000000Z",
@@ -38,10 +38,10 @@ def file(tmp_path: Path) -> Path:
 def test_sessions_are_listed_with_the_logout_that_ended_them(api: Api, command: Command) -> None:
     api.answer(f"GET {SESSIONS}", (200, {"sessions": [ADA, ENDED], "next": None}))
 
-    ended = command("session", "list", "acme", "--sub", "ada", "--url", api.url)
+    ended = command("session", "list", "acme", "--sub", "user-1", "--url", api.url)
 
     assert ended.code == 0
-    assert ended.stdout.splitlines()[1].split() == ["wiki", "ada", "s-1", "2026-11-01", "08:00:00Z", "-", "-"]
+    assert ended.stdout.splitlines()[1].split() == ["wiki", "user-1", "s-1", "2026-11-01", "08:00:00Z", "-", "-"]
     assert f"backchannel --url {api.url} logout show acme/abc" in ended.stderr
 
 
@@ -66,12 +66,12 @@ def test_a_subject_of_any_language_is_asked_for_and_shown_as_it_is(api: Api, com
 def test_a_list_that_is_cut_says_so(api: Api, command: Command) -> None:
     api.answer(f"GET {SESSIONS}", (200, {"sessions": [ADA, ENDED], "next": None}))
 
-    ended = command("session", "list", "acme", "--sub", "ada", "--limit", "1", "--json", "--url", api.url)
+    ended = command("session", "list", "acme", "--sub", "user-1", "--limit", "1", "--json", "--url", api.url)
 
     assert (len(ended.json["items"]), "give a larger --limit" in ended.stderr) == (1, True)
 
 
-@pytest.mark.parametrize("words", [(), ("--sub", "ada", "--sid", "s-1")])
+@pytest.mark.parametrize("words", [(), ("--sub", "user-1", "--sid", "s-1")])
 def test_sessions_are_listed_by_one_thing(words: tuple[str, ...], api: Api, command: Command) -> None:
     ended = command("session", "list", "acme", *words, "--url", api.url)
 

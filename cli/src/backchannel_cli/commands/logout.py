@@ -50,11 +50,11 @@ def new(
     reason: Annotated[str | None, typer.Option("--reason", help="Such as compromised, or a note of yours.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Watch it until it is settled.")] = False,
 ) -> None:
-    """End a session, or all sessions of a user: backchannel logout new acme --sub ada --watch."""
+    """End a session, or all sessions of a user: backchannel logout new acme --sub user-1 --watch."""
     run = of(context)
     if sub is None and sid is None:
         raise UsageError(
-            "Whose sessions? --sub or --sid is needed.", f"Such as: {run.command('logout', 'new', provider, '--sub', 'ada')}"
+            "Whose sessions? --sub or --sid is needed.", f"Such as: {run.command('logout', 'new', provider, '--sub', 'user-1')}"
         )
     run.will_change(f"Ending sessions of {provider}")
     members = {"sub": sub, "sid": sid, "client_id": client, "reason": reason}

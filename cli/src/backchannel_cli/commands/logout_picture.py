@@ -35,7 +35,7 @@ ATTEMPTS = (
 
 
 def who(arn: str | None) -> str | None:
-    """Return an IAM principal without its account, as a table has room for: ``user/ada``."""
+    """Return an IAM principal without its account, as a table has room for: ``user/operator``."""
     return None if arn is None else arn.rpartition(":")[2]
 
 

@@ -38,11 +38,11 @@ def list_(
     active: Annotated[bool, typer.Option("--active", help="Only those that have not ended.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=MOST, help="At most so many.")] = 1000,
 ) -> None:
-    """List RP sessions, each with the logout that ended it: backchannel session list acme --sub ada."""
+    """List RP sessions, each with the logout that ended it: backchannel session list acme --sub user-1."""
     run = of(context)
     query = {name: value for name, value in (("sub", sub), ("sid", sid), ("client_id", client)) if value is not None}
     if len(query) != 1:
-        such = run.command("session", "list", provider, "--sub", "ada")
+        such = run.command("session", "list", provider, "--sub", "user-1")
         raise UsageError("One of --sub, --sid and --client is needed.", f"Such as: {such}")
     sessions = run.service.list(path_of("providers", provider, "sessions"), "sessions", query)
     found = some(run, (each for each in sessions if not (active and each["ended_at"])), limit)

@@ -21,7 +21,9 @@ FORMAT = "standard-webhooks"
 EVENTS = ("rp_session.started", "session.ended", "user.sessions_ended")
 
 
-Data = Annotated[list[str] | None, typer.Argument(metavar="[MEMBER=VALUE]...", help="The event's data, such as sub=ada sid=s-1.")]
+Data = Annotated[
+    list[str] | None, typer.Argument(metavar="[MEMBER=VALUE]...", help="The event's data, such as sub=user-1 sid=s-1.")
+]
 
 
 def trigger(
