@@ -45,13 +45,13 @@ def masked(text: str) -> str:
 
 
 def comparable(text: str) -> str:
-    """Return what of a masked transcript has to be the same each time: no bars, no order of what happens at one time."""
+    """Return what of a masked transcript has to be the same each time: no bars, no order of lines with a time."""
     text = _BAR.sub("", text).replace(f"{LATER}\n", "")
     for pattern, instead in _VARIES:
         text = pattern.sub(instead, text)
     lines, run = list[str](), list[str]()
     for line in text.splitlines():
-        if line.startswith(TIME):
+        if TIME in line:
             run.append(line)
             continue
         lines += [*sorted(run), line]
