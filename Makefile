@@ -74,7 +74,7 @@ stack-senders := -m 'senders and not inside and not waits and not second and $(S
 stack-inside := -m 'inside and not second and $(SHARED)' tests/stack
 stack-waits := -m 'waits and not inside and not second and $(SHARED)' tests/stack
 stack-second := -m 'second and $(SHARED)' tests/stack
-stack-alone := -m alone tests/stack
+stack-alone := -m 'alone and not quiet' tests/stack
 stack-quiet := -m quiet tests/stack
 interop := tests/interop
 # What begins first takes the longest.
