@@ -3,9 +3,6 @@
 import io
 import json
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
@@ -13,6 +10,7 @@ from backchannel_cli.__main__ import run
 from local.client import Stack
 from tests.stack.conftest import MakeRelyingParty
 from tests.support.aws import Aws
+from tests.support.command import Command, Ended
 from tests.support.polling import until
 from tests.support.principal import principal
 from tests.support.provider import LOOPBACK, Provider, issuer_of, new_secret
@@ -23,20 +21,6 @@ pytestmark = pytest.mark.senders
 NETWORKS = f"allowed_networks={json.dumps(LOOPBACK)}"
 DENIES = json.dumps({"Statement": [{"Effect": "Deny", "Action": "execute-api:Invoke", "Resource": "*"}]})
 HOSTILE = "\x1b[2J\u202eevil"
-
-
-@dataclass
-class Ended:
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-type Command = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -35,6 +35,12 @@ class Wanted:
     region: str | None = None
     profile: str | None = None
 
+    @property
+    def named(self) -> dict[str, str]:
+        """Return the options that take a value and were given, each with its value."""
+        values = {"--url": self.url, "--stack": self.stack, "--region": self.region, "--profile": self.profile}
+        return {name: value for name, value in values.items() if value is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -63,9 +69,9 @@ def find(wanted: Wanted) -> Place:
         CommandError: there is none, or more than one.
 
     """
-    named = {"--url": wanted.url, "--stack": wanted.stack, "--region": wanted.region, "--profile": wanted.profile}
-    for name in [name for name, value in named.items() if value == ""]:
-        raise UsageError(f"{name} is empty.", "Give it a value, or leave it out. Is a variable of the shell not set?")
+    empty = next((name for name, value in wanted.named.items() if value == ""), None)
+    if empty is not None:
+        raise UsageError(f"{empty} is empty.", "Give it a value, or leave it out. Is a variable of the shell not set?")
     given = [name for name, value in (("--url", wanted.url), ("--local", wanted.is_local), ("--stack", wanted.stack)) if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other.", "Give one of them.")

@@ -4,17 +4,13 @@ import shlex
 import sys
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+
+import typer
 
 from backchannel_cli.errors import CommandError, UsageError
-from backchannel_cli.finding import Wanted, find
+from backchannel_cli.finding import Place, Wanted, find
 from backchannel_cli.output import Output
 from backchannel_cli.service import Service
-
-if TYPE_CHECKING:
-    import typer
-
-    from backchannel_cli.finding import Place
 
 
 @dataclass
@@ -26,7 +22,7 @@ class Run:
     may_ask: bool = True
 
     @cached_property
-    def place(self) -> "Place":
+    def place(self) -> Place:
         return find(self.wanted)
 
     @cached_property
@@ -57,10 +53,8 @@ class Run:
 
     def command(self, *words: str) -> str:
         """Return a command of this kind for the same service, as it can be pasted into a shell."""
-        wanted = self.wanted
-        options = ["--local"] if wanted.is_local else []
-        named = {"--url": wanted.url, "--stack": wanted.stack, "--region": wanted.region, "--profile": wanted.profile}
-        options += [part for name, value in named.items() if value is not None for part in (name, value)]
+        options = ["--local"] if self.wanted.is_local else []
+        options += [part for option in self.wanted.named.items() for part in option]
         return shlex.join(["backchannel", *options, *words])
 
     def _account(self) -> str:
@@ -96,7 +90,7 @@ class Run:
             raise UsageError("Nothing was changed.", "Answer y to go on, or give --yes.")
 
 
-def of(context: "typer.Context") -> Run:
+def of(context: typer.Context) -> Run:
     """Return the run that a command belongs to."""
     run = context.obj
     assert isinstance(run, Run)  # noqa: S101 - the root callback has put it there

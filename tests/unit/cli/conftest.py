@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from pytest_socket import enable_socket, socket_allow_hosts
 
 from backchannel_cli.__main__ import run
+from tests.support.command import Command, Ended
 
 SOURCES = Path(__file__).resolve().parents[3] / "cli" / "src"
 SHELL = {
@@ -38,22 +39,6 @@ def loopback_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("backchannel_cli.service.WAITS", (0.01, 0.01, 0.01))
     monkeypatch.chdir(tmp_path)
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.stdout)
-
-
-type Command = Callable[..., Ended]
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from standardwebhooks import Webhook
 
 from backchannel_cli.errors import UsageError
 from backchannel_cli.times import day, moment
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 CLIENT = "/providers/acme/clients/wiki"
 SOURCE = "/providers/acme/sources/app"

@@ -12,8 +12,8 @@ import pytest
 from backchannel_cli.receiver_check.case import Expectation
 from backchannel_cli.receiver_check.cases import CASES
 from backchannel_cli.receiver_check.keys import KINDS
+from tests.support.command import Command, Ended
 from tests.support.receiver import Receiver, free_port
-from tests.unit.cli.conftest import Command, Ended
 from tests.unit.cli.receivers import keys
 
 BAD = [case.name for case in CASES if case.expects is Expectation.REFUSE]

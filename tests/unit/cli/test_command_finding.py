@@ -8,7 +8,8 @@ import pytest
 
 from backchannel_cli.aws import Aws
 from backchannel_cli.finding import Place, Wanted, find
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 ACCOUNT = "123456789012"
 CALLER = f"""<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::{ACCOUNT}:user/operator</Arn>

@@ -13,7 +13,8 @@ from backchannel_cli.receiver_check.report import Outcome, Report, Result
 from backchannel_cli.receiver_check.sending import Answer
 from backchannel_cli.receiver_check.verdicts import Verdict, says
 from backchannel_cli.times import moment
-from tests.unit.cli.conftest import Api, Command, environment, program
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api, environment, program
 
 URL = "http://127.0.0.1:9"
 

@@ -4,7 +4,8 @@ import pytest
 
 from backchannel_cli.__main__ import first
 from backchannel_cli.app import app
-from tests.unit.cli.conftest import Api, Command, program, ran
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api, program, ran
 
 ONE = {"providers": [{"provider": "acme", "issuer": "https://idp.example", "recipients": "sessions"}], "next": None}
 

@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 LOGOUTS = "/providers/acme/logouts"
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202e"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 PATH = "/mass-logouts"
 ID = "0f0e0d0c-0000-4000-8000-000000000000"

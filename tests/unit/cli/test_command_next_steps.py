@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.conftest import SOURCES, Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import SOURCES, Api
 
 PRINTED = re.compile(r"backchannel (?:--url \S+ )?[a-z][^\n`]*")
 WRITTEN_OUT = re.compile(r"\bbackchannel (?:--?[a-z]|[a-z]+ [a-z])")

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 import pytest
 
 from backchannel_cli.output import Output, clean, json_text, shown
-from tests.unit.cli.conftest import Api, Command, environment, program
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api, environment, program
 
 SUB = "Łukasz-山田-ñ-😀"
 HOSTILE = ["\x1b[2J", "\x9b31m", "\u202e", "a\rb", "\x07", "\u2028", "\ud800", "\x7f", "\x08", "\U000e0001"]

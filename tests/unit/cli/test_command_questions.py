@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 CALLER = b"""<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::000000000000:root</Arn>
 <Account>000000000000</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""

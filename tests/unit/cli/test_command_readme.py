@@ -4,7 +4,8 @@ import re
 
 from backchannel_cli import errors
 from backchannel_cli.__main__ import FLAGS, VALUES
-from tests.unit.cli.conftest import SOURCES, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import SOURCES
 
 README = (SOURCES.parent / "README.md").read_text()
 

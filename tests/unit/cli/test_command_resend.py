@@ -1,6 +1,7 @@
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 OF_LOGOUT = "/providers/acme/logouts/abc/redeliveries"
 OF_CLIENT = "/providers/acme/clients/wiki/redeliveries"

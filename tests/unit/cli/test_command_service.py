@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 LIST = "GET /providers/acme/clients"
 NONE: dict[str, Any] = {"clients": [], "next": None}

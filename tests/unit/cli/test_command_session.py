@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 
 SESSIONS = "/providers/acme/sessions"
 ADA = {

@@ -3,7 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.unit.cli.conftest import Api, Command
+from tests.support.command import Command
+from tests.unit.cli.conftest import Api
 from tests.unit.cli.test_command_logout import HOSTILE, delivery, refused
 
 DELIVERIES = "/providers/acme/deliveries"

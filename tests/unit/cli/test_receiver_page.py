@@ -8,11 +8,11 @@ import pytest
 from backchannel_cli.receiver_check.case import Expectation
 from backchannel_cli.receiver_check.cases import CASES
 from backchannel_cli.receiver_check.verdicts import WAYS, Verdict
+from tests.support.command import Command
 from tests.support.receiver import Receiver, free_port
 from tests.support.recordings import compare
 from tests.support.snippets import blocks, sections
 from tests.support.terminal import Terminal
-from tests.unit.cli.conftest import Command
 from tests.unit.cli.receivers import keys
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"

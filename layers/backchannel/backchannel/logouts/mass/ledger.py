@@ -5,7 +5,7 @@ It changes only after the table has. There may be tens of thousands of chunks wh
 
 import heapq
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -35,27 +35,27 @@ class Ledger:
     def know(self, work: Work, entries: list[Entry] | None = None) -> None:
         """Take a chunk in that is in the table, behind all others that wait for their release."""
         if work.sent < work.size:
-            self._waiting.append(_place(work))
+            self._waiting.append(_key(work))
         if entries is not None:
-            self._entries[_place(work)] = entries
+            self._entries[_key(work)] = entries
         self._keep(work)
 
     def entries(self, work: Work) -> list[Entry]:
         """Return the logouts of a chunk."""
-        place = _place(work)
-        if place not in self._entries:
-            self._entries[place] = self.chunks.entries(self.mass_logout, work)
-        return self._entries[place]
+        key = _key(work)
+        if key not in self._entries:
+            self._entries[key] = self.chunks.entries(self.mass_logout, work)
+        return self._entries[key]
 
     def waiting(self) -> Iterator[Work]:
         """Yield the chunks that are to be released, in order."""
-        return (self._works[place] for place in self._waiting)
+        return (self._works[key] for key in self._waiting)
 
     def look_at(self) -> float:
         """Return when the next look at a chunk is due, infinity if nothing is under way."""
         while self._looks:
-            at, place = self._looks[0]
-            work = self._works.get(place)
+            at, key = self._looks[0]
+            work = self._works.get(key)
             if work is not None and work.is_under_way and work.look_at == at:
                 return at
             heapq.heappop(self._looks)  # it has been released further, looked at, or settled
@@ -80,28 +80,26 @@ class Ledger:
         """Store how far chunks have come, each as it was and as it is by now, and what is counted more, or less."""
         tally = self.totals.tally.copy()
         tally.update(more)
-        saved, self.totals = self.chunks.save(
-            self.mass_logout, changes, (self.totals, replace(self.totals, tally=Counter(tally))), now
-        )
+        saved, self.totals = self.chunks.save(self.mass_logout, changes, (self.totals, replace(self.totals, tally=tally)), now)
         for work in saved:
             self._keep(work)
         while self._waiting and self._is_released(self._waiting[0]):
             self._waiting.popleft()
 
-    def _is_released(self, place: ChunkKey) -> bool:
-        work = self._works.get(place)
+    def _is_released(self, key: ChunkKey) -> bool:
+        work = self._works.get(key)
         return work is None or work.sent >= work.size
 
     def _keep(self, work: Work) -> None:
-        place = _place(work)
+        key = _key(work)
         if not work.left:
-            self._works.pop(place, None)
-            self._entries.pop(place, None)
+            self._works.pop(key, None)
+            self._entries.pop(key, None)
             return
-        self._works[place] = work
+        self._works[key] = work
         if work.is_under_way:
-            heapq.heappush(self._looks, (work.look_at, place))
+            heapq.heappush(self._looks, (work.look_at, key))
 
 
-def _place(work: Work) -> ChunkKey:
+def _key(work: Work) -> ChunkKey:
     return work.segment, work.number
